@@ -1,0 +1,44 @@
+// Configuration: instruction set, workers, build facts, errors, interrupts.
+#include <pybind11/stl.h>
+
+#include <string>
+#include <vector>
+
+#include "kexue/core/error.hpp"
+#include "kexue/core/isa.hpp"
+#include "kexue/core/pool.hpp"
+#include "views.hpp"
+
+namespace kexue::bindings {
+namespace {
+
+// Runs on a thread that has released the GIL; a pending signal becomes its Python exception.
+void raise_pending_signal() {
+  py::gil_scoped_acquire acquire;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+std::vector<std::string> available_isas() {
+  std::vector<std::string> names;
+  for (Isa isa : kAllIsas) {
+    if (isa_available(isa)) names.emplace_back(isa_name(isa));
+  }
+  return names;
+}
+
+}  // namespace
+
+void bind_core(py::module_& m) {
+  set_interrupt_hook(raise_pending_signal);
+  py::register_exception<numerical_error>(m, "NumericalError", PyExc_ArithmeticError);
+
+  m.attr("compiler") = KEXUE_COMPILER;
+  m.attr("build_type") = KEXUE_BUILD_TYPE;
+  m.def("available_isas", &available_isas);
+  m.def("active_isa", [] { return isa_name(active_isa()); });
+  m.def("set_active_isa", [](const std::string& name) { set_active_isa(name); }, py::arg("name"));
+  m.def("get_workers", &get_workers);
+  m.def("set_workers", &set_workers, py::arg("workers"));
+}
+
+}  // namespace kexue::bindings

@@ -1,0 +1,35 @@
+// One line per kernel family: the table of the instruction set in use.
+#include "kexue/core/isa.hpp"
+
+#if defined(KEXUE_HAVE_AVX2)
+#define KEXUE_DISPATCH(Table, name)               \
+  namespace baseline {                            \
+  extern const Table name;                        \
+  }                                               \
+  namespace avx2 {                                \
+  extern const Table name;                        \
+  }                                               \
+  namespace avx512 {                              \
+  extern const Table name;                        \
+  }                                               \
+  const Table& name() {                           \
+    switch (active_isa()) {                       \
+      case Isa::avx512:                           \
+        return avx512::name;                      \
+      case Isa::avx2:                             \
+        return avx2::name;                        \
+      default:                                    \
+        return baseline::name;                    \
+    }                                             \
+  }
+#else
+#define KEXUE_DISPATCH(Table, name) \
+  namespace baseline {              \
+  extern const Table name;          \
+  }                                 \
+  const Table& name() { return baseline::name; }
+#endif
+
+namespace kexue {
+
+}  // namespace kexue

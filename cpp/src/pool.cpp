@@ -1,0 +1,227 @@
+#include "kexue/core/pool.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#if !defined(_WIN32)
+#include <pthread.h>
+#endif
+
+namespace kexue {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kSpinTime = std::chrono::microseconds(30);
+constexpr auto kPollInterval = std::chrono::milliseconds(50);
+
+void pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#else
+  std::this_thread::yield();
+#endif
+}
+
+// Spins while done() is false, at most kSpinTime; returns the last answer.
+template <class Predicate>
+bool spin_until(Predicate done) {
+  const auto deadline = Clock::now() + kSpinTime;
+  do {
+    for (int i = 0; i < 32; ++i) {
+      if (done()) return true;
+      pause();
+    }
+  } while (Clock::now() < deadline);
+  return done();
+}
+
+thread_local bool inside_region = false;
+
+std::atomic<void (*)()> interrupt_hook{nullptr};
+thread_local Clock::time_point last_poll{};
+
+struct Region {
+  std::ptrdiff_t n_chunks = 0;
+  detail::ChunkFunction function = nullptr;
+  void* context = nullptr;
+  std::atomic<std::ptrdiff_t> next{0};
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+
+  // Takes chunks until none is left or one has failed.
+  void work(int slot, bool polls) {
+    inside_region = true;
+    while (!failed.load(std::memory_order_relaxed)) {
+      const std::ptrdiff_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+      if (chunk >= n_chunks) break;
+      try {
+        if (polls) poll_interrupt();
+        function(context, chunk, slot);
+      } catch (...) {
+        if (!failed.exchange(true)) error = std::current_exception();
+      }
+    }
+    inside_region = false;
+  }
+};
+
+// gate = joined * 2 + open. A worker may touch the region only after it has raised `joined` of an
+// open gate; closing the gate fixes the number of workers to wait for.
+class Pool {
+ public:
+  void run(std::ptrdiff_t n_chunks, detail::ChunkFunction function, void* context, int workers) {
+    start_threads(workers - 1);
+    region_.n_chunks = n_chunks;
+    region_.function = function;
+    region_.context = context;
+    region_.next.store(0, std::memory_order_relaxed);
+    region_.failed.store(false, std::memory_order_relaxed);
+    region_.error = nullptr;
+    limit_ = static_cast<std::uint32_t>(workers - 1);
+    finished_.store(0, std::memory_order_relaxed);
+    gate_.store(1, std::memory_order_release);
+    epoch_.fetch_add(1, std::memory_order_seq_cst);
+    epoch_.notify_all();
+
+    region_.work(0, true);
+
+    const std::uint32_t joined = gate_.exchange(0, std::memory_order_acq_rel) >> 1;
+    const auto all_finished = [&] { return finished_.load(std::memory_order_acquire) == joined; };
+    while (!spin_until(all_finished)) {
+      const std::uint32_t seen = finished_.load(std::memory_order_acquire);
+      if (seen != joined) finished_.wait(seen, std::memory_order_acquire);
+    }
+    if (region_.error) std::rethrow_exception(std::exchange(region_.error, nullptr));
+  }
+
+  std::mutex busy;
+
+ private:
+  void start_threads(int wanted) {
+    while (n_threads_ < wanted) {
+      try {
+        std::thread([this] { serve(); }).detach();
+      } catch (const std::system_error&) {
+        break;  // the region runs with the threads there are
+      }
+      ++n_threads_;
+    }
+  }
+
+  [[noreturn]] void serve() {
+    std::uint32_t seen = 0;
+    for (;;) {
+      const auto new_epoch = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+      while (!spin_until(new_epoch)) epoch_.wait(seen, std::memory_order_acquire);
+      seen = epoch_.load(std::memory_order_acquire);
+      if (const int slot = join(); slot > 0) {
+        region_.work(slot, false);
+        finished_.fetch_add(1, std::memory_order_acq_rel);
+        finished_.notify_one();
+      }
+    }
+  }
+
+  // The slot in the open region, or 0 when there is none or it has workers enough.
+  int join() {
+    std::uint32_t gate = gate_.load(std::memory_order_acquire);
+    while ((gate & 1) != 0 && (gate >> 1) < limit_.load(std::memory_order_relaxed)) {
+      if (gate_.compare_exchange_weak(gate, gate + 2, std::memory_order_acq_rel)) {
+        return static_cast<int>(gate >> 1) + 1;
+      }
+    }
+    return 0;
+  }
+
+  Region region_;
+  std::atomic<std::uint32_t> limit_{0};
+  std::atomic<std::uint32_t> gate_{0};
+  std::atomic<std::uint32_t> epoch_{0};
+  std::atomic<std::uint32_t> finished_{0};
+  int n_threads_ = 0;
+};
+
+// Never destroyed: its detached threads may outlive static destructors.
+Pool* pool = nullptr;
+std::once_flag pool_once;
+
+Pool& the_pool() {
+  std::call_once(pool_once, [] {
+    pool = new Pool;
+#if !defined(_WIN32)
+    // Threads do not survive fork(): the child gets a pool that has none yet.
+    pthread_atfork(nullptr, nullptr, [] {
+      pool = new Pool;
+      inside_region = false;
+    });
+#endif
+  });
+  return *pool;
+}
+
+std::atomic<int> worker_setting{0};
+
+void run_serial(std::ptrdiff_t n_chunks, detail::ChunkFunction function, void* context) {
+  for (std::ptrdiff_t chunk = 0; chunk < n_chunks; ++chunk) {
+    if (!inside_region) poll_interrupt();
+    function(context, chunk, 0);
+  }
+}
+
+}  // namespace
+
+int get_workers() {
+  const int setting = worker_setting.load(std::memory_order_relaxed);
+  if (setting > 0) return setting;
+  const unsigned cores = std::thread::hardware_concurrency();
+  return cores == 0 ? 1 : static_cast<int>(cores < kMaxWorkers ? cores : kMaxWorkers);
+}
+
+void set_workers(int workers) {
+  if (workers < 1 || workers > kMaxWorkers) {
+    throw std::invalid_argument("the number of workers must lie in 1..1024");
+  }
+  worker_setting.store(workers, std::memory_order_relaxed);
+}
+
+int planned_workers(std::ptrdiff_t n_chunks, int workers) {
+  if (inside_region) return 1;
+  if (workers <= 0) workers = get_workers();
+  if (workers > kMaxWorkers) workers = kMaxWorkers;
+  return static_cast<int>(n_chunks < workers ? (n_chunks < 1 ? 1 : n_chunks) : workers);
+}
+
+void set_interrupt_hook(void (*hook)()) { interrupt_hook.store(hook); }
+
+void poll_interrupt() {
+  const auto hook = interrupt_hook.load(std::memory_order_relaxed);
+  if (hook == nullptr) return;
+  const auto now = Clock::now();
+  if (now - last_poll < kPollInterval) return;
+  last_poll = now;
+  hook();
+}
+
+namespace detail {
+
+void run_chunks(std::ptrdiff_t n_chunks, ChunkFunction function, void* context, int workers) {
+  workers = planned_workers(n_chunks, workers);
+  if (workers <= 1) return run_serial(n_chunks, function, context);
+  Pool& shared = the_pool();
+  // Another thread's region is running: its chunks keep the cores busy, so run here serially.
+  std::unique_lock lock(shared.busy, std::try_to_lock);
+  if (!lock.owns_lock()) return run_serial(n_chunks, function, context);
+  shared.run(n_chunks, function, context, workers);
+}
+
+}  // namespace detail
+}  // namespace kexue
