@@ -7,8 +7,9 @@ namespace kexue::bindings {
 void bind_limits(py::module_& m) {
   m.def(
       "measure_limits",
-      [](int workers) {
-        const MachineLimits limits = without_gil([&] { return measure_limits(workers); });
+      [](py::array memory, int workers) {
+        const auto view = mutable_vector_view<double>(memory);
+        const MachineLimits limits = without_gil([&] { return measure_limits(view, workers); });
         py::dict result;
         result["read_bandwidth"] = limits.read_bandwidth;
         result["triad_bandwidth"] = limits.triad_bandwidth;
@@ -16,7 +17,7 @@ void bind_limits(py::module_& m) {
         result["fma_float32"] = limits.multiply_add_f32;
         return result;
       },
-      py::arg("workers"));
+      py::arg("memory"), py::arg("workers"));
 }
 
 }  // namespace kexue::bindings

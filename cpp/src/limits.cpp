@@ -32,33 +32,32 @@ double best_rate(double work, Pass pass) {
   return work / best;
 }
 
-// A third of the working set per triad array; reading runs through all three.
-constexpr std::ptrdiff_t kPiecesPerArray =
-    kLimitWorkingSet / 3 / static_cast<std::ptrdiff_t>(sizeof(double)) / kPiece;
-
-double measure_read(const double* x, int workers) {
-  constexpr std::ptrdiff_t kPieces = 3 * kPiecesPerArray;
-  AlignedBuffer<double> sums(kPieces);
-  const double rate = best_rate(static_cast<double>(kPieces * kPiece) * sizeof(double), [&] {
+double measure_read(VectorView<double> memory, int workers) {
+  const std::ptrdiff_t pieces = memory.size / kPiece;
+  AlignedBuffer<double> sums(pieces);
+  const double rate = best_rate(static_cast<double>(pieces * kPiece) * sizeof(double), [&] {
     parallel_for(
-        kPieces,
-        [&](std::ptrdiff_t i, int) { sums[i] = limit_kernels().read(x + i * kPiece, kPiece); },
+        pieces,
+        [&](std::ptrdiff_t i, int) {
+          sums[i] = limit_kernels().read(memory.data + i * kPiece, kPiece);
+        },
         workers);
   });
   double total = 0;
-  for (std::ptrdiff_t i = 0; i < kPieces; ++i) total += sums[i];
-  require(total == static_cast<double>(kPieces * kPiece), "the read kernel skipped memory");
+  for (std::ptrdiff_t i = 0; i < pieces; ++i) total += sums[i];
+  require(total == static_cast<double>(pieces * kPiece), "the read kernel skipped memory");
   return rate;
 }
 
-double measure_triad(double* x, int workers) {
-  constexpr std::ptrdiff_t kSize = kPiecesPerArray * kPiece;
-  return best_rate(static_cast<double>(3 * kSize) * sizeof(double), [&] {
+double measure_triad(VectorView<double> memory, int workers) {
+  const std::ptrdiff_t pieces = memory.size / 3 / kPiece;
+  const std::ptrdiff_t size = pieces * kPiece;
+  return best_rate(static_cast<double>(3 * size) * sizeof(double), [&] {
     parallel_for(
-        kPiecesPerArray,
+        pieces,
         [&](std::ptrdiff_t i, int) {
-          double* a = x + i * kPiece;
-          limit_kernels().triad(a, a + kSize, a + 2 * kSize, 0.5, kPiece);
+          double* a = memory.data + i * kPiece;
+          limit_kernels().triad(a, a + size, a + 2 * size, 0.5, kPiece);
         },
         workers);
   });
@@ -78,19 +77,15 @@ double measure_multiply_add(T (*kernel)(std::ptrdiff_t, T, T), std::ptrdiff_t fl
 
 }  // namespace
 
-MachineLimits measure_limits(int workers) {
-  constexpr std::ptrdiff_t kPieces = 3 * kPiecesPerArray;
-  AlignedBuffer<double> memory(kPieces * kPiece);
+MachineLimits measure_limits(VectorView<double> memory, int workers) {
+  require(memory.contiguous() && memory.size >= 3 * kPiece, "memory must be contiguous and large");
   parallel_for(
-      kPieces,
-      [&](std::ptrdiff_t i, int) {
-        std::fill_n(memory.data() + i * kPiece, kPiece, 1.0);
-      },
-      workers);
+      memory.size / kPiece,
+      [&](std::ptrdiff_t i, int) { std::fill_n(memory.data + i * kPiece, kPiece, 1.0); }, workers);
   const LimitKernels& kernels = limit_kernels();
   MachineLimits limits{};
-  limits.read_bandwidth = measure_read(memory.data(), workers);
-  limits.triad_bandwidth = measure_triad(memory.data(), workers);
+  limits.read_bandwidth = measure_read(memory, workers);
+  limits.triad_bandwidth = measure_triad(memory, workers);
   limits.multiply_add_f64 =
       measure_multiply_add(kernels.multiply_add_f64, kernels.flops_per_step_f64, workers);
   limits.multiply_add_f32 =

@@ -47,17 +47,25 @@ Pack<T> broadcast(T value) {
   return pack;
 }
 
+// Four streams a quarter apart keep more hardware prefetchers busy than one.
 double read(const double* x, std::ptrdiff_t size) {
-  constexpr int kSums = 8;
-  constexpr std::ptrdiff_t kBlock = kSums * kLanes<double>;
-  double sums[kBlock] = {};
+  constexpr int kStreams = 4;
+  constexpr std::ptrdiff_t kBlock = 2 * kLanes<double>;
+  const std::ptrdiff_t quarter = size / kStreams;
+  double sums[kStreams][kBlock] = {};
   std::ptrdiff_t i = 0;
-  for (; i + kBlock <= size; i += kBlock) {
-    for (std::ptrdiff_t j = 0; j < kBlock; ++j) sums[j] += x[i + j];
+  for (; i + kBlock <= quarter; i += kBlock) {
+    for (int stream = 0; stream < kStreams; ++stream) {
+      const double* piece = x + stream * quarter + i;
+      for (std::ptrdiff_t j = 0; j < kBlock; ++j) sums[stream][j] += piece[j];
+    }
   }
   double total = 0;
-  for (; i < size; ++i) total += x[i];
-  for (double sum : sums) total += sum;
+  for (int stream = 0; stream < kStreams; ++stream) {
+    for (std::ptrdiff_t j = i; j < quarter; ++j) total += x[stream * quarter + j];
+    for (double sum : sums[stream]) total += sum;
+  }
+  for (std::ptrdiff_t j = kStreams * quarter; j < size; ++j) total += x[j];
   return total;
 }
 

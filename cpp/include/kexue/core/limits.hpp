@@ -5,17 +5,17 @@
 //                                            write-allocate read of a is not counted)
 //   multiply-add  x <- f x + a on as many independent chains as hide the latency; 2 flops each
 //
-// Bandwidths are taken over kLimitWorkingSet bytes, larger than the caches of most machines, in
-// pieces handed out by the pool; each figure is the best of several passes, because a limit is
-// what the machine does when nothing disturbs it. Reference: J. D. McCalpin, Memory bandwidth and
+// Bandwidths are taken over memory the caller brings (so that its pages are of the kind real arrays
+// have), in pieces handed out by the pool. Each figure is the best of several passes, because a
+// limit is what the machine does when nothing disturbs it. Reference: J. D. McCalpin, Memory bandwidth and
 // machine balance in current high performance computers, IEEE TCCA Newsletter, 1995.
 #pragma once
 
 #include <cstddef>
 
-namespace kexue {
+#include "kexue/core/views.hpp"
 
-inline constexpr std::ptrdiff_t kLimitWorkingSet = std::ptrdiff_t{192} << 20;
+namespace kexue {
 
 // One step of a multiply-add kernel advances every chain once.
 struct LimitKernels {
@@ -36,7 +36,8 @@ struct MachineLimits {
   double multiply_add_f32;
 };
 
-// workers = 0 means the library's setting. Allocates kLimitWorkingSet bytes; takes about a second.
-MachineLimits measure_limits(int workers);
+// Overwrites `memory`, which should be larger than the caches: 24M elements for most machines.
+// workers = 0 means the library's setting. Takes about half a second.
+MachineLimits measure_limits(VectorView<double> memory, int workers);
 
 }  // namespace kexue
