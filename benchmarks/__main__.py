@@ -1,4 +1,4 @@
-"""Command line: ``python -m benchmarks [area ...]`` and ``python -m benchmarks compare OLD NEW``."""
+"""Command line: `python -m benchmarks [area ...]`, `python -m benchmarks compare OLD NEW`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import kexue_num
 from benchmarks._case import Case
-from benchmarks._report import compare, format_case, write_figures, write_json
+from benchmarks._report import compare, format_case, format_floors, write_figures, write_json
 from benchmarks._runner import FULL, QUICK, CaseResult, pinned, run_case
 from benchmarks.limits import describe, measure_limits
 
@@ -62,9 +62,7 @@ def _run(arguments: Sequence[str]) -> int:
             parser.error(f"unknown area {area!r}: expected one of {', '.join(AREAS)}")
     if options.threads is not None and options.threads < 1:
         parser.error(f"--threads must be at least 1, got {options.threads}")
-    selected = {
-        area: _select(area, options.quick, options.case) for area in options.areas or AREAS
-    }
+    selected = {area: _select(area, options.quick, options.case) for area in options.areas or AREAS}
     if not any(selected.values()):
         parser.error(f"no case matches {options.case!r}; see --list")
     if options.list:
@@ -103,8 +101,10 @@ def _measure(
                 result = run_case(case, limits[-1], QUICK if quick else FULL)
                 results[area].append(result)
                 print("\n" + format_case(result), flush=True)
+    everything = [result for measured in results.values() for result in measured]
+    if any(result.floor for result in everything):
+        print("\n" + format_floors(everything))
     if json_file is not None:
-        everything = [result for measured in results.values() for result in measured]
         write_json(json_file, everything, limits, threads=threads, quick=quick)
         print(f"\nwrote {json_file}")
     return results

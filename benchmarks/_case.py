@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -25,7 +25,7 @@ class Contender:
 
     name: str
     run: Callable[[], Any]
-    judge: Callable[[Any], Outcome] = field(default=lambda result: Outcome())
+    judge: Callable[[Any], Outcome]
     requires: str | None = None
 
 
@@ -46,9 +46,23 @@ class Problem:
 
 
 @dataclass(frozen=True)
+class Floor:
+    """What the library promises: how much faster than a peer, at which error relative to it.
+
+    `error` None leaves the error to the case's own unit, where at most 1 is promised.
+    """
+
+    peer: str
+    ratio: float
+    error: float | None
+    goal: float | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """A named case; `prepare` builds its data only when the case is run."""
 
     name: str
     title: str
     prepare: Callable[[], Problem]
+    floor: Floor | None = None

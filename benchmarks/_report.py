@@ -51,7 +51,28 @@ def format_case(result: CaseResult) -> str:
             f"{'' if outcome.rank is None else outcome.rank:>6}"
             + (f"   {result.percent_of_limit:.2g} % of the limit" if is_ours else "")
         )
+    if result.floor is not None:
+        lines.append(_format_floor(result))
     return "\n".join(lines)
+
+
+def _format_floor(result: CaseResult) -> str:
+    floor = result.floor
+    met, ratio, error = result.judge_floor()
+    goal = "" if floor.goal is None else f" (goal {floor.goal:g}x)"
+    of_peer = " of its unit" if floor.error is None else f" of {floor.peer}'s"
+    return (
+        f"  floor {floor.ratio:g}x{goal}, error at most {floor.error or 1:g}{of_peer}: "
+        f"{'met' if met else 'MISSED'} ({ratio:.3g}x, {error:.3g})"
+    )
+
+
+def format_floors(results: list[CaseResult]) -> str:
+    """Return one line that counts the floors that are met and names the others."""
+    judged = [(result.name, result.judge_floor()) for result in results if result.floor]
+    missed = [name for name, verdict in judged if not verdict[0]]
+    line = f"floors met: {len(judged) - len(missed)} of {len(judged)}"
+    return line + (f"; missed: {', '.join(missed)}" if missed else "")
 
 
 def machine() -> dict[str, Any]:
@@ -115,7 +136,7 @@ def _measurement_as_json(measurement: Measurement) -> dict[str, Any]:
 
 
 def compare(old: dict[str, Any], new: dict[str, Any]) -> str:
-    """Compare two documents case by case.
+    """Return the comparison of two documents, a line per case.
 
     The ratio to a peer was measured in one process and survives a change of the machine's mood;
     the change of our own time is shown beside it, and judged only when it leaves both spreads.
@@ -156,48 +177,63 @@ def _peer_ratio(case: dict[str, Any]) -> float | None:
     return float(np.median(seconds[1]) / np.median(seconds[0]))
 
 
+_OURS = "#c2410c"
+_PEERS = ("#334155", "#64a0c8", "#94a3b8", "#7c9a5e", "#a78bba", "#d4a72c")
+
+
 def write_figures(folder: Path, area: str, results: list[CaseResult]) -> Path:
     """Draw the time of every contender of every case on one logarithmic axis."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    ours_color, peer_colors = "#c2410c", ("#475569", "#94a3b8", "#cbd5e1")
     style = {
         "font.size": 9,
         "axes.spines.top": False,
         "axes.spines.right": False,
         "axes.spines.left": False,
+        "axes.axisbelow": True,
     }
     with mpl.rc_context(style):
-        figure = Figure(figsize=(8.4, 0.8 + 0.42 * len(results)), layout="constrained")
+        figure = Figure(figsize=(8.4, 1.3 + 0.32 * len(results)), layout="constrained")
         axes = figure.subplots()
-        for row, result in enumerate(results):
-            present = [m for m in result.measurements if m.seconds]
-            times = [m.median for m in present]
-            axes.plot([min(times), max(times)], [row, row], color="#e2e8f0", lw=2, zorder=1)
-            for number, measurement in enumerate(present):
-                is_ours = number == 0
-                color = ours_color if is_ours else peer_colors[min(number - 1, 2)]
-                axes.plot(measurement.median, row, "o", ms=8, color=color, zorder=3 - 0.1 * number)
-                label = measurement.name if is_ours else ""
-                label = label or f"{measurement.name} {result.ratio(measurement):.3g}x"
-                axes.annotate(
-                    label,
-                    (measurement.median, row),
-                    xytext=(0, 7),
-                    textcoords="offset points",
-                    ha="center",
-                    color=color if is_ours else "#475569",
-                    fontsize=7,
-                )
+        _draw_times(axes, results)
         axes.set_xscale("log")
         axes.set_yticks(range(len(results)), [result.title for result in results])
         axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(results) - 0.4, -0.7)
-        axes.set_xlabel("seconds (median, alternating in one process)")
-        axes.grid(axis="x", color="#f1f5f9")
-        axes.set_axisbelow(True)
-    path = folder / f"{area}.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=160)
+        axes.set_ylim(len(results) - 0.4, -0.6)
+        axes.set_xlabel("seconds per call (medians of alternating runs); at the right, the first peer over ours")
+        axes.grid(axis="x", color="#e2e8f0", lw=0.7)
+        figure.legend(loc="outside upper center", ncols=7, frameon=False, handletextpad=0.2)
+        path = folder / f"{area}.png"
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=160)
     return path
+
+
+def _draw_times(axes: Any, results: list[CaseResult]) -> None:
+    """Draw one row per case: a dot per contender, the ratio to the first peer at the right."""
+    peers = list(dict.fromkeys(m.name for r in results for m in r.measurements[1:] if m.seconds))
+    colors = {name: _PEERS[i % len(_PEERS)] for i, name in enumerate(peers)}
+    colors[results[0].ours.name] = _OURS
+    labelled: set[str] = set()
+    for row, result in enumerate(results):
+        present = [m for m in result.measurements if m.seconds]
+        times = [m.median for m in present]
+        axes.plot([min(times), max(times)], [row, row], color="#cbd5e1", lw=1.5, zorder=1)
+        for measurement in present:
+            name = measurement.name
+            axes.plot(
+                measurement.median,
+                row,
+                "o",
+                ms=7.5 if name == results[0].ours.name else 6.5,
+                color=colors[name],
+                mec="white",
+                label=None if name in labelled else name,
+                zorder=3 if name == results[0].ours.name else 2,
+            )
+            labelled.add(name)
+        if len(present) > 1:
+            label = f"{result.ratio(present[1]):.3g}\u00d7"
+            at_right = axes.get_yaxis_transform()
+            axes.text(1.01, row, label, transform=at_right, va="center", color=_OURS)

@@ -21,7 +21,7 @@ import numpy as np
 import threadpoolctl
 
 import kexue_num
-from benchmarks._case import Case, Contender, Outcome, Problem
+from benchmarks._case import Case, Contender, Floor, Outcome, Problem
 from benchmarks.limits import Limits
 
 
@@ -72,6 +72,7 @@ class CaseResult:
     error_unit: str
     limit_seconds: float
     measurements: list[Measurement]
+    floor: Floor | None = None
 
     @property
     def ours(self) -> Measurement:
@@ -86,6 +87,19 @@ class CaseResult:
     def ratio(self, peer: Measurement) -> float:
         """Return how many times slower the peer is."""
         return peer.median / self.ours.median
+
+    def judge_floor(self) -> tuple[bool, float, float] | None:
+        """Return whether the floor is met, the ratio and the error it is judged by."""
+        if self.floor is None:
+            return None
+        peer = next(m for m in self.measurements if m.name == self.floor.peer)
+        ratio = self.ratio(peer)
+        error, allowed = self.ours.outcome.error, self.floor.error
+        if allowed is None:
+            allowed = 1.0
+        else:
+            error = error / peer.outcome.error
+        return ratio >= self.floor.ratio and error <= allowed, ratio, error
 
 
 @contextmanager
@@ -131,6 +145,7 @@ def run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
         error_unit=problem.error_unit,
         limit_seconds=limit_seconds(problem, limits),
         measurements=measurements,
+        floor=case.floor,
     )
 
 

@@ -16,7 +16,7 @@ import scipy.linalg
 import scipy.linalg.interpolative as scipy_interpolative
 from scipy.sparse.linalg import aslinearoperator
 
-from benchmarks._case import Case, Contender, Outcome, Problem
+from benchmarks._case import Case, Contender, Floor, Outcome, Problem
 from benchmarks.matrices import (
     Matrix,
     kernel_matrix,
@@ -32,7 +32,7 @@ Judge = Callable[[Any], Outcome]
 
 
 def cases(quick: bool) -> Iterator[Case]:
-    """Yield the cases; `quick` divides every dimension and rank by five."""
+    """Yield the cases; `quick` divides every dimension and rank by five and promises nothing."""
     scale = 5 if quick else 1
     yield from _fixed_rank_cases(scale)
     yield from _fixed_precision_cases(scale)
@@ -40,28 +40,30 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def _fixed_rank_cases(scale: int) -> Iterator[Case]:
-    table: list[tuple[str, int, int, int, dict[str, Any]]] = [
-        ("default", 4000, 4000, 100, {"peers": ("rsvd",)}),
-        ("refine=exact", 4000, 4000, 100, {"refine": "exact"}),
-        ("default", 4000, 4000, 20, {}),
-        ("default", 4000, 4000, 300, {}),
-        ("default", 1000, 1000, 100, {"peers": ("qr", "rsvd")}),
-        ("default", 20000, 500, 100, {"peers": ("qr",)}),
-        ("rand=False", 4000, 4000, 100, {"deterministic": True}),
-        ("rand=False", 1000, 1000, 100, {"deterministic": True}),
+    table: list[tuple[str, int, int, int, Floor, dict[str, Any]]] = [
+        ("default", 4000, 4000, 100, Floor("scipy", 60, 1.7, 250), {"peers": ("rsvd",)}),
+        ("refine=exact", 4000, 4000, 100, Floor("scipy", 30, 1.05, 100), {"refine": "exact"}),
+        ("default", 4000, 4000, 20, Floor("scipy", 40, 1.7), {}),
+        ("default", 4000, 4000, 300, Floor("scipy", 40, 1.7), {}),
+        ("default", 1000, 1000, 100, Floor("scipy", 20, 1.7), {"peers": ("qr", "rsvd")}),
+        ("default", 20000, 500, 100, Floor("scipy", 40, 1.7), {"peers": ("qr",)}),
+        ("rand=False", 4000, 4000, 100, Floor("scipy", 8, 1.05), {"deterministic": True}),
+        ("rand=False", 1000, 1000, 100, Floor("scipy", 8, 1.05), {"deterministic": True}),
     ]
-    for mode, rows, cols, rank, options in table:
+    for mode, rows, cols, rank, floor, options in table:
         m, n, k = rows // scale, cols // scale, rank // scale
         yield Case(
             name=f"rank/{m}x{n}/k{k}/{mode}",
             title=f"{m} x {n}, slow decay, rank {k}, {mode}",
             prepare=functools.partial(_fixed_rank, m, n, k, **options),
+            floor=floor if scale == 1 else None,
         )
     m, k = 4000 // scale, 100 // scale
     yield Case(
         name=f"rank/{m}x{m}/k{k}/float32",
         title=f"{m} x {m}, slow decay, rank {k}, float32 against our float64",
         prepare=functools.partial(_single_precision, m, k),
+        floor=Floor("float64", 1.8, 1.01) if scale == 1 else None,
     )
 
 
@@ -77,6 +79,7 @@ def _fixed_precision_cases(scale: int) -> Iterator[Case]:
             name=f"tol/{m}x{n}/{kind}/{tol:.0e}",
             title=f"{m} x {n}, {label}, tol {tol:.0e}",
             prepare=functools.partial(_fixed_precision, kind, m, n, tol),
+            floor=Floor("scipy det", 30, None) if scale == 1 else None,
         )
 
 
@@ -121,9 +124,7 @@ def _fixed_rank(
             functools.partial(_outcome, a, unit),
         )
     if "qr" in peers:
-        contenders.append(
-            Contender("lapack geqp3", lambda: _pivoted_qr_id(a, rank), judge_scipy)
-        )
+        contenders.append(Contender("lapack geqp3", lambda: _pivoted_qr_id(a, rank), judge_scipy))
     if "rsvd" in peers:
         contenders.append(_randomized_svd(a, unit, rank))
     sketch_rows = 3 * rank
@@ -166,8 +167,8 @@ def _fixed_precision(kind: str, rows: int, cols: int, tol: float) -> Problem:
                 lambda: lowrank.interp_decomp(a, tol=tol, rng=0),
                 functools.partial(_outcome, a, unit),
             ),
-            Contender("scipy rand", lambda: _scipy_id(a, tol, rand=True), judge_scipy),
             Contender("scipy det", lambda: _scipy_id(a, tol, rand=False), judge_scipy),
+            Contender("scipy rand", lambda: _scipy_id(a, tol, rand=True), judge_scipy),
         ),
         "tol |A|",
         a.nbytes,

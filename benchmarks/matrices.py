@@ -56,7 +56,7 @@ def kernel_matrix(n: int) -> Matrix:
     """Return 1 / |x_i - y_j| for points of two unit boxes that are 0.2 apart."""
     rng = np.random.default_rng(n)
     x = rng.random((n, 3))
-    y = rng.random((n, 3)) + [1.2, 0, 0]
+    y = rng.random((n, 3)) + np.array([1.2, 0, 0])
     squares = np.zeros((n, n))
     for axis in range(3):
         squares += (x[:, None, axis] - y[None, :, axis]) ** 2
@@ -83,7 +83,7 @@ def spectral_norm(
     max_steps: int = 25,
     rtol: float = 1e-3,
 ) -> float:
-    """Return the largest singular value of an operator, a lower bound that is tight to about `rtol`.
+    """Return the largest singular value of an operator from below, to about `rtol`.
 
     Block power iteration that keeps what it has seen: the basis of all iterates (block Lanczos on
     the normal operator with full reorthogonalisation), whose Rayleigh-Ritz value grows much faster

@@ -31,11 +31,13 @@ _AREAS = ("interpolative", "lowrank")
 
 __all__ = [
     "ConvergenceWarning",
+    "MachineLimits",
     "NumericalError",
     "__version__",
     "get_workers",
     "interpolative",
     "lowrank",
+    "machine_limits",
     "set_workers",
     "show_config",
     "worker_limit",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from kexue_num import _core
+from kexue_num._threads import get_workers
+from kexue_num._validation import check_workers
 
 # Larger than the caches of most machines.
 _WORKING_SET = 24 << 20
@@ -88,11 +90,13 @@ def machine_limits(workers: int | None = None) -> MachineLimits:
     >>> limits.read_bandwidth > 0 and limits.fma_float64 > 0
     True
     """
-    if workers is None:
-        workers = _core.get_workers()
-    elif isinstance(workers, bool) or not isinstance(workers, (int, np.integer)):
-        raise TypeError(f"machine_limits: 'workers' must be an integer, got {workers!r}")
-    elif not 1 <= workers <= 1024:
-        raise ValueError(f"machine_limits: 'workers' must be in 1..1024, got {workers}")
-    measured = _core.measure_limits(np.empty(_WORKING_SET), int(workers))
-    return MachineLimits(workers=int(workers), isa=_core.active_isa(), **measured)
+    workers = check_workers("machine_limits", workers) or get_workers()
+    read, triad, fma_float64, fma_float32 = _core.measure_limits(np.empty(_WORKING_SET), workers)
+    return MachineLimits(
+        workers=workers,
+        isa=_core.active_isa(),
+        read_bandwidth=read,
+        triad_bandwidth=triad,
+        fma_float64=fma_float64,
+        fma_float32=fma_float32,
+    )

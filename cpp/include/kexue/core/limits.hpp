@@ -7,8 +7,10 @@
 //
 // Bandwidths are taken over memory the caller brings (so that its pages are of the kind real arrays
 // have), in pieces handed out by the pool. Each figure is the best of several passes, because a
-// limit is what the machine does when nothing disturbs it. Reference: J. D. McCalpin, Memory bandwidth and
-// machine balance in current high performance computers, IEEE TCCA Newsletter, 1995.
+// limit is what the machine does when nothing disturbs it.
+//
+// Reference: J. D. McCalpin, Memory bandwidth and machine balance in current high performance
+// computers, IEEE TCCA Newsletter, 1995.
 #pragma once
 
 #include <cstddef>
