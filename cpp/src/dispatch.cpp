@@ -1,5 +1,7 @@
 // One line per kernel family: the table of the instruction set in use.
+#include "kexue/core/gemm.hpp"
 #include "kexue/core/isa.hpp"
+#include "kexue/lowrank/sketch.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name)               \
@@ -31,5 +33,8 @@
 #endif
 
 namespace kexue {
+
+KEXUE_DISPATCH(GemmTables, gemm_tables)
+KEXUE_DISPATCH(SketchTables, sketch_tables)
 
 }  // namespace kexue
