@@ -1,5 +1,6 @@
 // One line per kernel family: the table of the instruction set in use.
 #include "kexue/core/isa.hpp"
+#include "kexue/core/rng.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name)               \
@@ -31,5 +32,7 @@
 #endif
 
 namespace kexue {
+
+KEXUE_DISPATCH(RandomKernels, random_kernels)
 
 }  // namespace kexue
