@@ -1,4 +1,5 @@
 // One line per kernel family: the table of the instruction set in use.
+#include "kexue/core/elementary.hpp"
 #include "kexue/core/isa.hpp"
 #include "kexue/core/rng.hpp"
 
@@ -33,6 +34,7 @@
 
 namespace kexue {
 
+KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 
 }  // namespace kexue

@@ -9,7 +9,7 @@ namespace kexue::KEXUE_ISA {
 namespace {
 
 constexpr int kGroupBlocks = 16;
-constexpr ptrdiff_t kHalf = kLanes<double>;
+constexpr int kWidth = (int)kLanes<double>;
 
 // Word c of block b, zero-extended.
 struct Group {
@@ -34,15 +34,18 @@ KEXUE_INLINE I64 multiply_low_halves(I64 x, uint32_t m) {
 #endif
 }
 
-// The words of kLanes<double> blocks from `block` on, for every group of lanes.
+constexpr int64_t kLaneNumbers[kGroupBlocks] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                8, 9, 10, 11, 12, 13, 14, 15};
+
+// The words of the 16 blocks of a group.
 KEXUE_INLINE void philox_group(Key key, uint64_t group, Group& out) {
+  const uint64_t block = group * kGroupBlocks;  // its last 4 bits are 0: lanes add no carry
   const I64 mask = splat_bits<double>(0xffffffff);
-  for (int b = 0; b < kGroupBlocks; b += (int)kHalf) {
-    int64_t low_word[kHalf];
-    const uint64_t block = group * kGroupBlocks + (uint64_t)b;  // no carry into bit 32 within a group
-    for (int l = 0; l < (int)kHalf; ++l) low_word[l] = (int64_t)((block + (uint64_t)l) & 0xffffffff);
-    I64 c0 = load_bits(low_word);
-    I64 c1 = splat_bits<double>((int64_t)(block >> 32));
+  const I64 low_word = splat_bits<double>((int64_t)(block & 0xffffffff));
+  const I64 high_word = splat_bits<double>((int64_t)(block >> 32));
+  for (int b = 0; b < kGroupBlocks; b += kWidth) {
+    I64 c0 = low_word | load_bits(kLaneNumbers + b);
+    I64 c1 = high_word;
     I64 c2 = splat_bits<double>((int64_t)(key.hi & 0xffffffff));
     I64 c3 = splat_bits<double>((int64_t)(key.hi >> 32));
     uint32_t key0 = (uint32_t)key.lo, key1 = (uint32_t)(key.lo >> 32);
@@ -84,7 +87,7 @@ struct UniformF64 {
   static constexpr int kValues = 2 * kGroupBlocks;
   static void make(const Group& g, double* out) {
     for (int h = 0; h < 2; ++h) {
-      for (int b = 0; b < kGroupBlocks; b += (int)kHalf) {
+      for (int b = 0; b < kGroupBlocks; b += kWidth) {
         const I64 low = load_bits(g.word[2 * h] + b), high = load_bits(g.word[2 * h + 1] + b);
         store<double>(out + h * kGroupBlocks + b, unit_interval(low, high));
       }
@@ -97,7 +100,7 @@ struct UniformF32 {
   static constexpr int kValues = 4 * kGroupBlocks;
   static void make(const Group& g, float* out) {
     for (int c = 0; c < 4; ++c) {
-      for (int b = 0; b < kGroupBlocks / 2; b += (int)kHalf) {
+      for (int b = 0; b < kGroupBlocks / 2; b += kWidth) {
         const I32 upper = shift_right_logical(narrow_words(g, c, b), 8);
         store<float>(out + c * kGroupBlocks + 2 * b, to_real(upper) * splat<float>(0x1p-24f));
       }
@@ -109,7 +112,7 @@ struct NormalF64 {
   using Value = double;
   static constexpr int kValues = 2 * kGroupBlocks;
   static void make(const Group& g, double* out) {
-    for (int b = 0; b < kGroupBlocks; b += (int)kHalf) {
+    for (int b = 0; b < kGroupBlocks; b += kWidth) {
       const F64 fraction =
           from_word(load_bits(g.word[1] + b)) * splat<double>(0x1p-32) +
           (from_word(load_bits(g.word[0] + b)) + splat<double>(0.5)) * splat<double>(0x1p-64);
@@ -127,7 +130,7 @@ struct NormalF32 {
   static constexpr int kValues = 4 * kGroupBlocks;
   static void make(const Group& g, float* out) {
     for (int p = 0; p < 2; ++p) {
-      for (int b = 0; b < kGroupBlocks / 2; b += (int)kHalf) {
+      for (int b = 0; b < kGroupBlocks / 2; b += kWidth) {
         const I32 word = narrow_words(g, 2 * p, b);
         const F32 low = to_real(word & splat_bits<float>(0xffff)) + splat<float>(0.5f);
         const F32 high = to_real(shift_right_logical(word, 16)) * splat<float>(0x1p16f);
@@ -150,7 +153,7 @@ struct SignF64 {
   static void make(const Group& g, double* out) {
     const I64 sign = splat_bits<double>(Format<double>::kSign), one = bits(splat<double>(1));
     for (int c = 0; c < 4; ++c) {
-      for (int b = 0; b < kGroupBlocks; b += (int)kHalf) {
+      for (int b = 0; b < kGroupBlocks; b += kWidth) {
         I64 word = shift_left(load_bits(g.word[c] + b), 32);
         double* at = out + 32 * kGroupBlocks * c + b;
         for (int s = 0; s < 32; ++s) {
@@ -168,7 +171,7 @@ struct SignF32 {
   static void make(const Group& g, float* out) {
     const I32 sign = splat_bits<float>(Format<float>::kSign), one = bits(splat<float>(1));
     for (int c = 0; c < 4; ++c) {
-      for (int b = 0; b < kGroupBlocks / 2; b += (int)kHalf) {
+      for (int b = 0; b < kGroupBlocks / 2; b += kWidth) {
         I32 word = narrow_words(g, c, b);
         float* at = out + 32 * kGroupBlocks * c + 2 * b;
         for (int s = 0; s < 32; ++s) {
