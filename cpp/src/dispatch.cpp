@@ -2,6 +2,8 @@
 #include "kexue/core/gemm.hpp"
 #include "kexue/core/isa.hpp"
 #include "kexue/lowrank/sketch.hpp"
+#include "kexue/core/elementary.hpp"
+#include "kexue/core/rng.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name)               \
@@ -36,5 +38,7 @@ namespace kexue {
 
 KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
+KEXUE_DISPATCH(RandomKernels, random_kernels)
 
 }  // namespace kexue
