@@ -1,6 +1,8 @@
 // One line per kernel family: the table of the instruction set in use.
-#include "kexue/core/elementary.hpp"
+#include "kexue/core/gemm.hpp"
 #include "kexue/core/isa.hpp"
+#include "kexue/lowrank/sketch.hpp"
+#include "kexue/core/elementary.hpp"
 #include "kexue/core/rng.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -34,6 +36,8 @@
 
 namespace kexue {
 
+KEXUE_DISPATCH(GemmTables, gemm_tables)
+KEXUE_DISPATCH(SketchTables, sketch_tables)
 KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 
