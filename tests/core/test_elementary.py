@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from oracles import elementary as oracle
+from tests.oracles import elementary as oracle
 
 from kexue_num import _core
 

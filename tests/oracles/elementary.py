@@ -49,9 +49,9 @@ def special_value(name: str, x: float) -> float | None:
             return -math.inf if x == lowest else math.nan
     if x == 0 and name in ("expm1", "log1p"):
         return x
-    if name == "sinpi" and x == math.floor(x):
+    if name == "sinpi" and math.fmod(x, 1.0) == 0:
         return math.copysign(0.0, x)
-    if name == "cospi" and 2 * x == math.floor(2 * x) and x != math.floor(x):
+    if name == "cospi" and abs(math.fmod(x, 1.0)) == 0.5:
         return 0.0
     return None
 

@@ -562,7 +562,7 @@ struct SineCosine {
   Lanes<T> sine, cosine;
 };
 
-// sin(pi y) and cos(pi y) for 0 <= y <= 2.
+// sin(pi y) and cos(pi y) for |y| <= 2; no zero is negative.
 template <class T>
 KEXUE_INLINE SineCosine<T> sincos_pi_in_period(Lanes<T> y) {
   using C = PiConstants<T>;
@@ -599,9 +599,8 @@ KEXUE_INLINE SineCosine<T> sincos_pi_lanes(Lanes<T> x) {
   const Lanes<T> whole = (magnitude + fours) - fours;
   const Lanes<T> y =
       magnitude - select(less(magnitude, splat<T>(C::kAllEven)), whole, magnitude);
-  const SineCosine<T> both = sincos_pi_in_period<T>(absolute<T>(y));
-  const Masks<T> flip = sign_bit<T>(x) ^ sign_bit<T>(y);
-  return {real(bits(both.sine) ^ flip), both.cosine};
+  const SineCosine<T> both = sincos_pi_in_period<T>(y);
+  return {real(bits(both.sine) ^ sign_bit<T>(x)), both.cosine};
 }
 
 KEXUE_INLINE F64 expm1(F64 x) { return expm1_lanes<double>(x); }
