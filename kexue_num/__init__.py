@@ -1,3 +1,53 @@
-"""Numerical algorithms of the blog kexue.fm, with certified answers."""
+"""Numerical algorithms of the blog kexue.fm, with certified answers.
+
+Areas load when they are first used:
+
+- `kexue_num.lowrank`: interpolative decompositions with certified errors;
+- `kexue_num.interpolative`: the same behind the interface of `scipy.linalg.interpolative`.
+"""
+
+import importlib
+from types import ModuleType
 
 __version__ = "0.1.0.dev0"
+
+try:
+    importlib.import_module("kexue_num._core")
+except ModuleNotFoundError as error:
+    if error.name != "kexue_num._core":
+        raise
+    raise ImportError(
+        "kexue_num has no compiled core: you are importing the source tree; "
+        "run `pip install -e .` in it, or start Python in another directory"
+    ) from error
+
+from kexue_num import _threadpoolctl
+from kexue_num._config import show_config
+from kexue_num._errors import ConvergenceWarning, NumericalError
+from kexue_num._threads import get_workers, set_workers, worker_limit
+
+_AREAS = ("interpolative", "lowrank")
+
+__all__ = [
+    "ConvergenceWarning",
+    "NumericalError",
+    "__version__",
+    "get_workers",
+    "interpolative",
+    "lowrank",
+    "set_workers",
+    "show_config",
+    "worker_limit",
+]
+
+_threadpoolctl.install()
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _AREAS:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_AREAS})

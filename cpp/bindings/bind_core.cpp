@@ -28,6 +28,9 @@ std::vector<std::string> available_isas() {
 
 }  // namespace
 
+// Exported so that threadpoolctl can tell this library from others that are called _core.
+extern "C" PYBIND11_EXPORT int kexue_num_get_workers() { return get_workers(); }
+
 void bind_core(py::module_& m) {
   set_interrupt_hook(raise_pending_signal);
   py::register_exception<numerical_error>(m, "NumericalError", PyExc_ArithmeticError);
