@@ -42,12 +42,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import lowrank
-from .._validation import as_array, check_integer, check_real, message
-from ._spectral_norm import is_operator, is_sparse, largest_singular_value, linear_map
+from kexue_num import lowrank
+from kexue_num._validation import as_array, check_integer, check_real, message
+from kexue_num.interpolative._spectral_norm import (
+    is_operator,
+    is_sparse,
+    largest_singular_value,
+    linear_map,
+)
 
 if TYPE_CHECKING:
-    from ..lowrank import InterpolativeDecomposition
+    from kexue_num.lowrank import InterpolativeDecomposition
 
 __all__ = [
     "estimate_rank",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._validation import as_array, as_generator
+from kexue_num._validation import as_array, as_generator
 
 Array = npt.NDArray[Any]
 
