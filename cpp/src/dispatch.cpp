@@ -1,5 +1,9 @@
 // One line per kernel family: the table of the instruction set in use.
+#include "kexue/core/gemm.hpp"
 #include "kexue/core/isa.hpp"
+#include "kexue/lowrank/sketch.hpp"
+#include "kexue/core/elementary.hpp"
+#include "kexue/core/rng.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name)               \
@@ -31,5 +35,10 @@
 #endif
 
 namespace kexue {
+
+KEXUE_DISPATCH(GemmTables, gemm_tables)
+KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
+KEXUE_DISPATCH(RandomKernels, random_kernels)
 
 }  // namespace kexue

@@ -20,7 +20,8 @@ namespace kexue {
 
 inline constexpr int kMaxWorkers = 1024;
 
-// The library's setting, at least 1. set_workers throws std::invalid_argument outside 1..kMaxWorkers.
+// The library's setting, at least 1. set_workers throws std::invalid_argument
+// outside 1..kMaxWorkers.
 int get_workers();
 void set_workers(int workers);
 
