@@ -119,30 +119,30 @@ def with_spectrum(rng: np.random.Generator, rows: int, columns: int, s: Array) -
 
 
 def fast_decay(rng: np.random.Generator) -> tuple[Array, int]:
-    return with_spectrum(rng, 240, 200, 10.0 ** (-np.arange(200) / 20)), 40
+    return with_spectrum(rng, 170, 140, 10.0 ** (-np.arange(140) / 20)), 30
 
 
 def slow_decay(rng: np.random.Generator) -> tuple[Array, int]:
-    return with_spectrum(rng, 300, 300, 1.0 / (1.0 + np.arange(300))), 40
+    return with_spectrum(rng, 180, 180, 1.0 / (1.0 + np.arange(180))), 25
 
 
 def noise_floor(rng: np.random.Generator) -> tuple[Array, int]:
-    return with_spectrum(rng, 200, 240, np.where(np.arange(200) < 30, 1.0, 1e-3)), 30
+    return with_spectrum(rng, 120, 160, np.where(np.arange(120) < 25, 1.0, 1e-3)), 20
 
 
 def kernel(rng: np.random.Generator) -> tuple[Array, int]:
     """Potentials 1/r between two neighbouring unit boxes (Cheng et al. 2005)."""
-    x, y = rng.random((300, 3)), rng.random((280, 3)) + np.array([1.2, 0.0, 0.0])
-    return 1.0 / np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1)), 30
+    x, y = rng.random((170, 3)), rng.random((180, 3)) + np.array([1.2, 0.0, 0.0])
+    return 1.0 / np.sqrt(((x[:, None] - y[None]) ** 2).sum(-1)), 25
 
 
 def gaussian_kernel(rng: np.random.Generator) -> tuple[Array, int]:
-    x, y = rng.random((260, 5)), rng.random((300, 5))
-    return np.exp(-((x[:, None] - y[None]) ** 2).sum(-1)), 40
+    x, y = rng.random((160, 5)), rng.random((180, 5))
+    return np.exp(-((x[:, None] - y[None]) ** 2).sum(-1)), 30
 
 
 def hilbert(_rng: np.random.Generator) -> tuple[Array, int]:
-    i = np.arange(200.0)
+    i = np.arange(150.0)
     return 1.0 / (1.0 + i[:, None] + i), 9
 
 
@@ -182,20 +182,20 @@ def outlier_column(rng: np.random.Generator) -> tuple[Array, int]:
 
 
 def graded_rows(rng: np.random.Generator) -> tuple[Array, int]:
-    return 10.0 ** (-np.arange(160) / 16)[:, None] * rng.standard_normal((160, 120)), 40
+    return 10.0 ** (-np.arange(160) / 16)[:, None] * rng.standard_normal((160, 120)), 30
 
 
 def heavy_rows(rng: np.random.Generator) -> tuple[Array, int]:
     """Six rows carry almost everything: a sketch that lets two of them collide loses one."""
-    A = 1e-6 * rng.standard_normal((300, 150))
-    A[rng.choice(300, 6, replace=False)] *= 1e6
+    A = 1e-6 * rng.standard_normal((200, 120))
+    A[rng.choice(200, 6, replace=False)] *= 1e6
     return A, 6
 
 
 def centred_rows(rng: np.random.Generator) -> tuple[Array, int]:
     """Columns of mean zero: probes that are not centred see too little of them."""
-    A = rng.standard_normal((300, 30)) @ rng.standard_normal((30, 250))
-    return A - A.mean(axis=0) + 1e-3 * rng.standard_normal(A.shape), 30
+    A = rng.standard_normal((180, 20)) @ rng.standard_normal((20, 150))
+    return A - A.mean(axis=0) + 1e-3 * rng.standard_normal(A.shape), 20
 
 
 FAMILIES: dict[str, Callable[[np.random.Generator], tuple[Array, int]]] = {
