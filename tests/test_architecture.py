@@ -29,13 +29,16 @@ C_PLUS_PLUS = {
 # fmt: on
 # Constants and types only: no function template that could be emitted as a wide copy.
 KERNEL_HEADERS = {
+    "arm_neon.h",  # like immintrin.h beside a portable twin
     "bit",
     "cfloat",
     "climits",
     "complex",
     "cstddef",
     "cstdint",
+    "immintrin.h",
     "limits",
+    "math.h",
     "numbers",
     "type_traits",
 }  # fmt: skip
