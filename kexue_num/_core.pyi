@@ -180,7 +180,7 @@ class lowrank:
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         scale: typing.SupportsFloat | typing.SupportsIndex,
         max_rank: typing.SupportsInt | typing.SupportsIndex,
-        stop_norm: typing.SupportsFloat | typing.SupportsIndex,
+        stop: typing.SupportsFloat | typing.SupportsIndex,
         slack: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
@@ -265,3 +265,11 @@ class random:
         index: typing.SupportsInt | typing.SupportsIndex,
         n: typing.SupportsInt | typing.SupportsIndex,
     ) -> int: ...
+
+class testing:
+    @staticmethod
+    def busy_region(
+        n_chunks: typing.SupportsInt | typing.SupportsIndex,
+        seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
