@@ -78,13 +78,13 @@ py::tuple factor_tuple(const lowrank::PivotedQr<T>& f) {
   return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()), f.residual_norm);
 }
 
-py::tuple pivoted_qr(const py::array& a, double scale, ptrdiff_t max_rank, double stop_norm,
+py::tuple pivoted_qr(const py::array& a, double scale, ptrdiff_t max_rank, double stop,
                      double slack, int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
     const auto view = matrix_view<T>(a);
     const auto factors = without_gil([&] {
       return lowrank::pivoted_qr<T>(ColumnStrips<T>(view, static_cast<real_t<T>>(scale), workers),
-                                    max_rank, stop_norm, slack, workers);
+                                    max_rank, stop, slack, workers);
     });
     return factor_tuple(factors);
   });
@@ -178,7 +178,7 @@ void bind_lowrank(py::module_& parent) {
         py::arg("n_cols"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
         py::arg("workers"));
   m.def("pivoted_qr", &pivoted_qr, py::arg("a"), py::arg("scale"), py::arg("max_rank"),
-        py::arg("stop_norm"), py::arg("slack"), py::arg("workers"));
+        py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("a"), py::arg("scale"), py::arg("pivots"),
         py::arg("workers"));
   m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),

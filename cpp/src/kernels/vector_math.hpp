@@ -466,17 +466,61 @@ KEXUE_INLINE Lanes<T> expm1_lanes(Lanes<T> x) {
   return real(bits(result) | sign_bit<T>(x));
 }
 
-// e^x = 2^k (1 + r + r^2 q(r)).
-template <class T>
-KEXUE_INLINE Lanes<T> exp_lanes(Lanes<T> x) {
-  using C = ExpConstants<T>;
-  using L = LogConstants<T>;
-  const Lanes<T> rounder = splat<T>(Format<T>::kRounder);
-  const Lanes<T> bounded = clamp<T>(x, C::kLowest, C::kHighest);
-  const Lanes<T> k = (bounded * splat<T>(C::kInverseLn2) + rounder) - rounder;
-  const Lanes<T> r = (bounded - k * splat<T>(L::kLn2High)) - k * splat<T>(L::kLn2Low);
-  const Lanes<T> rest = r * r * polynomial<T>(r, C::kSeries);
-  return scale_by_power(splat<T>(1) + (r + rest), k);
+// At most @EXP32@ ulp for all x.
+KEXUE_INLINE F32 exp(F32 x) {
+  using C = ExpConstants<float>;
+  using L = LogConstants<float>;
+  const F32 rounder = splat<float>(Format<float>::kRounder);
+  const F32 bounded = clamp<float>(x, C::kLowest, C::kHighest);
+  const F32 k = (bounded * splat<float>(C::kInverseLn2) + rounder) - rounder;
+  const F32 r = (bounded - k * splat<float>(L::kLn2High)) - k * splat<float>(L::kLn2Low);
+  const F32 rest = r * r * polynomial<float>(r, C::kSeries);
+  return scale_by_power(splat<float>(1) + (r + rest), k);
+}
+
+// 2^(j/16), correctly rounded.
+alignas(64) constexpr double kSixteenths[16] = {
+    0x1p0,                0x1.0b5586cf9890fp0, 0x1.172b83c7d517bp0, 0x1.2387a6e756238p0,
+    0x1.306fe0a31b715p0, 0x1.3dea64c123422p0, 0x1.4bfdad5362a27p0, 0x1.5ab07dd485429p0,
+    0x1.6a09e667f3bcdp0, 0x1.7a11473eb0187p0, 0x1.8ace5422aa0dbp0, 0x1.9c49182a3f090p0,
+    0x1.ae89f995ad3adp0, 0x1.c199bdd85529cp0, 0x1.d5818dcfba487p0, 0x1.ea4afa2a490dap0};
+
+// kSixteenths[j mod 16]
+KEXUE_INLINE F64 sixteenths(I64 j) {
+#if KEXUE_LANES_AVX512
+  return (F64)_mm512_permutex2var_pd(_mm512_load_pd(kSixteenths), (__m512i)j,
+                                     _mm512_load_pd(kSixteenths + 8));
+#else
+  double value[kLanes<double>];
+  for (int i = 0; i < (int)kLanes<double>; ++i) value[i] = kSixteenths[j[i] & 15];
+  return load<double>(value);
+#endif
+}
+
+// x = n log(2)/16 + r and n = 16 k + j: e^x = 2^k 2^(j/16) (1 + r + r^2 q(r)), |r| <= log(2)/32.
+// At most @EXP64@ ulp for all x.
+KEXUE_INLINE F64 exp(F64 x) {
+  constexpr double kSixteenthsPerUnit = 0x1.71547652b82fep4;
+  constexpr double kHigh = 0x1.62e42fefa0000p-5, kLow = 0x1.cf79abc9e3b3ap-44;
+  constexpr double kSeries[] = {0x1.0000000000005p-1, 0x1.555555548f728p-3, 0x1.555555545e93dp-5,
+                                0x1.11123abf04506p-7, 0x1.6c185e05b7a2bp-10};
+  const F64 rounder = splat<double>(Format<double>::kRounder);
+  const F64 bounded = clamp<double>(x, -746, 710);
+  const F64 shifted = bounded * splat<double>(kSixteenthsPerUnit) + rounder;
+  const F64 n = shifted - rounder;
+  const F64 r = (bounded - n * splat<double>(kHigh)) - n * splat<double>(kLow);
+  const F64 rest = r + r * r * polynomial<double>(r, kSeries);
+  const F64 root = sixteenths(bits(shifted));
+#if KEXUE_LANES_AVX512
+  return scale_by_power(root + root * rest, n * splat<double>(0.0625));
+#else
+  // k in two halves, modulo 2^12 in the exponent's field: the first into the root's exponent.
+  const I64 k = shift_right_logical(bits(shifted), 4);
+  const I64 half = shift_right_logical(k, 1);
+  const F64 scaled = real(wrap_add(bits(root), shift_left(half, 52)));
+  const I64 other = wrap_add(k - half, splat_bits<double>(Format<double>::kBias));
+  return (scaled + scaled * rest) * real(shift_left(other, 52));
+#endif
 }
 
 // ---- Sine and cosine of pi x --------------------------------------------------------------------
@@ -518,7 +562,7 @@ struct SineCosine {
   Lanes<T> sine, cosine;
 };
 
-// sin(pi y) and cos(pi y) for 0 <= y <= 2.
+// sin(pi y) and cos(pi y) for |y| <= 2; no zero is negative.
 template <class T>
 KEXUE_INLINE SineCosine<T> sincos_pi_in_period(Lanes<T> y) {
   using C = PiConstants<T>;
@@ -555,13 +599,10 @@ KEXUE_INLINE SineCosine<T> sincos_pi_lanes(Lanes<T> x) {
   const Lanes<T> whole = (magnitude + fours) - fours;
   const Lanes<T> y =
       magnitude - select(less(magnitude, splat<T>(C::kAllEven)), whole, magnitude);
-  const SineCosine<T> both = sincos_pi_in_period<T>(absolute<T>(y));
-  const Masks<T> flip = sign_bit<T>(x) ^ sign_bit<T>(y);
-  return {real(bits(both.sine) ^ flip), both.cosine};
+  const SineCosine<T> both = sincos_pi_in_period<T>(y);
+  return {real(bits(both.sine) ^ sign_bit<T>(x)), both.cosine};
 }
 
-KEXUE_INLINE F64 exp(F64 x) { return exp_lanes<double>(x); }
-KEXUE_INLINE F32 exp(F32 x) { return exp_lanes<float>(x); }
 KEXUE_INLINE F64 expm1(F64 x) { return expm1_lanes<double>(x); }
 KEXUE_INLINE F32 expm1(F32 x) { return expm1_lanes<float>(x); }
 KEXUE_INLINE F64 log(F64 x) { return log_lanes<double>(x); }
