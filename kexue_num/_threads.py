@@ -63,8 +63,10 @@ def cgroup_processors(root: str = "/") -> int | None:
     """
     quotas = []
     for line in _read(root, "proc/self/cgroup").splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
+        fields = line.split(":", 2)
+        if len(fields) != 3:
+            continue
+        _, controllers, path = fields
         if controllers == "":
             mount = "sys/fs/cgroup"
         elif "cpu" in controllers.split(","):

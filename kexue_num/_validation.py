@@ -142,7 +142,7 @@ def check_out(function: str, out: object, shape: tuple[int, ...], dtype: DTypeLi
         raise ValueError(message(function, "out", expected, Phrase(f"shape {out.shape}")))
     if not out.flags.writeable:
         raise ValueError(message(function, "out", "must be writable", Phrase("a read-only array")))
-    steps = [s for s, n in zip(out.strides, out.shape, strict=True) if n > 1]
+    steps = [s for s, n in zip(out.strides, out.shape, strict=True) if n > 1 and out.size]
     if not out.flags.aligned or any(s == 0 or s % dtype.itemsize for s in steps):
         expected = "must be aligned, with strides that are nonzero multiples of the item size"
         raise ValueError(message(function, "out", expected, Phrase(f"strides {out.strides}")))

@@ -22,7 +22,8 @@ bool cpu_has(Isa isa) {
   __cpuidex(leaf7, 7, 0);
   const bool os_saves = (leaf1[2] & (1 << 27)) != 0;
   const unsigned long long state = os_saves ? _xgetbv(0) : 0;
-  const bool avx2 = (state & 0x6) == 0x6 && (leaf1[2] & (1 << 12)) != 0 && (leaf7[1] & (1 << 5)) != 0;
+  const bool avx2 =
+      (state & 0x6) == 0x6 && (leaf1[2] & (1 << 12)) != 0 && (leaf7[1] & (1 << 5)) != 0;
   if (isa == Isa::avx2) return avx2;
   const int wanted = (1 << 16) | (1 << 17) | (1 << 30) | (1 << 31);  // F, DQ, BW, VL
   return avx2 && (state & 0xE6) == 0xE6 && (leaf7[1] & wanted) == wanted;

@@ -1,0 +1,45 @@
+// The matrix product's micro-kernel; see kexue/core/gemm.hpp.
+#include "kexue/core/gemm.hpp"
+
+#include "simd.hpp"
+
+namespace kexue::KEXUE_ISA {
+namespace {
+
+// 2 vectors per row: 12 rows fill 24 of the 32 wide registers, 6 rows 12 of 16.
+constexpr int kRows = KEXUE_VECTOR_BYTES == 64 ? 12 : 6;
+
+template <class R>
+void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
+           std::ptrdiff_t ldc) {
+  using V = Vec<R>;
+  V acc[kRows][2];
+  KEXUE_UNROLL
+  for (int i = 0; i < kRows; ++i) acc[i][0] = acc[i][1] = zero<R>();
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    const V b0 = load<R>(b + k * ldb);
+    const V b1 = load<R>(b + k * ldb + kLanes<R>);
+    KEXUE_UNROLL
+    for (int i = 0; i < kRows; ++i) {
+      const V ai = broadcast<R>(a[k * kRows + i]);
+      acc[i][0] += ai * b0;
+      acc[i][1] += ai * b1;
+    }
+  }
+  KEXUE_UNROLL
+  for (int i = 0; i < kRows; ++i) {
+    R* row = c + i * ldc;
+    store<R>(row, load<R>(row) + acc[i][0]);
+    store<R>(row + kLanes<R>, load<R>(row + kLanes<R>) + acc[i][1]);
+  }
+}
+
+}  // namespace
+
+extern const GemmTables gemm_tables;
+const GemmTables gemm_tables = {
+    {kRows, 2 * kLanes<float>, &micro<float>},
+    {kRows, 2 * kLanes<double>, &micro<double>},
+};
+
+}  // namespace kexue::KEXUE_ISA

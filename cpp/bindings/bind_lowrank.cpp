@@ -1,0 +1,214 @@
+// Low-rank approximation: the steps that kexue_num.lowrank strings together.
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "kexue/lowrank/interpolation.hpp"
+#include "kexue/lowrank/pivoted_qr.hpp"
+#include "kexue/lowrank/sketch.hpp"
+#include "views.hpp"
+
+namespace kexue::bindings {
+namespace {
+
+using std::ptrdiff_t;
+using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
+using Indices = py::array_t<ptrdiff_t, py::array::c_style | py::array::forcecast>;
+
+std::span<const ptrdiff_t> index_span(const Indices& a) {
+  return {a.data(), static_cast<std::size_t>(a.size())};
+}
+Indices to_indices(const std::vector<ptrdiff_t>& v) {
+  return Indices(static_cast<ptrdiff_t>(v.size()), v.data());
+}
+template <class T>
+py::array_t<T> from_view(MatrixView<const T> v) {
+  auto out = new_matrix<T>(v.rows, v.cols);
+  std::copy_n(v.data, v.rows * v.cols, out.mutable_data());
+  return out;
+}
+template <class T>
+MatrixView<T> writable(py::array_t<T>& a) {
+  return row_major(a.mutable_data(), a.shape(0), a.shape(1));
+}
+
+py::tuple sketch(const py::array& a, ptrdiff_t n_rows, ptrdiff_t n_probes, KeyPair key,
+                 int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(a);
+    auto y = new_matrix<T>(n_rows, view.cols), probes = new_matrix<T>(n_probes, view.cols);
+    const auto y_view = writable(y), probe_view = writable(probes);
+    without_gil([&] {
+      lowrank::sparse_sign_sketch<T>(view, {key.first, key.second}, y_view, probe_view, workers);
+    });
+    return py::make_tuple(y, probes);
+  });
+}
+
+template <class T, class Index>
+py::tuple sketch_csr_as(const py::array& indptr, const py::array& indices, const py::array& data,
+                        ptrdiff_t n_cols, ptrdiff_t n_rows, ptrdiff_t n_probes, KeyPair key,
+                        int workers) {
+  const auto pointers = vector_view<Index>(indptr), columns = vector_view<Index>(indices);
+  const auto values = vector_view<T>(data);
+  auto y = new_matrix<T>(n_rows, n_cols), probes = new_matrix<T>(n_probes, n_cols);
+  const auto y_view = writable(y), probe_view = writable(probes);
+  without_gil([&] {
+    lowrank::sparse_sign_sketch_csr<T, Index>(pointers.size - 1, pointers.data, columns.data,
+                                              values.data, {key.first, key.second}, y_view,
+                                              probe_view, workers);
+  });
+  return py::make_tuple(y, probes);
+}
+
+py::tuple sketch_csr(const py::array& indptr, const py::array& indices, const py::array& data,
+                     ptrdiff_t n_cols, ptrdiff_t n_rows, ptrdiff_t n_probes, KeyPair key,
+                     int workers) {
+  return dispatch_inexact(data, [&]<class T>(Type<T>) -> py::tuple {
+    const auto run = holds<std::int64_t>(indptr) ? &sketch_csr_as<T, std::int64_t>
+                                                 : &sketch_csr_as<T, std::int32_t>;
+    return run(indptr, indices, data, n_cols, n_rows, n_probes, key, workers);
+  });
+}
+
+template <class T>
+py::tuple factor_tuple(const lowrank::PivotedQr<T>& f) {
+  return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()), f.residual_norm);
+}
+
+py::tuple pivoted_qr(const py::array& a, double scale, ptrdiff_t max_rank, double stop,
+                     double slack, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(a);
+    const auto factors = without_gil([&] {
+      return lowrank::pivoted_qr<T>(ColumnStrips<T>(view, static_cast<real_t<T>>(scale), workers),
+                                    max_rank, stop, slack, workers);
+    });
+    return factor_tuple(factors);
+  });
+}
+
+py::tuple prescribed_qr(const py::array& a, double scale, const Indices& pivots, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(a);
+    const auto chosen = index_span(pivots);
+    const auto factors = without_gil([&] {
+      return lowrank::prescribed_qr<T>(
+          ColumnStrips<T>(view, static_cast<real_t<T>>(scale), workers), chosen, workers);
+    });
+    return factor_tuple(factors);
+  });
+}
+
+py::tuple elimination_order(const py::array& r, const Indices& pivots, ptrdiff_t count,
+                            int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(r);
+    const auto chosen = index_span(pivots);
+    auto directions = new_matrix<T>(count, view.rows);
+    const auto direction_view = writable(directions);
+    const auto order = without_gil(
+        [&] { return lowrank::elimination_order<T>(view, chosen, direction_view, workers); });
+    return py::make_tuple(to_indices(order), directions);
+  });
+}
+
+py::array interpolation_coefficients(const py::array& r, const Indices& indices,
+                                     const Indices& dropped, int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::array {
+    const auto view = matrix_view<T>(r);
+    const auto chosen = index_span(indices), left_out = index_span(dropped);
+    auto z = new_matrix<T>(static_cast<ptrdiff_t>(chosen.size() - left_out.size()), view.cols);
+    const auto z_view = writable(z);
+    without_gil([&] {
+      lowrank::interpolation_coefficients<T>(view, chosen, left_out, z_view, workers);
+    });
+    return z;
+  });
+}
+
+py::tuple exchange(py::array& z, const Indices& indices, double bound, int workers) {
+  return dispatch_inexact(z, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = mutable_matrix_view<T>(z);
+    std::vector<ptrdiff_t> chosen(indices.data(), indices.data() + indices.size());
+    const auto count =
+        without_gil([&] { return lowrank::exchange<T>(view, chosen, bound, workers); });
+    return py::make_tuple(to_indices(chosen), count);
+  });
+}
+
+double max_component(const py::array& a, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) {
+    const auto view = matrix_view<T>(a);
+    return without_gil([&] { return lowrank::max_component<T>(view, workers); });
+  });
+}
+
+double max_modulus(const py::array& a, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) {
+    const auto view = matrix_view<T>(a);
+    return without_gil([&] { return lowrank::max_modulus<T>(view, workers); });
+  });
+}
+
+// The basis, or None where the columns are not numerically independent.
+py::object orthonormal_basis(const py::array& c, double scale, const py::array& r11, int workers) {
+  return dispatch_inexact(c, [&]<class T>(Type<T>) -> py::object {
+    const auto columns = matrix_view<T>(c), triangle = matrix_view<T>(r11);
+    auto q = new_matrix<T>(columns.rows, columns.cols);
+    const auto q_view = writable(q);
+    const bool independent = without_gil([&] {
+      return lowrank::orthonormal_basis<T>(columns, static_cast<real_t<T>>(scale), triangle, q_view,
+                                           workers);
+    });
+    return independent ? py::object(q) : py::object(py::none());
+  });
+}
+
+py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, double alpha,
+                 const py::object& add_to, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::array {
+    const auto left = matrix_view<T>(a), right = matrix_view<T>(b);
+    const bool accumulate = !add_to.is_none();
+    py::array c = accumulate ? py::array(add_to) : new_matrix<T>(left.rows, right.cols);
+    const auto c_view = mutable_matrix_view<T>(c);
+    if (left.cols != right.rows || c_view.rows != left.rows || c_view.cols != right.cols) {
+      throw std::invalid_argument("matmul: shapes do not fit");
+    }
+    without_gil([&] {
+      gemm<T>(static_cast<real_t<T>>(alpha), left, conjugate_a, right, accumulate, c_view, workers);
+    });
+    return c;
+  });
+}
+
+}  // namespace
+
+void bind_lowrank(py::module_& parent) {
+  auto m = parent.def_submodule("lowrank");
+  m.def("sketch", &sketch, py::arg("a"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
+        py::arg("workers"));
+  m.def("sketch_csr", &sketch_csr, py::arg("indptr"), py::arg("indices"), py::arg("data"),
+        py::arg("n_cols"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
+        py::arg("workers"));
+  m.def("pivoted_qr", &pivoted_qr, py::arg("a"), py::arg("scale"), py::arg("max_rank"),
+        py::arg("stop"), py::arg("slack"), py::arg("workers"));
+  m.def("prescribed_qr", &prescribed_qr, py::arg("a"), py::arg("scale"), py::arg("pivots"),
+        py::arg("workers"));
+  m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("count"),
+        py::arg("workers"));
+  m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
+        py::arg("dropped"), py::arg("workers"));
+  m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),
+        py::arg("workers"));
+  m.def("max_component", &max_component, py::arg("a"), py::arg("workers"));
+  m.def("max_modulus", &max_modulus, py::arg("a"), py::arg("workers"));
+  m.def("orthonormal_basis", &orthonormal_basis, py::arg("c"), py::arg("scale"), py::arg("r11"),
+        py::arg("workers"));
+  m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
+        py::arg("add_to"), py::arg("workers"));
+}
+
+}  // namespace kexue::bindings

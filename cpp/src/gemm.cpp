@@ -1,0 +1,287 @@
+#include "kexue/core/gemm.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kexue/core/pool.hpp"
+
+namespace kexue {
+namespace {
+
+using std::ptrdiff_t;
+
+constexpr double kParallelFlops = 5e5;  // about 20 microseconds of one core
+
+ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+int workers_for(double flops, int workers) { return flops < kParallelFlops ? 1 : workers; }
+
+// Splits x into the planes a packed operand holds.
+template <class T>
+void put(real_t<T>* plane0, ptrdiff_t plane_stride, T x) {
+  if constexpr (is_complex_v<T>) {
+    plane0[0] = x.real();
+    plane0[plane_stride] = x.imag();
+  } else {
+    plane0[0] = x;
+  }
+}
+
+// Packs b[k0:k0+depth, j0:j0+width] into (depth, nr) planes; columns beyond the matrix are zero.
+template <class T>
+void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t j0, ptrdiff_t nr,
+                real_t<T> scale, real_t<T>* out, ptrdiff_t plane_stride) {
+  const ptrdiff_t width = std::min(nr, b.cols - j0);
+  if (width < nr) {
+    for (int p = 0; p < ColumnStrips<T>::kPlanes; ++p) {
+      std::fill_n(out + p * plane_stride, depth * nr, real_t<T>(0));
+    }
+  }
+  if (b.col_stride == 1 && !is_complex_v<T> && scale == real_t<T>(1)) {
+    for (ptrdiff_t k = 0; k < depth; ++k) {
+      std::memcpy(out + k * nr, &b(k0 + k, j0), static_cast<std::size_t>(width) * sizeof(T));
+    }
+  } else if (b.row_stride == 1) {
+    for (ptrdiff_t j = 0; j < width; ++j) {
+      const T* column = &b(k0, j0 + j);
+      for (ptrdiff_t k = 0; k < depth; ++k) put<T>(out + k * nr + j, plane_stride, scale * column[k]);
+    }
+  } else {
+    for (ptrdiff_t k = 0; k < depth; ++k) {
+      for (ptrdiff_t j = 0; j < width; ++j) {
+        put<T>(out + k * nr + j, plane_stride, scale * b(k0 + k, j0 + j));
+      }
+    }
+  }
+}
+
+// c[0:rows, 0:cols] += A_strip B_strip for one tile; c points at its first entry.
+template <class T>
+void multiply_tile(const GemmKernels<real_t<T>>& kernels, const PackedRows<T>& a, ptrdiff_t strip,
+                   ptrdiff_t k0, ptrdiff_t depth, const real_t<T>* b, ptrdiff_t b_plane,
+                   ptrdiff_t ldb, T* c, ptrdiff_t ldc, ptrdiff_t cols) {
+  using R = real_t<T>;
+  const ptrdiff_t mr = kernels.mr, nr = kernels.nr;
+  const ptrdiff_t rows = std::min(mr, a.rows() - strip * mr);
+  const ptrdiff_t offset = k0 * mr;
+  if constexpr (!is_complex_v<T>) {
+    if (rows == mr && cols == nr) {
+      kernels.micro(depth, a.strip(strip) + offset, b, ldb, c, ldc);
+      return;
+    }
+  }
+  alignas(64) R re[kMaxTile], im[kMaxTile];
+  std::fill_n(re, mr * nr, R(0));
+  kernels.micro(depth, a.strip(strip) + offset, b, ldb, re, nr);
+  if constexpr (is_complex_v<T>) {
+    std::fill_n(im, mr * nr, R(0));
+    kernels.micro(depth, a.strip(strip, 2) + offset, b + b_plane, ldb, re, nr);
+    kernels.micro(depth, a.strip(strip, 0) + offset, b + b_plane, ldb, im, nr);
+    kernels.micro(depth, a.strip(strip, 1) + offset, b, ldb, im, nr);
+  }
+  for (ptrdiff_t i = 0; i < rows; ++i) {
+    for (ptrdiff_t j = 0; j < cols; ++j) {
+      if constexpr (is_complex_v<T>) {
+        c[i * ldc + j] += T(re[i * nr + j], im[i * nr + j]);
+      } else {
+        c[i * ldc + j] += re[i * nr + j];
+      }
+    }
+  }
+}
+
+template <class T>
+void clear_block(MatrixView<T> c, ptrdiff_t j0, ptrdiff_t cols) {
+  for (ptrdiff_t i = 0; i < c.rows; ++i) std::fill_n(&c(i, j0), cols, T(0));
+}
+
+// Strips of B that one chunk multiplies: 512 bytes of columns, so that a depth block of them and
+// the matching part of A stay in the second-level cache.
+constexpr ptrdiff_t kGroup = 8;
+
+}  // namespace
+
+template <class T>
+PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<T> alpha,
+                          int workers)
+    : rows_(a.rows), depth_(a.cols), mr_(gemm_kernels<real_t<T>>().mr) {
+  using R = real_t<T>;
+  n_strips_ = ceil_div(rows_, mr_);
+  const ptrdiff_t plane = n_strips_ * depth_ * mr_;
+  data_ = AlignedBuffer<R>(plane * (is_complex_v<T> ? 3 : 1));
+  const double entries = static_cast<double>(rows_) * static_cast<double>(depth_);
+  parallel_for(
+      n_strips_,
+      [&](ptrdiff_t s, int) {
+        R* out = data_.data() + s * depth_ * mr_;
+        for (ptrdiff_t r = 0; r < mr_; ++r) {
+          const ptrdiff_t i = s * mr_ + r;
+          for (ptrdiff_t k = 0; k < depth_; ++k) {
+            T x = i < rows_ ? a(i, k) : T(0);
+            if constexpr (is_complex_v<T>) {
+              const R im = conjugate_entries ? -x.imag() : x.imag();
+              out[k * mr_ + r] = alpha * x.real();
+              out[plane + k * mr_ + r] = alpha * im;
+              out[2 * plane + k * mr_ + r] = -alpha * im;
+            } else {
+              out[k * mr_ + r] = alpha * x;
+            }
+          }
+        }
+      },
+      workers_for(8 * entries, workers));
+}
+
+template <class T>
+ColumnStrips<T>::ColumnStrips(ptrdiff_t rows, ptrdiff_t cols)
+    : rows_(rows), cols_(cols), nr_(gemm_kernels<real_t<T>>().nr), n_strips_(ceil_div(cols, nr_)) {
+  data_ = AlignedBuffer<real_t<T>>(n_strips_ * kPlanes * rows_ * nr_);
+}
+
+template <class T>
+ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, real_t<T> scale, int workers)
+    : ColumnStrips(a.rows, a.cols) {
+  // Row blocks outside, strips inside: a block of rows is read in full cache lines and pages.
+  const ptrdiff_t groups = ceil_div(n_strips_, kGroup);
+  const double entries = static_cast<double>(rows_) * static_cast<double>(cols_);
+  parallel_for(
+      groups,
+      [&](ptrdiff_t g, int) {
+        const ptrdiff_t last = std::min(n_strips_, (g + 1) * kGroup);
+        for (ptrdiff_t k0 = 0; k0 < rows_; k0 += 64) {
+          const ptrdiff_t depth = std::min<ptrdiff_t>(64, rows_ - k0);
+          for (ptrdiff_t s = g * kGroup; s < last; ++s) {
+            pack_strip<T>(a, k0, depth, s * nr_, nr_, scale, strip(s) + k0 * nr_, rows_ * nr_);
+          }
+        }
+      },
+      workers_for(8 * entries, workers));
+}
+
+template <class T>
+void ColumnStrips<T>::gather_column(ptrdiff_t j, T* out) const {
+  const real_t<T>* re = strip(j / nr_) + j % nr_;
+  if constexpr (is_complex_v<T>) {
+    const real_t<T>* im = strip(j / nr_, 1) + j % nr_;
+    for (ptrdiff_t i = 0; i < rows_; ++i) out[i] = T(re[i * nr_], im[i * nr_]);
+  } else {
+    for (ptrdiff_t i = 0; i < rows_; ++i) out[i] = re[i * nr_];
+  }
+}
+
+template <class T>
+void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
+              int workers) {
+  const auto& kernels = gemm_kernels<real_t<T>>();
+  const ptrdiff_t nr = b.width(), depth = b.rows();
+  const double flops = 2.0 * a.rows() * static_cast<double>(depth) * b.cols();
+  parallel_for(
+      ceil_div(b.n_strips(), kGroup),
+      [&](ptrdiff_t g, int) {
+        const ptrdiff_t first = g * kGroup, last = std::min(b.n_strips(), first + kGroup);
+        if (!accumulate) {
+          clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
+        }
+        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
+          const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
+          for (ptrdiff_t s = first; s < last; ++s) {
+            for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
+              multiply_tile<T>(kernels, a, r, k0, kc, b.strip(s) + k0 * nr, depth * nr, nr,
+                               &c(r * kernels.mr, s * nr), c.row_stride,
+                               std::min(nr, c.cols - s * nr));
+            }
+          }
+        }
+      },
+      workers_for(flops, workers));
+}
+
+template <class T>
+void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>& b, int workers) {
+  using R = real_t<T>;
+  const auto& kernels = gemm_kernels<R>();
+  const ptrdiff_t nr = b.width(), mr = kernels.mr, depth = a.depth();
+  const double flops = 2.0 * a.rows() * static_cast<double>(depth) * b.cols();
+  const int used = planned_workers(b.n_strips(), workers_for(flops, workers));
+  AlignedBuffer<R> scratch(used * depth * nr * ColumnStrips<T>::kPlanes);
+  parallel_for(
+      b.n_strips(),
+      [&](ptrdiff_t s, int slot) {
+        R* packed = scratch.data() + slot * depth * nr * ColumnStrips<T>::kPlanes;
+        pack_strip<T>(x, 0, depth, s * nr, nr, R(1), packed, depth * nr);
+        alignas(64) R tile[kMaxTile];
+        for (int plane = 0; plane < ColumnStrips<T>::kPlanes; ++plane) {
+          for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
+            R* target = b.strip(s, plane) + r * mr * nr;
+            const ptrdiff_t rows = std::min(mr, b.rows() - r * mr);
+            R* c = rows == mr ? target : tile;
+            if (rows < mr) std::fill_n(tile, mr * nr, R(0));
+            if constexpr (is_complex_v<T>) {
+              // real: re re - im im; imaginary: re im + im re
+              const R* im = packed + depth * nr;
+              kernels.micro(depth, a.strip(r, plane), packed, nr, c, nr);
+              kernels.micro(depth, a.strip(r, plane == 0 ? 2 : 0), im, nr, c, nr);
+            } else {
+              kernels.micro(depth, a.strip(r), packed, nr, c, nr);
+            }
+            if (rows < mr) {
+              for (ptrdiff_t i = 0; i < rows * nr; ++i) target[i] += tile[i];
+            }
+          }
+        }
+      },
+      used);
+}
+
+template <class T>
+void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
+          bool accumulate, MatrixView<T> c, int workers) {
+  using R = real_t<T>;
+  const auto& kernels = gemm_kernels<R>();
+  const ptrdiff_t nr = kernels.nr, depth = b.rows;
+  const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kGroup);
+  const PackedRows<T> packed_a(a, conjugate_a, alpha, workers);
+  const double flops = 2.0 * static_cast<double>(a.rows) * static_cast<double>(depth) * c.cols;
+  const int used = planned_workers(groups, workers_for(flops, workers));
+  const ptrdiff_t block = kGemmDepth * nr * ColumnStrips<T>::kPlanes;
+  AlignedBuffer<R> scratch(used * kGroup * block);
+  parallel_for(
+      groups,
+      [&](ptrdiff_t g, int slot) {
+        R* packed = scratch.data() + slot * kGroup * block;
+        const ptrdiff_t first = g * kGroup, last = std::min(n_strips, first + kGroup);
+        if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
+        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
+          const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
+          for (ptrdiff_t s = first; s < last; ++s) {
+            pack_strip<T>(b, k0, kc, s * nr, nr, R(1), packed + (s - first) * block,
+                          kGemmDepth * nr);
+          }
+          for (ptrdiff_t s = first; s < last; ++s) {
+            for (ptrdiff_t r = 0; r < packed_a.n_strips(); ++r) {
+              multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
+                               kGemmDepth * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
+                               std::min(nr, c.cols - s * nr));
+            }
+          }
+        }
+      },
+      used);
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                     \
+  template class PackedRows<T>;                                                                  \
+  template class ColumnStrips<T>;                                                                \
+  template void multiply<T>(const PackedRows<T>&, const ColumnStrips<T>&, bool, MatrixView<T>,   \
+                            int);                                                                \
+  template void add_product<T>(const PackedRows<T>&, MatrixView<const T>, ColumnStrips<T>&,      \
+                               int);                                                             \
+  template void gemm<T>(real_t<T>, MatrixView<const T>, bool, MatrixView<const T>, bool,         \
+                        MatrixView<T>, int);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+KEXUE_INSTANTIATE(std::complex<float>)
+KEXUE_INSTANTIATE(std::complex<double>)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue

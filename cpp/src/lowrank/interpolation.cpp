@@ -1,0 +1,330 @@
+#include "kexue/lowrank/interpolation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kexue/core/pool.hpp"
+
+namespace kexue::lowrank {
+namespace {
+
+using std::ptrdiff_t;
+
+constexpr ptrdiff_t kPanel = 64;  // columns per task
+
+ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+int workers_for(ptrdiff_t operations, int workers) { return operations < 50000 ? 1 : workers; }
+
+// x <- inverse of the upper triangular r, by back substitution on panels of columns.
+template <class T>
+void upper_inverse(MatrixView<const T> r, MatrixView<T> x, int workers) {
+  const ptrdiff_t k = r.rows;
+  parallel_for(
+      ceil_div(k, kPanel),
+      [&](ptrdiff_t panel, int) {
+        const ptrdiff_t j0 = panel * kPanel, j1 = std::min(k, j0 + kPanel);
+        for (ptrdiff_t i = 0; i < k; ++i) std::fill(&x(i, j0), &x(i, j0) + (j1 - j0), T(0));
+        for (ptrdiff_t i = j1 - 1; i >= 0; --i) {
+          T* xi = &x(i, 0);
+          if (i >= j0) xi[i] = T(1);
+          for (ptrdiff_t s = i + 1; s < j1; ++s) {
+            const T h = r(i, s);
+            const T* xs = &x(s, 0);
+            for (ptrdiff_t j = std::max(j0, s); j < j1; ++j) xi[j] -= times(h, xs[j]);
+          }
+          const T inverse = T(1) / r(i, i);
+          for (ptrdiff_t j = std::max(j0, i); j < j1; ++j) xi[j] = times(inverse, xi[j]);
+        }
+      },
+      workers_for(k * k * k / 6, workers));
+}
+
+// Lower Cholesky factor of g in place (its lower triangle); false if g is not positive definite.
+template <class T>
+bool cholesky(MatrixView<T> g) {
+  using R = real_t<T>;
+  const ptrdiff_t k = g.rows;
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    for (ptrdiff_t j = 0; j <= i; ++j) {
+      T sum = g(i, j);
+      for (ptrdiff_t s = 0; s < j; ++s) sum -= times(g(i, s), conjugate(g(j, s)));
+      if (j < i) {
+        g(i, j) = sum / g(j, j);
+        continue;
+      }
+      const R diagonal = std::real(sum);
+      if (!(diagonal > 0)) return false;
+      g(i, i) = std::sqrt(diagonal);
+    }
+  }
+  return true;
+}
+
+template <class T>
+void gather_triangle(MatrixView<const T> r, std::span<const ptrdiff_t> pivots, MatrixView<T> r11) {
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    for (ptrdiff_t j = 0; j < r.rows; ++j) r11(i, j) = j < i ? T(0) : r(i, pivots[j]);
+  }
+}
+
+// conj(a) a^T = conj(a a^H)
+template <class T>
+void conjugate_gram(MatrixView<const T> a, MatrixView<T> out, int workers) {
+  gemm<T>(real_t<T>(1), a, true, a.transposed(), false, out, workers);
+}
+
+// The pseudo-inverse W of columns in an orthonormal basis, while columns are dropped.
+template <class T>
+class ShrinkingInverse {
+ public:
+  // From the triangular factor of all columns.
+  ShrinkingInverse(MatrixView<const T> r11, int workers)
+      : size_(r11.rows), w_memory_(size_ * size_), m_memory_(size_ * size_) {
+    upper_inverse<T>(r11, w(), workers);
+    conjugate_gram<T>(w(), m(), workers);
+  }
+
+  MatrixView<T> w() const { return row_major(w_memory_.data(), size_, size_); }
+  MatrixView<T> m() const { return row_major(m_memory_.data(), size_, size_); }  // conj(W W^H)
+
+  // Drops column i; `others` are the columns still there. factor[j] is the multiple of row i that
+  // row j of W loses.
+  void drop(ptrdiff_t i, std::span<const ptrdiff_t> others, std::vector<T>& factor) {
+    const real_t<T> diagonal = std::real(m()(i, i));
+    for (ptrdiff_t j : others) factor[static_cast<std::size_t>(j)] = conjugate(m()(j, i)) / diagonal;
+    for (ptrdiff_t j : others) {
+      const T c = factor[static_cast<std::size_t>(j)];
+      T *wj = &w()(j, 0), *mj = &m()(j, 0);
+      const T *wi = &w()(i, 0), *mi = &m()(i, 0);
+      for (ptrdiff_t k = 0; k < size_; ++k) wj[k] -= times(c, wi[k]);
+      for (ptrdiff_t k = 0; k < size_; ++k) mj[k] -= times(conjugate(c), mi[k]);
+    }
+  }
+
+ private:
+  ptrdiff_t size_;
+  AlignedBuffer<T> w_memory_, m_memory_;
+};
+
+template <class T, class Measure>
+double largest(MatrixView<const T> a, int workers, Measure measure) {
+  const ptrdiff_t rows_per_task = std::max<ptrdiff_t>(1, 16384 / std::max<ptrdiff_t>(1, a.cols));
+  const ptrdiff_t tasks = ceil_div(a.rows, rows_per_task);
+  std::vector<double> results(static_cast<std::size_t>(tasks), 0.0);
+  parallel_for(
+      tasks,
+      [&](ptrdiff_t task, int) {
+        double value = 0;
+        bool finite = true;
+        const ptrdiff_t end = std::min(a.rows, (task + 1) * rows_per_task);
+        for (ptrdiff_t i = task * rows_per_task; i < end; ++i) {
+          for (ptrdiff_t j = 0; j < a.cols; ++j) {
+            const double x = measure(a(i, j));
+            finite &= x <= std::numeric_limits<double>::max();
+            value = x > value ? x : value;
+          }
+        }
+        results[static_cast<std::size_t>(task)] =
+            finite ? value : std::numeric_limits<double>::quiet_NaN();
+      },
+      workers_for(a.rows * a.cols, workers));
+  double value = 0;
+  for (double x : results) value = std::isnan(x) || std::isnan(value) ? NAN : std::max(value, x);
+  return value;
+}
+
+}  // namespace
+
+template <class T>
+std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const ptrdiff_t> pivots,
+                                         MatrixView<T> directions, int workers) {
+  const ptrdiff_t size = r.rows;
+  AlignedBuffer<T> triangle(size * size), gram(size * size), product(size * size);
+  const auto r11 = row_major(triangle.data(), size, size);
+  gather_triangle<T>(r, pivots, r11);
+  ShrinkingInverse<T> inverse(r11, workers);
+  // g = conj(W R R^H W^H)
+  const auto g = row_major(gram.data(), size, size), h = row_major(product.data(), size, size);
+  const MatrixView<const T> w = inverse.w();
+  conjugate_gram<T>(r, h, workers);
+  gemm<T>(real_t<T>(1), w, true, h, false, r11, workers);
+  gemm<T>(real_t<T>(1), r11, false, w.transposed(), false, g, workers);
+
+  std::vector<ptrdiff_t> alive(static_cast<std::size_t>(size)), order;
+  for (ptrdiff_t i = 0; i < size; ++i) alive[static_cast<std::size_t>(i)] = i;
+  std::vector<T> factor(static_cast<std::size_t>(size)), row(static_cast<std::size_t>(size));
+  for (ptrdiff_t t = 0; t < directions.rows; ++t) {
+    poll_interrupt();
+    const auto loss = [&](ptrdiff_t i) {
+      return std::real(g(i, i)) / std::real(inverse.m()(i, i));
+    };
+    const auto place = std::min_element(alive.begin(), alive.end(), [&](ptrdiff_t i, ptrdiff_t j) {
+      return loss(i) < loss(j);
+    });
+    const ptrdiff_t i = *place;
+    alive.erase(place);
+    order.push_back(i);
+    // Row i of W is orthogonal to the span of the other columns, and within that of all.
+    const real_t<T> norm = std::sqrt(std::real(inverse.m()(i, i)));
+    for (ptrdiff_t k = 0; k < size; ++k) directions(t, k) = inverse.w()(i, k) / norm;
+    inverse.drop(i, alive, factor);
+    // Row j of W R has lost factor[j] times row i.
+    std::copy_n(&g(i, 0), size, row.begin());
+    for (ptrdiff_t j : alive) {
+      const T c = conjugate(factor[static_cast<std::size_t>(j)]);
+      const T correction = conjugate(row[static_cast<std::size_t>(j)]) -
+                           times(c, row[static_cast<std::size_t>(i)]);
+      for (ptrdiff_t k : alive) {
+        const auto at = static_cast<std::size_t>(k);
+        g(j, k) -= times(c, row[at]) + times(correction, factor[at]);
+      }
+    }
+  }
+  return order;
+}
+
+template <class T>
+void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
+                                std::span<const ptrdiff_t> dropped, MatrixView<T> z, int workers) {
+  const ptrdiff_t rank = r.rows, k = z.rows;
+  AlignedBuffer<T> triangle(rank * rank), kept_rows(rank * rank);
+  const auto r11 = row_major(triangle.data(), rank, rank);
+  gather_triangle<T>(r, indices, r11);
+  ShrinkingInverse<T> inverse(r11, workers);
+  std::vector<ptrdiff_t> alive(static_cast<std::size_t>(rank)), kept;
+  for (ptrdiff_t i = 0; i < rank; ++i) alive[static_cast<std::size_t>(i)] = i;
+  std::vector<T> factor(static_cast<std::size_t>(rank));
+  for (ptrdiff_t i : dropped) {
+    std::erase(alive, i);
+    inverse.drop(i, alive, factor);
+  }
+  const auto live = static_cast<ptrdiff_t>(alive.size());
+  for (ptrdiff_t i = 0; i < live; ++i) {
+    const ptrdiff_t from = alive[static_cast<std::size_t>(i)];
+    std::copy_n(&inverse.w()(from, 0), rank, kept_rows.data() + i * rank);
+    kept.push_back(indices[static_cast<std::size_t>(from)]);
+  }
+  for (auto j : indices.subspan(static_cast<std::size_t>(rank))) kept.push_back(j);
+  gemm<T>(real_t<T>(1), row_major<const T>(kept_rows.data(), live, rank), false, r, false,
+          z.block(0, 0, live, z.cols), workers);
+  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), z.cols, T(0));
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
+  }
+}
+
+template <class T>
+ptrdiff_t exchange(MatrixView<T> z, std::span<ptrdiff_t> indices, double bound, int workers) {
+  struct Largest {
+    double squared = 0;
+    ptrdiff_t row = 0, column = 0;
+  };
+  const ptrdiff_t k = z.rows, n = z.cols, panels = ceil_div(n, kPanel);
+  std::vector<Largest> best(static_cast<std::size_t>(panels));
+  std::vector<T> pivot_column(static_cast<std::size_t>(k));
+  Largest pivot;
+  // Eliminates column pivot.column with row pivot.row (unless no pivot is set: row < 0), then finds
+  // the largest entry of every panel.
+  const auto sweep = [&](ptrdiff_t panel, int) {
+    const ptrdiff_t j0 = panel * kPanel, j1 = std::min(n, j0 + kPanel);
+    if (pivot.row >= 0) {
+      T* source = &z(pivot.row, 0);
+      const T inverse = T(1) / pivot_column[static_cast<std::size_t>(pivot.row)];
+      for (ptrdiff_t j = j0; j < j1; ++j) source[j] = times(inverse, source[j]);
+      for (ptrdiff_t i = 0; i < k; ++i) {
+        if (i == pivot.row) continue;
+        const T h = pivot_column[static_cast<std::size_t>(i)];
+        T* target = &z(i, 0);
+        for (ptrdiff_t j = j0; j < j1; ++j) target[j] -= times(h, source[j]);
+      }
+    }
+    Largest found;
+    for (ptrdiff_t i = 0; i < k; ++i) {
+      for (ptrdiff_t j = j0; j < j1; ++j) {
+        const double squared = squared_modulus(z(i, j));
+        if (squared > found.squared) found = {squared, i, j};
+      }
+    }
+    best[static_cast<std::size_t>(panel)] = found;
+  };
+  pivot.row = -1;
+  for (ptrdiff_t count = 0;; ++count) {
+    parallel_for(panels, sweep, workers_for(k * n, workers));
+    Largest found;
+    for (const Largest& candidate : best) {
+      if (candidate.squared > found.squared) found = candidate;
+    }
+    if (!(found.squared > bound * bound)) return count;
+    pivot = found;
+    for (ptrdiff_t i = 0; i < k; ++i) {
+      pivot_column[static_cast<std::size_t>(i)] = z(i, pivot.column);
+    }
+    indices[static_cast<std::size_t>(pivot.row)] = pivot.column;
+  }
+}
+
+template <class T>
+double max_component(MatrixView<const T> a, int workers) {
+  return largest(a, workers, [](T x) {
+    if constexpr (is_complex_v<T>) {
+      const double re = std::abs(x.real()), im = std::abs(x.imag());
+      return re > im || re != re ? re : im;
+    } else {
+      return static_cast<double>(std::abs(x));
+    }
+  });
+}
+
+template <class T>
+double max_modulus(MatrixView<const T> a, int workers) {
+  return std::sqrt(largest(a, workers, [](T x) { return squared_modulus(x); }));
+}
+
+template <class T>
+bool orthonormal_basis(MatrixView<const T> c, real_t<T> scale, MatrixView<const T> r11,
+                       MatrixView<T> q, int workers) {
+  using R = real_t<T>;
+  const ptrdiff_t m = c.rows, k = c.cols;
+  AlignedBuffer<T> inverse_memory(k * k), gram_memory(k * k), white(m * k);
+  const auto inverse = row_major(inverse_memory.data(), k, k);
+  upper_inverse<T>(r11, inverse, workers);
+  for (ptrdiff_t i = 0; i < k * k; ++i) inverse_memory[i] *= scale;
+  const auto w = row_major(white.data(), m, k);
+  gemm<T>(R(1), c, false, inverse, false, w, workers);
+  const auto gram = row_major(gram_memory.data(), k, k);
+  gemm<T>(R(1), MatrixView<const T>(w).transposed(), true, w, false, gram, workers);
+  if (!cholesky(gram)) return false;
+  // Q = W L^-H: the upper triangular factor is L^H.
+  AlignedBuffer<T> upper(k * k);
+  const auto lh = row_major(upper.data(), k, k);
+  double smallest = std::numeric_limits<double>::infinity();
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    smallest = std::min(smallest, static_cast<double>(std::real(gram(i, i))));
+    for (ptrdiff_t j = 0; j < k; ++j) lh(i, j) = j < i ? T(0) : conjugate(gram(j, i));
+  }
+  // The diagonal lies in [0.6, 2.4] when the sketch embeds the columns; far below, it did not.
+  if (k > 0 && !(smallest > 0.05)) return false;
+  upper_inverse<T>(lh, inverse, workers);
+  gemm<T>(R(1), w, false, inverse, false, q, workers);
+  return true;
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                      \
+  template std::vector<ptrdiff_t> elimination_order<T>(                                           \
+      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                       \
+  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,    \
+                                              std::span<const ptrdiff_t>, MatrixView<T>, int);    \
+  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
+  template double max_component<T>(MatrixView<const T>, int);                                     \
+  template double max_modulus<T>(MatrixView<const T>, int);                                       \
+  template bool orthonormal_basis<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>,         \
+                                     MatrixView<T>, int);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+KEXUE_INSTANTIATE(std::complex<float>)
+KEXUE_INSTANTIATE(std::complex<double>)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::lowrank

@@ -1,0 +1,284 @@
+#include "kexue/lowrank/pivoted_qr.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "kexue/core/pool.hpp"
+
+namespace kexue::lowrank {
+namespace {
+
+using std::ptrdiff_t;
+
+constexpr double kPicked = -1.0;  // squared norm that marks a column as taken
+
+template <class R>
+constexpr double kEpsilon = std::numeric_limits<R>::epsilon();
+
+template <class T>
+double squared_norm(const T* x, ptrdiff_t n) {
+  double sum = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) sum += squared_modulus(x[i]);
+  return sum;
+}
+
+// sum conj(x_i) y_i
+template <class T>
+T inner(const T* x, const T* y, ptrdiff_t n) {
+  T sum = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) sum += times(conjugate(x[i]), y[i]);
+  return sum;
+}
+
+template <class T>
+void subtract(T h, const T* x, T* y, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; ++i) y[i] -= times(h, x[i]);
+}
+
+template <class T>
+class Factorization {
+  using R = real_t<T>;
+
+ public:
+  Factorization(ColumnStrips<T> a, ptrdiff_t max_rank, int workers)
+      : a_(std::move(a)), m_(a_.rows()), n_(a_.cols()), max_rank_(max_rank), workers_(workers) {
+    // Whole strips of the micro-kernel; a larger batch is hardly used better.
+    const ptrdiff_t mr = gemm_kernels<R>().mr;
+    batch_ = mr * std::max<ptrdiff_t>(1, 24 / mr);
+    result_.rows = m_;
+    result_.cols = n_;
+    result_.q = AlignedBuffer<T>(max_rank_ * m_);
+    result_.r = AlignedBuffer<T>(max_rank_ * n_);
+    norms_.resize(static_cast<std::size_t>(n_));
+    compute_norms();
+    floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
+  }
+
+  PivotedQr<T> pivot(double relative_stop, double slack) {
+    slack_ = slack;
+    const double stop = std::max(relative_stop * std::sqrt(reference_), floor_);
+    std::vector<ptrdiff_t> candidates;
+    while (rank() < max_rank_) {
+      double largest = *std::max_element(norms_.begin(), norms_.end());
+      if (needs_refresh(largest)) {
+        refresh();
+        largest = *std::max_element(norms_.begin(), norms_.end());
+      }
+      if (!(largest > stop * stop)) break;
+      choose_candidates(candidates);
+      load_batch(candidates);
+      take_from_batch(candidates, stop);
+    }
+    return finish();
+  }
+
+  PivotedQr<T> prescribed(std::span<const ptrdiff_t> pivots) {
+    ptrdiff_t done = 0;
+    while (done < static_cast<ptrdiff_t>(pivots.size())) {
+      if (needs_refresh(norms_[static_cast<std::size_t>(pivots[done])])) refresh();
+      const auto size = std::min(batch_, static_cast<ptrdiff_t>(pivots.size()) - done);
+      const std::vector<ptrdiff_t> candidates(pivots.begin() + done, pivots.begin() + done + size);
+      load_batch(candidates);
+      ptrdiff_t used = 0;
+      while (used < size && norms_[static_cast<std::size_t>(candidates[used])] > floor_ * floor_ &&
+             take(candidates[used], used)) {
+        ++used;
+      }
+      if (used == 0) break;
+      done += used;
+    }
+    return finish();
+  }
+
+ private:
+  ptrdiff_t rank() const { return result_.rank(); }
+  T* q_row(ptrdiff_t i) { return result_.q.data() + i * m_; }
+  T* r_row(ptrdiff_t i) { return result_.r.data() + i * n_; }
+  T* candidate(ptrdiff_t t) { return candidates_.data() + t * m_; }
+  T* product(ptrdiff_t t) { return products_.data() + t * n_; }
+
+  bool needs_refresh(double largest) const {
+    return largest >= 0 && largest < std::sqrt(kEpsilon<R>) * reference_ && base_ < rank();
+  }
+
+  // Squared column norms of the residual held in a_; picked columns stay marked.
+  void compute_norms() {
+    parallel_for(
+        a_.n_strips(),
+        [&](ptrdiff_t s, int) {
+          const ptrdiff_t nr = a_.width();
+          double sums[64] = {};
+          for (int plane = 0; plane < ColumnStrips<T>::kPlanes; ++plane) {
+            const R* x = a_.strip(s, plane);
+            for (ptrdiff_t i = 0; i < m_; ++i) {
+              for (ptrdiff_t j = 0; j < nr; ++j) {
+                const double v = x[i * nr + j];
+                sums[j] += v * v;
+              }
+            }
+          }
+          for (ptrdiff_t j = 0; j < std::min(nr, n_ - s * nr); ++j) {
+            double& norm = norms_[static_cast<std::size_t>(s * nr + j)];
+            if (norm != kPicked) norm = sums[j];
+          }
+        },
+        m_ * n_ < 50000 ? 1 : workers_);
+    const auto largest = std::max_element(norms_.begin(), norms_.end());
+    reference_ = largest == norms_.end() ? 0 : *largest;
+  }
+
+  // a_ <- a_ - Q R over the pivots since the last refresh.
+  void refresh() {
+    const ptrdiff_t fresh = rank() - base_;
+    const auto q = row_major<const T>(q_row(base_), fresh, m_).transposed();
+    add_product<T>(PackedRows<T>(q, false, R(-1), workers_),
+                   row_major<const T>(r_row(base_), fresh, n_), a_, workers_);
+    base_ = rank();
+    compute_norms();
+  }
+
+  // The columns of largest residual norm; which of equal ones does not matter.
+  void choose_candidates(std::vector<ptrdiff_t>& candidates) {
+    candidates.resize(static_cast<std::size_t>(n_));
+    std::iota(candidates.begin(), candidates.end(), ptrdiff_t(0));
+    const auto size = static_cast<std::size_t>(std::min({batch_, n_, max_rank_ - rank() + 8}));
+    const auto larger = [&](ptrdiff_t i, ptrdiff_t j) {
+      const double a = norms_[static_cast<std::size_t>(i)], b = norms_[static_cast<std::size_t>(j)];
+      return a > b || (a == b && i < j);
+    };
+    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(size) - 1,
+                     candidates.end(), larger);
+    candidates.resize(size);
+    std::erase_if(candidates,
+                  [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)] < 0; });
+  }
+
+  // Residual columns of the candidates, orthogonal to Q, and their products with a_.
+  void load_batch(const std::vector<ptrdiff_t>& columns) {
+    const auto size = static_cast<ptrdiff_t>(columns.size());
+    if (candidates_.size() == 0) {
+      candidates_ = AlignedBuffer<T>(batch_ * m_);
+      products_ = AlignedBuffer<T>(batch_ * n_);
+      inner_ = AlignedBuffer<T>(batch_ * max_rank_);
+    }
+    for (ptrdiff_t t = 0; t < size; ++t) a_.gather_column(columns[t], candidate(t));
+    const auto c = row_major<T>(candidates_.data(), size, m_);
+    for (int pass = 0; pass < 2 && rank() > 0; ++pass) {
+      const auto h = row_major<T>(inner_.data(), rank(), size);
+      const MatrixView<const T> q = row_major<const T>(result_.q.data(), rank(), m_);
+      gemm<T>(R(1), q, true, MatrixView<const T>(c).transposed(), false, h, workers_);
+      gemm<T>(R(-1), MatrixView<const T>(h).transposed(), false, q, true, c, workers_);
+    }
+    batch_start_ = rank();
+    batch_norms_.resize(static_cast<std::size_t>(size));
+    for (ptrdiff_t t = 0; t < size; ++t) {
+      batch_norms_[static_cast<std::size_t>(t)] = squared_norm(candidate(t), m_);
+    }
+    multiply<T>(PackedRows<T>(c, true, R(1), workers_), a_, false,
+                row_major<T>(products_.data(), size, n_), workers_);
+  }
+
+  void take_from_batch(const std::vector<ptrdiff_t>& candidates, double stop) {
+    const auto norm = [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)]; };
+    while (rank() < max_rank_) {
+      ptrdiff_t next = argmax();
+      const double largest = norm(next);
+      if (!(largest > stop * stop) || needs_refresh(largest)) return;
+      auto place = std::find(candidates.begin(), candidates.end(), next);
+      if (place == candidates.end()) {
+        place = std::max_element(candidates.begin(), candidates.end(), [&](auto i, auto j) {
+          return norm(i) < norm(j);
+        });
+        next = *place;
+        if (!(slack_ < 1 && norm(next) >= slack_ * slack_ * largest)) return;
+      }
+      if (!take(next, place - candidates.begin())) return;
+    }
+  }
+
+  ptrdiff_t argmax() const { return std::max_element(norms_.begin(), norms_.end()) - norms_.begin(); }
+
+  // Makes candidate t, which is column j, the next pivot. False if its residual has cancelled.
+  bool take(ptrdiff_t j, ptrdiff_t t) {
+    const ptrdiff_t i = rank();
+    T* c = candidate(t);
+    T* b = product(t);
+    const double original = batch_norms_[static_cast<std::size_t>(t)];
+    const double negligible = kEpsilon<R> * kEpsilon<R> * original;
+    for (int pass = 0; pass < 2; ++pass) {
+      for (ptrdiff_t s = batch_start_; s < i; ++s) {
+        const T h = inner(q_row(s), c, m_);
+        if (squared_modulus(h) <= negligible) continue;
+        subtract(h, q_row(s), c, m_);
+        subtract(conjugate(h), r_row(s), b, n_);
+      }
+    }
+    const double squared = squared_norm(c, m_);
+    // Three lost digits are borne; the first of a batch has lost none.
+    if (i > batch_start_ && squared < 1e-6 * original) return false;
+    if (!(squared > 0)) return false;
+    const R norm = static_cast<R>(std::sqrt(squared));
+    const R inverse = R(1) / norm;
+    T* q = q_row(i);
+    T* r = r_row(i);
+    for (ptrdiff_t k = 0; k < m_; ++k) q[k] = inverse * c[k];
+    for (ptrdiff_t k = 0; k < n_; ++k) {
+      r[k] = inverse * b[k];
+      double& d = norms_[static_cast<std::size_t>(k)];
+      if (d >= 0) d = std::max(0.0, d - squared_modulus(r[k]));
+    }
+    for (ptrdiff_t p : result_.pivots) r[p] = T(0);
+    r[j] = norm;
+    norms_[static_cast<std::size_t>(j)] = kPicked;
+    result_.pivots.push_back(j);
+    return true;
+  }
+
+  PivotedQr<T> finish() {
+    const auto largest = std::max_element(norms_.begin(), norms_.end());
+    result_.residual_norm = largest == norms_.end() ? 0 : std::sqrt(std::max(0.0, *largest));
+    return std::move(result_);
+  }
+
+  ColumnStrips<T> a_;  // the residual with respect to the first base_ pivots
+  ptrdiff_t m_, n_, max_rank_;
+  int workers_;
+  ptrdiff_t batch_ = 0;
+  ptrdiff_t base_ = 0;
+  ptrdiff_t batch_start_ = 0;
+  double reference_ = 0;  // largest squared norm at the last refresh
+  double floor_ = 0;
+  double slack_ = 1;
+  std::vector<double> norms_;
+  std::vector<double> batch_norms_;
+  AlignedBuffer<T> candidates_, products_, inner_;
+  PivotedQr<T> result_;
+};
+
+}  // namespace
+
+template <class T>
+PivotedQr<T> pivoted_qr(ColumnStrips<T> a, ptrdiff_t max_rank, double stop, double slack,
+                        int workers) {
+  max_rank = std::min({max_rank, a.rows(), a.cols()});
+  return Factorization<T>(std::move(a), max_rank, workers).pivot(stop, slack);
+}
+
+template <class T>
+PivotedQr<T> prescribed_qr(ColumnStrips<T> a, std::span<const ptrdiff_t> pivots, int workers) {
+  const auto size = static_cast<ptrdiff_t>(pivots.size());
+  return Factorization<T>(std::move(a), size, workers).prescribed(pivots);
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                   \
+  template PivotedQr<T> pivoted_qr<T>(ColumnStrips<T>, ptrdiff_t, double, double, int);        \
+  template PivotedQr<T> prescribed_qr<T>(ColumnStrips<T>, std::span<const ptrdiff_t>, int);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+KEXUE_INSTANTIATE(std::complex<float>)
+KEXUE_INSTANTIATE(std::complex<double>)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::lowrank

@@ -1,0 +1,15 @@
+"""Low-rank approximation with certified errors.
+
+- `interp_decomp`: a matrix rebuilt from a few of its own columns or rows (interpolative
+  decomposition), with a bound on the error and a bound on the coefficients.
+
+References
+----------
+Jianlin Su, 科学空间 (https://kexue.fm), the series on low-rank approximation: pseudo-inverse
+(2024-09-15), SVD (2024-10-01), CR (2024-10-11), ID (2024-10-30), CUR (2025-01-12).
+"""
+
+from kexue_num.lowrank._interpolative import interp_decomp
+from kexue_num.lowrank._results import SVD, InterpolativeDecomposition
+
+__all__ = ["SVD", "InterpolativeDecomposition", "interp_decomp"]

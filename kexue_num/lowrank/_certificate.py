@@ -1,0 +1,110 @@
+"""Probabilistic bounds on the spectral norm of a residual that is known only through probes.
+
+Let E = W X with W standard normal (r, m), independent of X, and u the leading left singular vector
+of X. Then ||E||_2 >= sigma_1(X) ||W u||_2, and ||W u||_2^2 follows the chi-square law with r degrees
+of freedom. Hence, with its delta-quantile,
+
+    sigma_1(X) <= ||W X||_2 / sqrt(chi2_r(delta))    with probability at least 1 - delta.
+
+With X = (R R^H)^q R in place of the residual R this bounds sigma_1(R)^(2q+1): each power step takes
+a root of the factor. (Halko, Martinsson and Tropp 2011, section 4.3, bound
+by the largest single probe, a weaker form of the case q = 0; Dixon 1983 is the power form for one
+vector.) For complex X a real W serves: the law of ||W u||^2 has the same mean and a lighter lower
+tail.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexue_num import _core
+from kexue_num.lowrank._operands import Operand
+
+Array = NDArray[Any]
+
+
+def chi_quantile(degrees: int, delta: float) -> float:
+    """The delta-quantile of the chi law (the root of a chi-square variable)."""
+    from scipy.special import gammaincinv
+
+    return math.sqrt(2 * float(gammaincinv(degrees / 2, delta)))
+
+
+def spectral_norm(rows: Array, workers: int) -> float:
+    """||E||_2 of a matrix of few rows, through its Gram matrix; any scale."""
+    top = float(_core.lowrank.max_component(rows, workers)) if rows.size else 0.0
+    if top == 0:
+        return 0.0
+    scaled = rows * rows.real.dtype.type(2.0 ** -math.frexp(top)[1])
+    gram = _core.lowrank.matmul(scaled, scaled.conj().T, False, 1.0, None, workers)
+    return math.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), math.frexp(top)[1])
+
+
+class Residual:
+    """A - A[:, S] Z, seen through r held-out probes W A and products."""
+
+    def __init__(self, operand: Operand, indices: Array, coefficients: Array, probes: Array):
+        self.operand = operand
+        self.indices = indices
+        self.coefficients = coefficients
+        self.workers = operand.workers
+        self.n_probes = probes.shape[0]
+        # Rounding of the probes may hide or make up an error of this size.
+        eps = float(np.finfo(probes.dtype).eps)
+        self.rounding = 4 * eps * spectral_norm(probes, self.workers)
+        self.power = 0
+        self.probes = self._restrict(probes)
+        # The probes of the power stand for 2**exponent times themselves: no power overflows.
+        self.exponent = 0
+        self.norm = spectral_norm(self.probes, self.workers)
+
+    def bound(self, delta: float) -> float:
+        """Holds with probability at least 1 - delta."""
+        quantile = chi_quantile(self.n_probes, delta)
+        return self._root(self.norm / quantile) + self.rounding / quantile
+
+    def estimate(self) -> float:
+        """The same without the safety factor: near the norm, more often above than below."""
+        return self._root(self.norm / math.sqrt(self.n_probes))
+
+    def power_step(self) -> None:
+        """E <- E R^H R: two more products with the matrix, for a tighter bound."""
+        if self.norm == 0:
+            return
+        adjoint = self._normalized(self.probes).conj().T
+        right = self.operand.right_product(np.ascontiguousarray(adjoint))
+        inner = self._matmul(self.coefficients, adjoint)
+        skeleton = self.operand.columns(self.indices)
+        if isinstance(skeleton, np.ndarray):
+            right = right - self._matmul(skeleton, inner)
+        else:
+            right = right - skeleton @ inner
+        right = np.ascontiguousarray(self._normalized(right))
+        self.probes = self._restrict(self.operand.left_product(right))
+        self.power += 1
+        self.norm = spectral_norm(self.probes, self.workers)
+
+    def _normalized(self, x: Array) -> Array:
+        top = float(_core.lowrank.max_component(x, self.workers))
+        exponent = math.frexp(top)[1] if top > 0 else 0
+        self.exponent += exponent
+        return x * x.real.dtype.type(math.ldexp(1.0, -exponent))
+
+    def _root(self, x: float) -> float:
+        if x == 0:
+            return 0.0
+        return 2.0 ** ((math.log2(x) + self.exponent) / (2 * self.power + 1))
+
+    def _restrict(self, rows: Array) -> Array:
+        """Rows of W A to rows of W (A - A[:, S] Z)."""
+        chosen = np.ascontiguousarray(rows[:, self.indices])
+        return _core.lowrank.matmul(
+            chosen, self.coefficients, False, -1.0, rows.copy(), self.workers
+        )
+
+    def _matmul(self, a: Array, b: Array) -> Array:
+        return _core.lowrank.matmul(a, b, False, 1.0, None, self.workers)

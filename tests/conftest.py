@@ -1,0 +1,16 @@
+"""Fixtures every test may use."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from kexue_num import _core
+
+
+@pytest.fixture(params=_core.available_isas())
+def isa(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the test once with the kernels of each instruction set of this machine."""
+    before = _core.active_isa()
+    _core.set_active_isa(request.param)
+    yield request.param
+    _core.set_active_isa(before)
