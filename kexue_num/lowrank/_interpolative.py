@@ -131,9 +131,7 @@ def interp_decomp(
     >>> bool(np.linalg.norm(A - d.reconstruct(), 2) <= d.error_bound)
     True
     """
-    options = _check_options(
-        axis, method, select, refine, z_bound, confidence, workers, rank, tol
-    )
+    options = _check_options(axis, method, select, refine, z_bound, confidence, workers, rank, tol)
     operand = as_operand(_NAME, A, options.axis, options.workers, check_finite)
     generator = as_generator(_NAME, rng)
     smallest = min(operand.shape)
@@ -266,9 +264,7 @@ class Run:
 
     def refactor(self, pivots: Array, exact: bool) -> Factors:
         """Factors for given columns: of Y, or of A."""
-        chosen, r, _ = _core.lowrank.prescribed_qr(
-            self.sketched, self.scale, pivots, self.workers
-        )
+        chosen, r, _ = _core.lowrank.prescribed_qr(self.sketched, self.scale, pivots, self.workers)
         factors = Factors(chosen, r)
         return self.make_exact(factors) if exact and not self.is_exact else factors
 

@@ -64,9 +64,7 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
         rows *= 2
 
 
-def _over_select(
-    run: Run, rows: int, tol: float, head_room: float
-) -> tuple[Factors, int, bool]:
+def _over_select(run: Run, rows: int, tol: float, head_room: float) -> tuple[Factors, int, bool]:
     """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough."""
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
@@ -110,7 +108,11 @@ class _Search:
         indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
         if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
             return self.accept(factors, order, drops, True, limit)
-        head = math.sqrt(max(0.0, float(np.linalg.eigvalsh(gram[:drops, :drops])[-1]))) if drops else 0.0
+        head = (
+            math.sqrt(max(0.0, float(np.linalg.eigvalsh(gram[:drops, :drops])[-1])))
+            if drops
+            else 0.0
+        )
         bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
         return run.finish(indices, z, largest, bound, math.hypot(head, tail_estimate), True)
 

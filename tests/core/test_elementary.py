@@ -72,9 +72,7 @@ def breakpoints(name: str, dtype: type[np.floating[Any]]) -> FloatArray:
     return neighbours(points.astype(dtype))
 
 
-def working_range(
-    name: str, dtype: type[np.floating[Any]], rng: np.random.Generator
-) -> FloatArray:
+def working_range(name: str, dtype: type[np.floating[Any]], rng: np.random.Generator) -> FloatArray:
     """Uniform samples where the function is neither constant nor linear."""
     info = np.finfo(dtype)
     if name in ("exp", "expm1"):
