@@ -8,6 +8,7 @@ Areas load when they are first used:
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
@@ -24,17 +25,24 @@ except ModuleNotFoundError as error:
 from kexue_num import _threadpoolctl
 from kexue_num._config import show_config
 from kexue_num._errors import ConvergenceWarning, NumericalError
+from kexue_num._limits import MachineLimits, machine_limits
 from kexue_num._threads import get_workers, set_workers, worker_limit
+
+if TYPE_CHECKING:
+    from kexue_num import interpolative as interpolative
+    from kexue_num import lowrank as lowrank
 
 _AREAS = ("interpolative", "lowrank")
 
 __all__ = [
     "ConvergenceWarning",
+    "MachineLimits",
     "NumericalError",
     "__version__",
     "get_workers",
     "interpolative",
     "lowrank",
+    "machine_limits",
     "set_workers",
     "show_config",
     "worker_limit",

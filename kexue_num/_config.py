@@ -88,6 +88,7 @@ def _thread_facts() -> dict[str, Any]:
 
 
 def _blas_facts() -> dict[str, Any]:
-    blas = getattr(_core, "blas", None)
-    facts: dict[str, Any] = dict(blas.info()) if blas is not None else {}
-    return facts if facts.pop("loaded", False) else {"library": "not loaded yet"}
+    facts = _core.blas.info()
+    if not facts["loaded"]:
+        return {"library": "not loaded yet"}
+    return {"library": facts["path"] or "unknown", "integers": f"{facts['int_bits']} bits"}

@@ -1,4 +1,6 @@
 # Written by tools/stubs.py from the compiled core; do not edit.
+import numpy
+import numpy.typing
 import typing
 
 class NumericalError(ArithmeticError): ...
@@ -6,8 +8,268 @@ class NumericalError(ArithmeticError): ...
 def active_isa() -> str: ...
 def available_isas() -> list[str]: ...
 def get_workers() -> int: ...
+def measure_limits(
+    memory: numpy.typing.NDArray[numpy.float64], workers: typing.SupportsInt | typing.SupportsIndex
+) -> tuple[float, float, float, float]: ...
 def set_active_isa(name: str) -> None: ...
 def set_workers(workers: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
 build_type: str
 compiler: str
+
+class blas:
+    @staticmethod
+    def gemm(
+        op_a: str,
+        op_b: str,
+        alpha: complex | typing.SupportsComplex | typing.SupportsFloat | typing.SupportsIndex,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        beta: complex | typing.SupportsComplex | typing.SupportsFloat | typing.SupportsIndex,
+        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def geqp3(a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def geqrf(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def getrf(a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def heevd(
+        vectors: bool, uplo: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def herk(
+        uplo: str,
+        op: str,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        beta: typing.SupportsFloat | typing.SupportsIndex,
+        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def info() -> dict[str, typing.Any]: ...
+    @staticmethod
+    def load() -> None: ...
+    @staticmethod
+    def load_from(blas: dict[str, typing.Any], lapack: dict[str, typing.Any]) -> None: ...
+    @staticmethod
+    def orgqr(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        tau: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def ormqr(
+        side: str,
+        op: str,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        tau: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def potrf(uplo: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> int: ...
+    @staticmethod
+    def svd(
+        divides: bool,
+        vectors: str,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        u: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        vh: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def trmm(
+        side: str,
+        uplo: str,
+        op: str,
+        diag: str,
+        alpha: complex | typing.SupportsComplex | typing.SupportsFloat | typing.SupportsIndex,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def trsm(
+        side: str,
+        uplo: str,
+        op: str,
+        diag: str,
+        alpha: complex | typing.SupportsComplex | typing.SupportsFloat | typing.SupportsIndex,
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> None: ...
+    @staticmethod
+    def trtri(
+        uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
+    ) -> None: ...
+
+class elementary:
+    @staticmethod
+    def cospi(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def exp(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def expm1(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def log(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def log1p(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def sinpi(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
+class lowrank:
+    @staticmethod
+    def exchange(
+        z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        bound: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def interpolation_coefficients(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def matmul(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        conjugate_a: bool,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+        add_to: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def max_component(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> float: ...
+    @staticmethod
+    def max_modulus(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> float: ...
+    @staticmethod
+    def orthonormal_basis(
+        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        r11: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> typing.Any: ...
+    @staticmethod
+    def pivoted_qr(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        max_rank: typing.SupportsInt | typing.SupportsIndex,
+        stop: typing.SupportsFloat | typing.SupportsIndex,
+        slack: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def prescribed_qr(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def sketch(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        n_rows: typing.SupportsInt | typing.SupportsIndex,
+        n_probes: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def sketch_csr(
+        indptr: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        data: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        n_cols: typing.SupportsInt | typing.SupportsIndex,
+        n_rows: typing.SupportsInt | typing.SupportsIndex,
+        n_probes: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+
+class random:
+    @staticmethod
+    def fill_normal(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        first: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def fill_signs(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        first: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def fill_uniform(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        first: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def philox(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        block: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[int, int, int, int]: ...
+    @staticmethod
+    def subkey(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        i: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[int, int]: ...
+    @staticmethod
+    def uniform(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        index: typing.SupportsInt | typing.SupportsIndex,
+    ) -> float: ...
+    @staticmethod
+    def uniform_below(
+        lo: typing.SupportsInt | typing.SupportsIndex,
+        hi: typing.SupportsInt | typing.SupportsIndex,
+        index: typing.SupportsInt | typing.SupportsIndex,
+        n: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+
+class testing:
+    @staticmethod
+    def busy_region(
+        n_chunks: typing.SupportsInt | typing.SupportsIndex,
+        seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...

@@ -73,3 +73,10 @@ def test_threads_from_the_environment():
 
 def test_blas_is_not_loaded_by_import():
     assert eval(run(PRINT.format("blas"))) == {"library": "not loaded yet"}
+
+
+def test_blas_is_named_once_it_is_loaded():
+    _core.blas.load()
+    facts = kexue_num.show_config("dicts")["blas"]
+    assert facts["library"]
+    assert facts["integers"] in ("32 bits", "64 bits")

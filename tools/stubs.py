@@ -16,6 +16,7 @@ TARGET = Path(__file__).resolve().parent.parent / "kexue_num" / "_core.pyi"
 HEADER = "# Written by tools/stubs.py from the compiled core; do not edit.\n"
 # The generator follows the public name of the exception back to kexue_num; it is defined here.
 NUMERICAL_ERROR = "class NumericalError(ArithmeticError): ..."
+BARE = {"tuple": "tuple[typing.Any, ...]", "dict": "dict[str, typing.Any]"}
 
 
 def generate() -> str:
@@ -33,6 +34,7 @@ def generate() -> str:
                 more_imports, inner = _split(file.read_text())
                 imports |= more_imports
                 body.append(_as_class(file.stem, inner))
+    imports.add("import typing")
     statements = [ast.parse(text).body[0] for text in sorted(imports)]
     error = ast.parse(NUMERICAL_ERROR).body
     module = ast.Module(body=[*statements, *error, *body], type_ignores=[])
@@ -45,24 +47,34 @@ def _split(source: str) -> tuple[set[str], list[ast.stmt]]:
     body: list[ast.stmt] = []
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Import | ast.ImportFrom):
-            module = getattr(statement, "module", None)
-            if module not in ("__future__", "kexue_num", "kexue_num._core"):
-                imports.add(ast.unparse(statement))
+            text = ast.unparse(statement)
+            if not text.startswith(("from __future__", "from kexue_num", "from .")):
+                imports.add(text)
         elif isinstance(statement, ast.AnnAssign):
             if ast.unparse(statement.target) != "__all__":
                 statement.value = None
                 body.append(statement)
         elif not isinstance(statement, ast.Expr):
-            _strip_docstring(statement)
+            _tidy(statement)
             body.append(statement)
     return imports, body
 
 
-def _strip_docstring(statement: ast.stmt) -> None:
+def _tidy(statement: ast.stmt) -> None:
+    """Drops docstrings and says what pybind11 leaves open: tuples and dictionaries of anything."""
     if isinstance(statement, ast.FunctionDef):
         statement.body = [ast.Expr(ast.Constant(...))]
+        statement.returns = _complete(statement.returns)
+        for argument in [*statement.args.args, *statement.args.kwonlyargs]:
+            argument.annotation = _complete(argument.annotation)
     for child in getattr(statement, "body", []):
-        _strip_docstring(child)
+        _tidy(child)
+
+
+def _complete(annotation: ast.expr | None) -> ast.expr | None:
+    if isinstance(annotation, ast.Name) and annotation.id in BARE:
+        return ast.parse(BARE[annotation.id], mode="eval").body
+    return annotation
 
 
 def _as_class(name: str, body: list[ast.stmt]) -> ast.ClassDef:

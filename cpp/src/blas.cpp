@@ -61,6 +61,7 @@ constexpr Family kFamilies[] = {
     {"gesvd", "gesvd", "cciitirtititii", "cciitirtititiri", true},
     {"syevd", "heevd", "ccitirtiiii", "ccitirtiriiii", true},
 };
+static_assert(std::size(kFamilies) == static_cast<std::size_t>(Id::heevd) + 1);
 constexpr std::size_t kTypes = 4;
 constexpr std::size_t kRoutines = std::size(kFamilies) * kTypes;
 constexpr char kTypeLetters[] = "sdcz";      // in names
@@ -96,6 +97,7 @@ Routine make_routine(const Family& family, std::size_t type) {
 struct Table {
   std::array<Function, kRoutines> functions{};
   int int_bits = 0;
+  const Table* replaced = nullptr;  // never freed: another thread may be calling through it
 };
 
 std::atomic<const Table*> current{nullptr};
@@ -319,10 +321,10 @@ void install(std::span<const Function> functions, int int_bits) {
   require(int_bits == 32 || int_bits == 64, "a BLAS has integers of 32 or 64 bits");
   require(std::find(functions.begin(), functions.end(), nullptr) == functions.end(),
           "a BLAS table must hold every routine");
-  auto* made = new Table;  // never freed: another thread may be calling through it
+  auto* made = new Table;
   std::copy(functions.begin(), functions.end(), made->functions.begin());
   made->int_bits = int_bits;
-  current.store(made, std::memory_order_release);
+  made->replaced = current.exchange(made, std::memory_order_acq_rel);
 }
 
 void set_loader(void (*loader)()) { loader_hook.store(loader, std::memory_order_release); }

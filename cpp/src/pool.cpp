@@ -12,6 +12,7 @@
 
 #if !defined(_WIN32)
 #include <pthread.h>
+#include <signal.h>
 #endif
 
 namespace kexue {
@@ -20,8 +21,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr auto kSpinTime = std::chrono::microseconds(30);
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
+constexpr std::size_t kCacheLine = 64;
 
-void pause() {
+void relax() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -38,7 +40,7 @@ bool spin_until(Predicate done) {
   do {
     for (int i = 0; i < 32; ++i) {
       if (done()) return true;
-      pause();
+      relax();
     }
   } while (Clock::now() < deadline);
   return done();
@@ -53,7 +55,7 @@ struct Region {
   std::ptrdiff_t n_chunks = 0;
   detail::ChunkFunction function = nullptr;
   void* context = nullptr;
-  std::atomic<std::ptrdiff_t> next{0};
+  alignas(kCacheLine) std::atomic<std::ptrdiff_t> next{0};
   std::atomic<bool> failed{false};
   std::exception_ptr error;
 
@@ -74,8 +76,33 @@ struct Region {
   }
 };
 
-// gate = joined * 2 + open. A worker may touch the region only after it has raised `joined` of an
-// open gate; closing the gate fixes the number of workers to wait for.
+#if !defined(_WIN32)
+// Signals go to the threads of the embedding program while this lives: a new thread inherits the
+// mask. Faults stay deliverable, and so does the profiler's clock.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() {
+    sigset_t blocked;
+    sigfillset(&blocked);
+    for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGPROF}) {
+      sigdelset(&blocked, signal);
+    }
+    pthread_sigmask(SIG_SETMASK, &blocked, &before_);
+  }
+  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  sigset_t before_;
+};
+#endif
+
+// The gate holds all that a worker needs to decide, so that one compare-and-swap decides rightly
+// even for a worker that read it in an earlier region:
+//   bit 0: open; bits 1-11: workers that joined; bits 12 up: workers that may join.
+// A worker may touch the region only after it has joined through an open gate; closing the gate
+// fixes the number of workers to wait for.
 class Pool {
  public:
   void run(std::ptrdiff_t n_chunks, detail::ChunkFunction function, void* context, int workers) {
@@ -86,15 +113,16 @@ class Pool {
     region_.next.store(0, std::memory_order_relaxed);
     region_.failed.store(false, std::memory_order_relaxed);
     region_.error = nullptr;
-    limit_ = static_cast<std::uint32_t>(workers - 1);
     finished_.store(0, std::memory_order_relaxed);
-    gate_.store(1, std::memory_order_release);
-    epoch_.fetch_add(1, std::memory_order_seq_cst);
+    gate_.store(static_cast<std::uint32_t>(workers - 1) << kLimitShift | kOpen,
+                std::memory_order_release);
+    epoch_.fetch_add(1);
     epoch_.notify_all();
 
     region_.work(0, true);
 
-    const std::uint32_t joined = gate_.exchange(0, std::memory_order_acq_rel) >> 1;
+    if (abandoned_) throw std::runtime_error("the process was forked inside a parallel region");
+    const std::uint32_t joined = joined_of(gate_.exchange(0, std::memory_order_acq_rel));
     const auto all_finished = [&] { return finished_.load(std::memory_order_acquire) == joined; };
     while (!spin_until(all_finished)) {
       const std::uint32_t seen = finished_.load(std::memory_order_acquire);
@@ -103,10 +131,30 @@ class Pool {
     if (region_.error) std::rethrow_exception(std::exchange(region_.error, nullptr));
   }
 
+  // In the child of a fork() by a chunk of the calling thread: the workers, and the chunks they
+  // had taken, are gone.
+  void abandon() {
+    abandoned_ = true;
+    region_.failed.store(true);
+  }
+
   std::mutex busy;
 
  private:
+  static constexpr std::uint32_t kOpen = 1;
+  static constexpr std::uint32_t kOneJoined = 2;
+  static constexpr int kLimitShift = 12;
+  static_assert(kMaxWorkers < 1 << (kLimitShift - 1));
+
+  static std::uint32_t joined_of(std::uint32_t gate) {
+    return (gate & ((1U << kLimitShift) - 1)) / kOneJoined;
+  }
+
   void start_threads(int wanted) {
+    if (n_threads_ >= wanted) return;
+#if !defined(_WIN32)
+    const SignalsBlocked blocked;
+#endif
     while (n_threads_ < wanted) {
       try {
         std::thread([this] { serve(); }).detach();
@@ -117,6 +165,8 @@ class Pool {
     }
   }
 
+  // The updates that are followed by a notification are sequentially consistent: between "changed,
+  // is anyone asleep?" and "asleep, did it change?" one side must see the other.
   [[noreturn]] void serve() {
     std::uint32_t seen = 0;
     for (;;) {
@@ -125,7 +175,7 @@ class Pool {
       seen = epoch_.load(std::memory_order_acquire);
       if (const int slot = join(); slot > 0) {
         region_.work(slot, false);
-        finished_.fetch_add(1, std::memory_order_acq_rel);
+        finished_.fetch_add(1);
         finished_.notify_one();
       }
     }
@@ -134,39 +184,41 @@ class Pool {
   // The slot in the open region, or 0 when there is none or it has workers enough.
   int join() {
     std::uint32_t gate = gate_.load(std::memory_order_acquire);
-    while ((gate & 1) != 0 && (gate >> 1) < limit_.load(std::memory_order_relaxed)) {
-      if (gate_.compare_exchange_weak(gate, gate + 2, std::memory_order_acq_rel)) {
-        return static_cast<int>(gate >> 1) + 1;
+    while ((gate & kOpen) != 0 && joined_of(gate) < gate >> kLimitShift) {
+      if (gate_.compare_exchange_weak(gate, gate + kOneJoined, std::memory_order_acq_rel,
+                                      std::memory_order_acquire)) {
+        return static_cast<int>(joined_of(gate)) + 1;
       }
     }
     return 0;
   }
 
   Region region_;
-  std::atomic<std::uint32_t> limit_{0};
-  std::atomic<std::uint32_t> gate_{0};
-  std::atomic<std::uint32_t> epoch_{0};
-  std::atomic<std::uint32_t> finished_{0};
+  bool abandoned_ = false;
   int n_threads_ = 0;
+  alignas(kCacheLine) std::atomic<std::uint32_t> gate_{0};
+  alignas(kCacheLine) std::atomic<std::uint32_t> epoch_{0};
+  alignas(kCacheLine) std::atomic<std::uint32_t> finished_{0};
 };
 
-// Never destroyed: its detached threads may outlive static destructors.
-Pool* pool = nullptr;
-std::once_flag pool_once;
-
-Pool& the_pool() {
-  std::call_once(pool_once, [] {
-    pool = new Pool;
+// Made when the library is loaded, so that no fork() can fall into its making; never destroyed:
+// its detached threads may outlive static destructors.
+Pool* pool = [] {
 #if !defined(_WIN32)
-    // Threads do not survive fork(): the child gets a pool that has none yet.
-    pthread_atfork(nullptr, nullptr, [] {
-      pool = new Pool;
-      inside_region = false;
-    });
-#endif
+  // Threads do not survive fork(): the child gets a pool that has none yet.
+  pthread_atfork(nullptr, nullptr, [] {
+    if (inside_region) pool->abandon();
+    pool = new Pool;
+    inside_region = false;
   });
-  return *pool;
-}
+#endif
+  return new Pool;
+}();
+
+const int cores = [] {
+  const unsigned found = std::thread::hardware_concurrency();
+  return found == 0 ? 1 : static_cast<int>(found < kMaxWorkers ? found : kMaxWorkers);
+}();
 
 std::atomic<int> worker_setting{0};
 
@@ -181,9 +233,7 @@ void run_serial(std::ptrdiff_t n_chunks, detail::ChunkFunction function, void* c
 
 int get_workers() {
   const int setting = worker_setting.load(std::memory_order_relaxed);
-  if (setting > 0) return setting;
-  const unsigned cores = std::thread::hardware_concurrency();
-  return cores == 0 ? 1 : static_cast<int>(cores < kMaxWorkers ? cores : kMaxWorkers);
+  return setting > 0 ? setting : cores;
 }
 
 void set_workers(int workers) {
@@ -216,7 +266,7 @@ namespace detail {
 void run_chunks(std::ptrdiff_t n_chunks, ChunkFunction function, void* context, int workers) {
   workers = planned_workers(n_chunks, workers);
   if (workers <= 1) return run_serial(n_chunks, function, context);
-  Pool& shared = the_pool();
+  Pool& shared = *pool;
   // Another thread's region is running: its chunks keep the cores busy, so run here serially.
   std::unique_lock lock(shared.busy, std::try_to_lock);
   if (!lock.owns_lock()) return run_serial(n_chunks, function, context);

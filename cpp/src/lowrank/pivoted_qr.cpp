@@ -56,9 +56,9 @@ class Factorization {
     floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
   }
 
-  PivotedQr<T> pivot(double stop_norm, double slack) {
+  PivotedQr<T> pivot(double relative_stop, double slack) {
     slack_ = slack;
-    const double stop = std::max(stop_norm, floor_);
+    const double stop = std::max(relative_stop * std::sqrt(reference_), floor_);
     std::vector<ptrdiff_t> candidates;
     while (rank() < max_rank_) {
       double largest = *std::max_element(norms_.begin(), norms_.end());
@@ -260,10 +260,10 @@ class Factorization {
 }  // namespace
 
 template <class T>
-PivotedQr<T> pivoted_qr(ColumnStrips<T> a, ptrdiff_t max_rank, double stop_norm, double slack,
+PivotedQr<T> pivoted_qr(ColumnStrips<T> a, ptrdiff_t max_rank, double stop, double slack,
                         int workers) {
   max_rank = std::min({max_rank, a.rows(), a.cols()});
-  return Factorization<T>(std::move(a), max_rank, workers).pivot(stop_norm, slack);
+  return Factorization<T>(std::move(a), max_rank, workers).pivot(stop, slack);
 }
 
 template <class T>

@@ -1,0 +1,200 @@
+"""Interpolative decomposition of a given precision.
+
+Let R = Q^H A be factors for K columns, more than needed, and R_K the residual of all K, bounded by
+the probes. Backward elimination drops column after column; drop t adds one unit vector d_t to the
+residual, orthogonal to what was there. With D the rows d_1, ..., d_t,
+
+    ||A - A[:, S] Z||_2^2 <= ||D R||_2^2 + ||R_K||_2^2
+
+tells the error after every drop at once: ``l^2 I - G`` is positive definite exactly if
+||D R||_2 < l, where G, the leading t x t block of one Gram matrix, is all that depends on t.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexue_num import _core
+from kexue_num._errors import ConvergenceWarning
+from kexue_num.lowrank._certificate import Residual
+from kexue_num.lowrank._operands import PROBES
+from kexue_num.lowrank._results import InterpolativeDecomposition
+
+if TYPE_CHECKING:
+    from kexue_num.lowrank._interpolative import Factors, Run
+
+Array = NDArray[Any]
+
+# The part of the tolerance that the residual of all K columns may take: 3 % of it once combined.
+_TAIL = 0.25
+# ... and above which power steps tighten its bound: 13 %.
+_LOOSE_TAIL = 0.5
+_POWER_STEPS = 3
+
+_NONE = np.empty(0, np.int64)
+
+
+def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
+    """The least rank found whose error is certified to be at most tol * ||A||_2."""
+    exact = run.options.refine != "sketch"
+    rows, head_room = 256, 1.5
+    search = _Search(run, tol)
+    while True:
+        factors, wanted, complete = _over_select(run, rows, tol, head_room)
+        if complete:
+            if run.options.method == "deterministic" and not run.is_exact:
+                run.sketch(0, PROBES, whole=True)
+                factors = run.pivot(wanted, 0.0)
+            else:
+                factors = factors.leading(wanted)
+                if exact and not run.is_exact:
+                    factors = run.make_exact(factors)
+            result = search.least_rank(factors, exact or run.is_exact)
+            if result is not None:
+                return result
+            exhausted = wanted >= min(run.m, run.n) or len(factors.pivots) < wanted
+            if exhausted or (run.is_exact and head_room > 8):
+                return search.give_up(factors, exact)
+            head_room *= 2
+        rows *= 2
+
+
+def _over_select(
+    run: Run, rows: int, tol: float, head_room: float
+) -> tuple[Factors, int, bool]:
+    """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough."""
+    run.sketch(rows, PROBES)
+    limit = min(run.m, run.n)
+    cap = limit if run.is_exact else min(rows * 2 // 3, limit)
+    factors = run.pivot(cap, 0.02 * tol)
+    if len(factors.pivots) == 0:
+        return factors, 0, True
+    gram = _gram(factors.r[::-1], run.workers)
+    target = tol * math.sqrt(_rayleigh(gram))
+    least, wanted = (len(gram) - _leading(gram, part * target) for part in (1, _TAIL))
+    complete = cap == limit or len(factors.pivots) < cap or wanted <= 0.75 * cap
+    return factors, min(wanted, int(head_room * least) + 20), complete
+
+
+class _Search:
+    def __init__(self, run: Run, tol: float) -> None:
+        self.run = run
+        self.tol = tol
+        self.tests = 0
+
+    def next_delta(self) -> float:
+        """The share of the next test: all of them fail together with probability delta."""
+        self.tests += 1
+        return self.run.delta * 2.0**-self.tests
+
+    def least_rank(self, factors: Factors, orthogonal: bool) -> InterpolativeDecomposition | None:
+        """None if these columns are too few to be certain of the tolerance."""
+        run, size = self.run, len(factors.pivots)
+        # Any Rayleigh quotient is a lower bound of ||A||_2^2.
+        norm = math.sqrt(_rayleigh(_gram(factors.r, run.workers))) / run.scale
+        limit = self.tol * norm * (1 - 1e-6)
+        if not orthogonal or size == 0:
+            order, gram = self.eliminate(factors)
+            return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
+        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, _NONE, run.workers)
+        tail, tail_estimate = self.tighten(factors.pivots, z, _LOOSE_TAIL * limit)
+        if tail >= limit:
+            return None
+        order, gram = self.eliminate(factors)
+        drops = _leading(gram, math.sqrt(limit**2 - tail**2))
+        indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
+        if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
+            return self.accept(factors, order, drops, True, limit)
+        head = math.sqrt(max(0.0, float(np.linalg.eigvalsh(gram[:drops, :drops])[-1]))) if drops else 0.0
+        bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
+        return run.finish(indices, z, largest, bound, math.hypot(head, tail_estimate), True)
+
+    def eliminate(self, factors: Factors) -> tuple[Array, Array]:
+        """The order of elimination and the Gram matrix of the residual it leaves."""
+        run, size = self.run, len(factors.pivots)
+        if run.options.method == "deterministic":
+            order = np.arange(size)[::-1]
+            added = factors.r[::-1]
+        else:
+            # Fewer than half of the columns is less than any method needs.
+            order, directions = factors.eliminate(size - size // 3, run.workers)
+            added = _core.lowrank.matmul(directions, factors.r, False, 1.0, None, run.workers)
+        return order, _gram(added, run.workers) / run.scale**2
+
+    def accept(
+        self, factors: Factors, order: Array, drops: int, exact: bool, limit: float
+    ) -> InterpolativeDecomposition | None:
+        """The least rank from there on that its own certificate confirms."""
+        while True:
+            k = len(factors.pivots) - drops
+            indices, z, largest = self.run.solve(factors, k, exact, order[:drops])
+            bound, estimate = self.tighten(indices, z, limit)
+            if bound <= limit:
+                return self.run.finish(indices, z, largest, bound, estimate, True)
+            if drops == 0:
+                return None
+            drops = max(0, drops - 1 - k // 20)
+
+    def tighten(self, indices: Array, z: Array, enough: float) -> tuple[float, float]:
+        """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate."""
+        residual = Residual(self.run.operand, indices, z, self.run.probes)
+        bound = residual.bound(self.next_delta())
+        while bound > enough and residual.power < _POWER_STEPS:
+            residual.power_step()
+            bound = min(bound, residual.bound(self.next_delta()))
+        return bound, residual.estimate()
+
+    def give_up(self, factors: Factors, exact: bool) -> InterpolativeDecomposition:
+        run, k = self.run, len(factors.pivots)
+        indices, z, largest = run.solve(factors, k, exact)
+        bound, estimate = self.tighten(indices, z, 0.0)
+        warnings.warn(
+            f"interp_decomp: tol={self.tol:g} could not be certified; the error is at most "
+            f"{bound:.3g} with all {k} columns that are numerically independent. Ask for a "
+            f"larger tol or a wider dtype.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+        return run.finish(indices, z, largest, bound, estimate, False)
+
+
+def _gram(r: Array, workers: int) -> Array:
+    """R R^H in double precision; every block is accurate relative to itself."""
+    wide = r.astype(np.result_type(r.dtype, np.float64), copy=False)
+    return np.asarray(_core.lowrank.matmul(wide, wide.conj().T, False, 1.0, None, workers))
+
+
+def _leading(gram: Array, limit: float) -> int:
+    """The largest t for which the leading t x t block has no eigenvalue above limit^2."""
+    low, high = 0, len(gram)
+    while low < high:
+        t = (low + high + 1) // 2
+        block = -gram[:t, :t]
+        block[np.diag_indices_from(block)] += limit**2
+        try:
+            np.linalg.cholesky(block)
+            low = t
+        except np.linalg.LinAlgError:
+            high = t - 1
+    return low
+
+
+def _rayleigh(gram: Array) -> float:
+    """A lower bound of the largest eigenvalue, by power iteration; close enough for a tolerance."""
+    if len(gram) == 0:
+        return 0.0
+    x = gram[:, int(np.argmax(gram.diagonal().real))]
+    value = 0.0
+    for _ in range(30):
+        x = x / np.linalg.norm(x)
+        product = gram @ x
+        value, last = float(np.vdot(x, product).real), value
+        x = product
+        if value - last <= 1e-4 * value:
+            break
+    return value
