@@ -25,6 +25,7 @@ except ModuleNotFoundError as error:
 from kexue_num import _threadpoolctl
 from kexue_num._config import show_config
 from kexue_num._errors import ConvergenceWarning, NumericalError
+from kexue_num._limits import MachineLimits, machine_limits
 from kexue_num._threads import get_workers, set_workers, worker_limit
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ _AREAS = ("interpolative", "lowrank")
 
 __all__ = [
     "ConvergenceWarning",
+    "MachineLimits",
     "NumericalError",
     "__version__",
     "get_workers",
     "interpolative",
     "lowrank",
+    "machine_limits",
     "set_workers",
     "show_config",
     "worker_limit",

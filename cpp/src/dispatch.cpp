@@ -1,9 +1,10 @@
 // One line per kernel family: the table of the instruction set in use.
+#include "kexue/core/elementary.hpp"
 #include "kexue/core/gemm.hpp"
 #include "kexue/core/isa.hpp"
-#include "kexue/lowrank/sketch.hpp"
-#include "kexue/core/elementary.hpp"
+#include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
+#include "kexue/lowrank/sketch.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name)               \
@@ -36,9 +37,10 @@
 
 namespace kexue {
 
-KEXUE_DISPATCH(GemmTables, gemm_tables)
-KEXUE_DISPATCH(SketchTables, sketch_tables)
 KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
+KEXUE_DISPATCH(GemmTables, gemm_tables)
+KEXUE_DISPATCH(LimitKernels, limit_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
+KEXUE_DISPATCH(SketchTables, sketch_tables)
 
 }  // namespace kexue

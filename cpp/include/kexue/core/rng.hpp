@@ -85,7 +85,7 @@ inline std::uint64_t uniform_below(Key key, std::uint64_t index, std::uint64_t n
   return carry;
 }
 
-// Fills of out[0..n) with entries first_index .. first_index + n - 1; one table per instruction set.
+// Fills of out[0..n) with entries first_index .. first_index + n - 1.
 struct RandomKernels {
   void (*uniform_f64)(Key key, std::uint64_t first_index, std::ptrdiff_t n, double* out);
   void (*uniform_f32)(Key key, std::uint64_t first_index, std::ptrdiff_t n, float* out);

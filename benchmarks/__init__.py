@@ -1,0 +1,1 @@
+"""Benchmarks: every case through kexue_num and each peer, alternating in one process."""

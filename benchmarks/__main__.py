@@ -1,0 +1,114 @@
+"""Command line: `python -m benchmarks [area ...]`, `python -m benchmarks compare OLD NEW`."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import importlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import kexue_num
+from benchmarks._case import Case
+from benchmarks._report import compare, format_case, format_floors, write_figures, write_json
+from benchmarks._runner import FULL, QUICK, CaseResult, pinned, run_case
+from benchmarks.limits import describe, measure_limits
+
+AREAS = ("lowrank",)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the benchmarks or compare two runs; return the exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments[:1] == ["compare"]:
+        return _compare(arguments[1:])
+    return _run(arguments)
+
+
+def _compare(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks compare")
+    parser.add_argument("old", type=Path, metavar="OLD", help="JSON file of the earlier run")
+    parser.add_argument("new", type=Path, metavar="NEW", help="JSON file of the later run")
+    options = parser.parse_args(arguments)
+    print(compare(json.loads(options.old.read_text()), json.loads(options.new.read_text())))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Run every case through kexue_num and each peer, alternating in one process.",
+        epilog="python -m benchmarks compare OLD NEW compares two JSON files.",
+    )
+    parser.add_argument(
+        "areas", nargs="*", metavar="area", help=f"of {', '.join(AREAS)}; default: all"
+    )
+    parser.add_argument("--quick", action="store_true", help="small sizes, under 30 seconds")
+    parser.add_argument("--case", metavar="PATTERN", default="*", help="only cases like this")
+    parser.add_argument("--list", action="store_true", help="print the names of the cases")
+    parser.add_argument("--threads", type=int, metavar="N", help="threads on both sides")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    parser.add_argument("--figures", type=Path, metavar="DIR", help="write one figure per area")
+    return parser
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    for area in options.areas:
+        if area not in AREAS:
+            parser.error(f"unknown area {area!r}: expected one of {', '.join(AREAS)}")
+    if options.threads is not None and options.threads < 1:
+        parser.error(f"--threads must be at least 1, got {options.threads}")
+    selected = {area: _select(area, options.quick, options.case) for area in options.areas or AREAS}
+    if not any(selected.values()):
+        parser.error(f"no case matches {options.case!r}; see --list")
+    if options.list:
+        for chosen in selected.values():
+            print("\n".join(case.name for case in chosen))
+        return 0
+
+    threads = options.threads if options.threads is not None else kexue_num.get_workers()
+    results = _measure(selected, threads, quick=options.quick, json_file=options.json)
+    if options.figures is not None:
+        for area, measured in results.items():
+            print(f"wrote {write_figures(options.figures, area, measured)}")
+    return 0
+
+
+def _select(area: str, quick: bool, pattern: str) -> list[Case]:
+    """Return the cases of an area that match; a pattern without wildcards matches a part."""
+    if not any(character in pattern for character in "*?["):
+        pattern = f"*{pattern}*"
+    module = importlib.import_module(f"benchmarks.{area}")
+    return [case for case in module.cases(quick) if fnmatch.fnmatchcase(case.name, pattern)]
+
+
+def _measure(
+    selected: dict[str, list[Case]], threads: int, *, quick: bool, json_file: Path | None
+) -> dict[str, list[CaseResult]]:
+    limits = [
+        measure_limits(count, gemm_size=1024 if quick else 2048) for count in sorted({1, threads})
+    ]
+    print(describe(limits))
+    results: dict[str, list[CaseResult]] = {}
+    with pinned(threads):
+        for area, chosen in selected.items():
+            results[area] = []
+            for case in chosen:
+                result = run_case(case, limits[-1], QUICK if quick else FULL)
+                results[area].append(result)
+                print("\n" + format_case(result), flush=True)
+    everything = [result for measured in results.values() for result in measured]
+    if any(result.floor for result in everything):
+        print("\n" + format_floors(everything))
+    if json_file is not None:
+        write_json(json_file, everything, limits, threads=threads, quick=quick)
+        print(f"\nwrote {json_file}")
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())
