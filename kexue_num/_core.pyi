@@ -137,6 +137,13 @@ class elementary:
 
 class lowrank:
     @staticmethod
+    def elimination_order(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        count: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def exchange(
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -147,6 +154,7 @@ class lowrank:
     def interpolation_coefficients(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        dropped: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod

@@ -37,7 +37,7 @@ KEXUE_INLINE I64 multiply_low_halves(I64 x, std::uint32_t m) {
 }
 
 constexpr std::int64_t kLaneNumbers[kGroupBlocks] = {0, 1, 2,  3,  4,  5,  6,  7,
-                                                8, 9, 10, 11, 12, 13, 14, 15};
+                                                     8, 9, 10, 11, 12, 13, 14, 15};
 
 // The words of the 16 blocks of a group.
 KEXUE_INLINE void philox_group(Key key, std::uint64_t group, Group& out) {
@@ -70,7 +70,8 @@ KEXUE_INLINE void philox_group(Key key, std::uint64_t group, Group& out) {
 
 // An integer in [0, 2^32) as a double.
 KEXUE_INLINE F64 from_word(I64 word) {
-  return real(word | broadcast<std::int64_t>(Format<double>::kIntegerBits)) - broadcast<double>(0x1p52);
+  return real(word | broadcast<std::int64_t>(Format<double>::kIntegerBits)) -
+         broadcast<double>(0x1p52);
 }
 // The pair of words as a 53-bit fraction of 2^53; both terms and their sum are exact.
 KEXUE_INLINE F64 unit_interval(I64 low, I64 high) {
@@ -90,7 +91,8 @@ struct UniformF64 {
   static void make(const Group& g, double* out) {
     for (int h = 0; h < 2; ++h) {
       for (int b = 0; b < kGroupBlocks; b += kWidth) {
-        const I64 low = load<std::int64_t>(g.word[2 * h] + b), high = load<std::int64_t>(g.word[2 * h + 1] + b);
+        const I64 low = load<std::int64_t>(g.word[2 * h] + b),
+                  high = load<std::int64_t>(g.word[2 * h + 1] + b);
         store<double>(out + h * kGroupBlocks + b, unit_interval(low, high));
       }
     }
@@ -117,9 +119,12 @@ struct NormalF64 {
     for (int b = 0; b < kGroupBlocks; b += kWidth) {
       const F64 fraction =
           from_word(load<std::int64_t>(g.word[1] + b)) * broadcast<double>(0x1p-32) +
-          (from_word(load<std::int64_t>(g.word[0] + b)) + broadcast<double>(0.5)) * broadcast<double>(0x1p-64);
-      const F64 radius = square_root<double>(broadcast<double>(-2) * log_of_normal<double>(fraction));
-      const F64 turn = unit_interval(load<std::int64_t>(g.word[2] + b), load<std::int64_t>(g.word[3] + b));
+          (from_word(load<std::int64_t>(g.word[0] + b)) + broadcast<double>(0.5)) *
+              broadcast<double>(0x1p-64);
+      const F64 radius =
+          square_root<double>(broadcast<double>(-2) * log_of_normal<double>(fraction));
+      const F64 turn =
+          unit_interval(load<std::int64_t>(g.word[2] + b), load<std::int64_t>(g.word[3] + b));
       const SineCosine<double> angle = sincos_pi_in_period<double>(turn + turn);
       store<double>(out + b, radius * angle.cosine);
       store<double>(out + kGroupBlocks + b, radius * angle.sine);
@@ -137,7 +142,8 @@ struct NormalF32 {
         const F32 low = to_float(word & broadcast<std::int32_t>(0xffff)) + broadcast<float>(0.5f);
         const F32 high = to_float(shift_right<float>(word, 16)) * broadcast<float>(0x1p16f);
         const F32 fraction = (high + low) * broadcast<float>(0x1p-32f);
-        const F32 radius = square_root<float>(broadcast<float>(-2) * log_of_normal<float>(fraction));
+        const F32 radius =
+            square_root<float>(broadcast<float>(-2) * log_of_normal<float>(fraction));
         const I32 turn = shift_right<float>(narrow_words(g, 2 * p + 1, b), 8);
         const SineCosine<float> angle =
             sincos_pi_in_period<float>(to_float(turn) * broadcast<float>(0x1p-23f));
@@ -153,7 +159,8 @@ struct SignF64 {
   using Value = double;
   static constexpr int kValues = 128 * kGroupBlocks;
   static void make(const Group& g, double* out) {
-    const I64 sign = broadcast<std::int64_t>(Format<double>::kSign), one = bits(broadcast<double>(1));
+    const I64 sign = broadcast<std::int64_t>(Format<double>::kSign),
+              one = bits(broadcast<double>(1));
     for (int c = 0; c < 4; ++c) {
       for (int b = 0; b < kGroupBlocks; b += kWidth) {
         I64 word = shift_left<double>(load<std::int64_t>(g.word[c] + b), 32);

@@ -63,9 +63,9 @@ using Bits = typename BitsOf<R>::type;
 
 template <class R>
 struct VecOf;
-#define KEXUE_VECTOR_TYPE(R)                                       \
-  template <>                                                      \
-  struct VecOf<R> {                                                \
+#define KEXUE_VECTOR_TYPE(R)                                         \
+  template <>                                                        \
+  struct VecOf<R> {                                                  \
     typedef R type __attribute__((vector_size(KEXUE_VECTOR_BYTES))); \
   };
 KEXUE_VECTOR_TYPE(float)
@@ -104,10 +104,10 @@ struct Vec {
   R lane[kLanes<R>];
   R operator[](int i) const { return lane[i]; }
   Vec& operator+=(const Vec& o) { return *this = *this + o; }
-#define KEXUE_VECTOR_OPERATOR(op)                                            \
-  friend Vec operator op(Vec a, const Vec& b) {                              \
-    for (int i = 0; i < kLanes<R>; ++i) a.lane[i] = a.lane[i] op b.lane[i];  \
-    return a;                                                                \
+#define KEXUE_VECTOR_OPERATOR(op)                                           \
+  friend Vec operator op(Vec a, const Vec& b) {                             \
+    for (int i = 0; i < kLanes<R>; ++i) a.lane[i] = a.lane[i] op b.lane[i]; \
+    return a;                                                               \
   }
   KEXUE_VECTOR_OPERATOR(+)
   KEXUE_VECTOR_OPERATOR(-)
