@@ -115,7 +115,7 @@ def print_chapter(chapter: Chapter) -> None:
     else:
         console = Console(highlight=False)
         if not console.is_terminal:
-            console.width = 120
+            console.width = 130
         table = Table(
             title=chapter.title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
         )

@@ -37,17 +37,16 @@ def alternate(
 ) -> tuple[float, Ours, float, Peer]:
     """Return the median time and the first result of both sides, run in turns for `seconds`.
 
-    The faster side runs up to five times per turn. After one run of each to warm up there are at
-    least three turns, two for a peer that alone would need more than half the time.
+    The faster side runs up to five times per turn. A first run of each warms up and does not
+    count, except that of a peer which takes longer than `seconds` by itself.
     """
     our_first, our_result = _timed(ours)
     peer_first, peer_result = _timed(peer)
     n_ours = int(np.clip(peer_first / max(our_first, 1e-9) / 4, 1, 5))
-    min_turns = 2 if peer_first > seconds / 2 else 3
     our_times: list[float] = []
-    peer_times: list[float] = []
+    peer_times = [peer_first] if peer_first > seconds else []
     start = time.perf_counter()
-    while len(peer_times) < min_turns or time.perf_counter() - start + peer_first < seconds:
+    while len(peer_times) < 2 or time.perf_counter() - start + peer_first < seconds:
         our_times.extend(_timed(ours)[0] for _ in range(n_ours))
         peer_times.append(_timed(peer)[0])
     return float(np.median(our_times)), our_result, float(np.median(peer_times)), peer_result
