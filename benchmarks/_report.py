@@ -201,7 +201,9 @@ def write_figures(folder: Path, area: str, results: list[CaseResult]) -> Path:
         axes.set_yticks(range(len(results)), [result.title for result in results])
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(results) - 0.4, -0.6)
-        axes.set_xlabel("seconds per call (medians of alternating runs); at the right, the first peer over ours")
+        axes.set_xlabel(
+            "seconds per call (medians of alternating runs); at the right, the first peer over ours"
+        )
         axes.grid(axis="x", color="#e2e8f0", lw=0.7)
         figure.legend(loc="outside upper center", ncols=7, frameon=False, handletextpad=0.2)
         path = folder / f"{area}.png"

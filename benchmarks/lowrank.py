@@ -259,7 +259,4 @@ def _outcome_of_scipy(a: Any, unit: float, rank: int | None, result: tuple[Any, 
     coefficients = np.empty((k, a.shape[1]))
     coefficients[:, idx[:k]] = np.eye(k)
     coefficients[:, idx[k:]] = proj
-    skeleton = a[:, idx[:k]]
-    if not isinstance(skeleton, np.ndarray):
-        skeleton = skeleton.toarray()
-    return Outcome(error=residual_norm(a, skeleton, coefficients) / unit, rank=k)
+    return Outcome(error=residual_norm(a, a[:, idx[:k]], coefficients) / unit, rank=k)

@@ -99,19 +99,18 @@ def spectral_norm(
         estimate = float(np.sqrt(np.linalg.eigvalsh(images.T @ images)[-1].clip(0)))
         if estimate - previous <= rtol * estimate or basis.shape[1] == cols:
             break
+        known = basis.shape[1]
         fresh = apply_adjoint(images[:, -newest.shape[1] :])
-        for _ in range(2):
-            fresh = fresh - basis @ (basis.T @ fresh)
-        newest = np.linalg.qr(fresh)[0][:, : cols - basis.shape[1]]
+        # Householder reflections: orthonormal even where `fresh` adds nothing to the basis.
+        newest = np.linalg.qr(np.hstack([basis, fresh]))[0][:, known:]
         basis = np.hstack([basis, newest])
         images = np.hstack([images, apply(newest)])
     return estimate
 
 
 def residual_norm(matrix: Matrix, skeleton: Matrix, coefficients: Matrix) -> float:
-    """Return ||A - C Z||_2 computed in float64; `matrix` may be sparse."""
-    c = np.asarray(skeleton, dtype=np.float64)
-    z = np.asarray(coefficients, dtype=np.float64)
+    """Return ||A - C Z||_2 computed in float64; A and C may be sparse."""
+    c, z = skeleton.astype(np.float64), coefficients.astype(np.float64)
     return spectral_norm(
         lambda x: matrix @ x - c @ (z @ x),
         lambda y: matrix.T @ y - z.T @ (c.T @ y),

@@ -42,12 +42,13 @@ def draw_photograph(
         *zip(titles, rebuilt, strict=True),
     ]
     with style():
-        figure = new_figure(10.4, 10.4 * 1.05 * height / width + 0.7)
-        axes = figure.subplots(2, 2)
+        figure = new_figure(10.4, 10.4 * 1.025 * height / width + 0.7)
+        axes = figure.subplots(2, 2, height_ratios=(1.05, 1))
         for axis, (title, panel) in zip(axes.flat, panels, strict=True):
             axis.imshow(panel, interpolation="nearest")
             axis.set_title(title, color=OURS if title.startswith("kexue") else INK)
             axis.set_axis_off()
+        for axis in axes[0]:
             axis.set_ylim(height, -0.05 * height)
         _mark_columns(axes[0, 0], columns, height)
         figure.savefig(path)
@@ -102,39 +103,41 @@ def draw_promises(path: Path, promises: list[Promise]) -> tuple[Path, str]:
         figure = new_figure(7.8, 1.3 + 0.46 * len(promises))
         axes = figure.subplots()
         rows = np.arange(len(promises))
-        sides = (
-            ("SciPy", PEER, [(p.peer_error / p.tol, p.peer_rank) for p in promises]),
-            ("kexue_num", OURS, [(p.error / p.tol, p.rank) for p in promises]),
-        )
-        for name, color, points in sides:
-            ratios = [ratio for ratio, _ in points]
-            axes.plot(ratios, rows, "o", ms=8, color=color, mec="white", label=name)
+        peers = [(p.peer_error / p.tol, p.peer_rank) for p in promises]
+        ours = [(p.error / p.tol, p.rank) for p in promises]
+        _draw_points(axes, peers, "SciPy", PEER, label_at=1)
+        _draw_points(axes, ours, "kexue_num", OURS, label_at=-1)
         axes.axvline(1, color=INK, lw=1)
         axes.set(xscale="log", ylim=(len(promises) - 0.4, -0.7))
         low, high = axes.get_xlim()
-        axes.set_xlim(min(low, 0.1), max(high, 10.0))
+        axes.set_xlim(min(low / 3, 0.1), max(3 * high, 10.0))
         axes.axvspan(1, axes.get_xlim()[1], color=GRID, alpha=0.5, lw=0, zorder=0)
         axes.set_yticks(rows, [p.task for p in promises])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.set_xlabel("error achieved / error asked for")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        for ratios, ranks, color in (
-            ([p.peer_error / p.tol for p in promises], [p.peer_rank for p in promises], PEER),
-            ([p.error / p.tol for p in promises], [p.rank for p in promises], OURS),
-        ):
-            for row, (ratio, rank) in enumerate(zip(ratios, ranks, strict=True)):
-                axes.annotate(
-                    f"{rank} columns" if rank > 1 else "1 column",
-                    (ratio, row),
-                    (0, -14),
-                    textcoords="offset points",
-                    ha="center",
-                    fontsize=8,
-                    color=color,
-                )
         axes.annotate("kept", (1, -0.45), (-6, 0), textcoords="offset points", ha="right")
         axes.annotate("broken", (1, -0.45), (6, 0), textcoords="offset points")
         figure.legend(loc="outside upper center", ncols=2)
         figure.savefig(path)
     return path, "Fixed precision: the error achieved over the error asked for."
+
+
+def _draw_points(
+    axes: Any, points: list[tuple[float, int]], name: str, color: str, *, label_at: int
+) -> None:
+    """Draw (error ratio, rank) one below the other, the rank at the left (-1) or right (1)."""
+    ratios = [ratio for ratio, _ in points]
+    axes.plot(ratios, range(len(points)), "o", ms=8, color=color, mec="white", label=name)
+    for row, (ratio, rank) in enumerate(points):
+        axes.annotate(
+            "1 column" if rank == 1 else f"{rank} columns",
+            (ratio, row),
+            (9 * label_at, 0),
+            textcoords="offset points",
+            ha="left" if label_at > 0 else "right",
+            va="center",
+            fontsize=8,
+            color=color,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 OURS = "#c2410c"
@@ -32,6 +33,15 @@ _RC: dict[str, Any] = {
     "savefig.dpi": 150,
     "savefig.facecolor": "white",
 }
+
+
+def available() -> bool:
+    """Tell whether figures can be drawn."""
+    try:
+        importlib.import_module("matplotlib")
+    except ImportError:
+        return False
+    return True
 
 
 def style() -> Any:

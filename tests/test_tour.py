@@ -1,0 +1,150 @@
+"""The tour: what it checks, what it says when something is missing, its exit status.
+
+The photographs come with scikit-learn; here synthetic ones of the same kind stand in for them.
+"""
+
+import dataclasses
+import sys
+
+import numpy as np
+import pytest
+
+from kexue_num import __main__ as program
+from kexue_num import _tour
+from kexue_num import lowrank as library
+from kexue_num._tour import _report, _timing
+from kexue_num._tour import lowrank as chapter
+
+
+def photograph(name):
+    """A smooth picture with some noise, 60 x 200."""
+    rng = np.random.default_rng(len(name))
+    y, x = np.mgrid[0:1:60j, 0:1:200j]
+    planes = [np.sin(9 * x * (1 + channel) + 5 * y**2) for channel in range(3)]
+    picture = 128 + 100 * np.dstack(planes) + rng.normal(0, 4, (60, 200, 3))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def kernel():
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal((240, 3))
+    matrix = np.exp(-((x[:, None] - x) ** 2).sum(axis=2) / 8)
+    return chapter.Data("digits kernel", matrix, float(np.linalg.norm(matrix, 2)))
+
+
+@pytest.fixture
+def small_data(monkeypatch):
+    monkeypatch.setattr(chapter, "_load_photograph", photograph)
+    monkeypatch.setattr(chapter, "_digits_kernel", kernel)
+    monkeypatch.setattr(
+        chapter, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
+    )
+
+
+@pytest.mark.usefixtures("small_data")
+def test_tour_writes_figures_and_a_report(tmp_path, capsys):
+    out = tmp_path / "tour"
+    assert program.main(["--quick", "--out", str(out)]) == 0
+    for name in ("china.png", "flower.png", "error-by-rank.png", "promises.png"):
+        assert (out / name).stat().st_size > 10_000
+    report = (out / "report.md").read_text(encoding="utf-8")
+    assert "(promises.png)" in report
+    assert "- [x] china.jpg, 160 columns: the error" in report
+    assert "- [ ]" not in report
+    output = capsys.readouterr().out
+    assert "china.jpg, 160 columns" in output
+    assert "4 figures and" in output
+
+
+@pytest.mark.usefixtures("small_data")
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"error_bound": 0.0}, "is within its bound 0 %"),
+        ({"indices": np.arange(160)}, "the skeleton holds columns of the matrix"),
+    ],
+)
+def test_a_broken_promise_fails_the_tour(tmp_path, capsys, monkeypatch, change, complaint):
+    decompose = library.interp_decomp
+
+    def broken(A, rank=None, **options):
+        found = decompose(A, rank, **options)
+        return dataclasses.replace(found, **change) if rank == 160 else found
+
+    monkeypatch.setattr(library, "interp_decomp", broken)
+    assert program.main(["--quick", "--out", str(tmp_path)]) == 1
+    output = capsys.readouterr().out
+    assert any("FAILED" in line and complaint in line for line in output.splitlines()), output
+
+
+def test_without_scikit_learn_the_table_says_so(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert _tour.run(tmp_path) == 0
+    assert "scikit-learn is not installed" in capsys.readouterr().out
+    assert "scikit-learn is not installed" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("small_data")
+def test_without_extras_the_tour_still_runs(tmp_path, capsys, monkeypatch):
+    for name in ("matplotlib", "rich", "sklearn", "sklearn.utils.extmath", "threadpoolctl"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert _tour.run(tmp_path, quick=True) == 0
+    output = capsys.readouterr().out
+    assert "matplotlib is not installed: no figures" in output
+    assert "scikit-learn is not installed" in output
+    assert "0 figures and" in output
+    assert not list(tmp_path.glob("*.png"))
+    assert "threadpoolctl is not installed" in (tmp_path / "report.md").read_text(encoding="utf-8")
+
+
+def test_plain_table_lines_up():
+    rows = [
+        _report.Row("a long task", "SciPy", 1e-3, 2e-1, 0.01, 0.02, 0.005),
+        _report.Row("b", "peer", missing="peer is not installed"),
+        _report.Row("c", "SciPy", 2.0, 1.0, 1e-9, None, 0.0),
+    ]
+    lines = _report._plain_table(rows).splitlines()
+    assert lines[1].split("  ")[0] == "a long task"
+    assert "200x" in lines[1]
+    assert lines[2].endswith("peer is not installed")
+    assert lines[1].index("200x") + 4 == lines[3].index("0.5x") + 4
+
+
+@pytest.mark.parametrize(
+    ("fraction", "text"),
+    [(None, ""), (0.0, "0 %"), (0.02391, "2.39 %"), (1e-5, "0.001 %"), (2.04e-9, "2.0e-7 %")],
+)
+def test_percent(fraction, text):
+    assert _report.percent(fraction) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(None, ""), (3.0, "3 s"), (0.05, "50 ms"), (2.5e-5, "25 µs")]
+)
+def test_duration(seconds, text):
+    assert _report.duration(seconds) == text
+
+
+def test_alternate_runs_both_sides_in_turns(monkeypatch):
+    monkeypatch.setattr(_timing, "_SETTLE_SECONDS", 0.0)
+    calls = []
+    _, ours, _, peer = _timing.alternate(
+        lambda: calls.append("ours") or "our result",
+        lambda: calls.append("peer") or "their result",
+        seconds=0.0,
+    )
+    assert (ours, peer) == ("our result", "their result")
+    turns = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
+    assert turns == ["ours", "peer"] * 3
+
+
+def test_config_prints_the_configuration(capsys):
+    assert program.main(["config"]) == 0
+    assert "kexue_num" in capsys.readouterr().out
+
+
+def test_unknown_area(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        program.main(["--area", "nowhere"])
+    assert "nowhere" in capsys.readouterr().err
