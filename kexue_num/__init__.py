@@ -7,7 +7,7 @@ Areas load when they are first used:
 """
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0.dev0"
 
@@ -24,10 +24,16 @@ except ModuleNotFoundError as error:
 from kexue_num import _threadpoolctl
 from kexue_num._config import show_config
 from kexue_num._errors import ConvergenceWarning, NumericalError
-from kexue_num._limits import MachineLimits, machine_limits
 from kexue_num._threads import get_workers, set_workers, worker_limit
 
+if TYPE_CHECKING:
+    from kexue_num import interpolative as interpolative
+    from kexue_num import lowrank as lowrank
+    from kexue_num._limits import MachineLimits as MachineLimits
+    from kexue_num._limits import machine_limits as machine_limits
+
 _AREAS = ("interpolative", "lowrank")
+_LAZY = {"MachineLimits": "_limits", "machine_limits": "_limits"}
 
 __all__ = [
     "ConvergenceWarning",
@@ -46,11 +52,13 @@ __all__ = [
 _threadpoolctl.install()
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> object:
     if name in _AREAS:
         return importlib.import_module(f"{__name__}.{name}")
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_AREAS})
+    return sorted({*globals(), *_AREAS, *_LAZY})

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
-import sysconfig
-from importlib import metadata
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -38,6 +35,11 @@ def show_config(mode: str = "stdout") -> dict[str, dict[str, Any]] | None:
     >>> kexue_num.show_config("dicts")["instruction sets"]["available"][0]
     'baseline'
     """
+    # A report is rare; what only it needs would be a third of the time of `import kexue_num`.
+    import platform
+    import sysconfig
+    from importlib import metadata
+
     check_choice("show_config", "mode", mode, ("stdout", "dicts"))
     report = {
         "kexue_num": {

@@ -137,6 +137,13 @@ class elementary:
 
 class lowrank:
     @staticmethod
+    def elimination_order(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        count: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def exchange(
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -147,6 +154,7 @@ class lowrank:
     def interpolation_coefficients(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        dropped: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
@@ -180,7 +188,7 @@ class lowrank:
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         scale: typing.SupportsFloat | typing.SupportsIndex,
         max_rank: typing.SupportsInt | typing.SupportsIndex,
-        stop_norm: typing.SupportsFloat | typing.SupportsIndex,
+        stop: typing.SupportsFloat | typing.SupportsIndex,
         slack: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
@@ -265,3 +273,11 @@ class random:
         index: typing.SupportsInt | typing.SupportsIndex,
         n: typing.SupportsInt | typing.SupportsIndex,
     ) -> int: ...
+
+class testing:
+    @staticmethod
+    def busy_region(
+        n_chunks: typing.SupportsInt | typing.SupportsIndex,
+        seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...

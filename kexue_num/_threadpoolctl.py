@@ -8,13 +8,16 @@ loaded already, and otherwise right after someone imports it.
 from __future__ import annotations
 
 import contextlib
-import importlib.abc
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec
-from types import ModuleType
+from typing import TYPE_CHECKING
 
 from kexue_num import _threads
+
+if TYPE_CHECKING:  # importlib.abc would double the time of `import kexue_num`
+    from collections.abc import Sequence
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
 _NAME = "threadpoolctl"
 
@@ -41,10 +44,10 @@ def register(threadpoolctl: ModuleType) -> None:
     threadpoolctl.register(KexueController)
 
 
-class _Loader(importlib.abc.Loader):
+class _Loader:
     """The loader found for threadpoolctl, followed by the registration."""
 
-    def __init__(self, inner: importlib.abc.Loader) -> None:
+    def __init__(self, inner: Loader) -> None:
         self._inner = inner
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -60,7 +63,7 @@ class _Loader(importlib.abc.Loader):
             sys.meta_path.remove(_finder)
 
 
-class _Finder(importlib.abc.MetaPathFinder):
+class _Finder:
     """Asks the other finders and wraps the loader they answer with."""
 
     def find_spec(
@@ -72,7 +75,7 @@ class _Finder(importlib.abc.MetaPathFinder):
             if finder is not self:
                 spec = finder.find_spec(fullname, path, target)
                 if spec is not None and spec.loader is not None:
-                    spec.loader = _Loader(spec.loader)
+                    spec.loader = _Loader(spec.loader)  # type: ignore[assignment]
                     return spec
         return None
 

@@ -27,18 +27,14 @@ C_PLUS_PLUS = {
     "unordered_set", "utility", "valarray", "variant", "vector", "version",
 }
 # fmt: on
-# Constants and types only: no function template that could be emitted as a wide copy.
+# Constants, types, C functions: no function template that could be emitted as a wide copy.
+# fmt: off
+INTRINSICS = {"arm_neon.h", "immintrin.h"}
 KERNEL_HEADERS = {
-    "bit",
-    "cfloat",
-    "climits",
-    "complex",
-    "cstddef",
-    "cstdint",
-    "limits",
-    "numbers",
-    "type_traits",
-}  # fmt: skip
+    "bit", "cfloat", "climits", "complex", "cstddef", "cstdint", "limits", "math.h", "numbers",
+    "stddef.h", "stdint.h", "string.h", "type_traits",
+} | INTRINSICS
+# fmt: on
 KERNEL_WORDS = {
     "an allocation": r"\b(new|malloc|calloc|realloc|aligned_alloc|make_unique)\b",
     "an exception": r"\b(throw|try|catch)\b",
@@ -95,6 +91,13 @@ def python_violations(text):
     for name in includes(text):
         if name.startswith(("pybind11", "numpy/")) or name == "Python.h":
             yield f"a file outside cpp/bindings includes {name}"
+
+
+def intrinsic_violations(text):
+    """Only kernels name instructions; isa.cpp asks the processor which it has."""
+    for name in includes(text):
+        if name in INTRINSICS:
+            yield f"a file outside the kernels includes {name}"
 
 
 def binding_violations(areas, stem, text):
@@ -230,6 +233,12 @@ def test_only_bindings_know_python():
     assert [(path.name, v) for path in outside for v in python_violations(read(path))] == []
 
 
+def test_only_kernels_know_instructions():
+    known = {ROOT / "cpp/src/isa.cpp", *files("cpp/src/kernels", ".cpp", ".hpp")}
+    outside = [path for path in files("cpp", ".hpp", ".cpp") if path not in known]
+    assert [(path.name, v) for path in outside for v in intrinsic_violations(read(path))] == []
+
+
 def test_bindings():
     bindings = files("cpp/bindings", ".hpp", ".cpp")
     assert {"views", "module", "bind_core"} <= {path.stem for path in bindings}
@@ -317,6 +326,7 @@ def test_rules_for_includes():
     assert not list(kernel_violations('// throw new std::vector\nf("try");\n#include <cstddef>'))
     assert list(python_violations("#include <pybind11/pybind11.h>"))
     assert list(python_violations("#include <Python.h>"))
+    assert list(intrinsic_violations("#include <immintrin.h>"))
     assert list(binding_violations(["a", "b"], "bind_a", '#include "kexue/b/c.hpp"'))
     assert list(binding_violations(["a", "b"], "bind_a", "for (int i = 0;;) {}"))
     assert list(binding_violations(["a", "b"], "views", '#include "kexue/a/c.hpp"'))

@@ -4,13 +4,15 @@ import ctypes
 import os
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import numpy.random._bounded_integers as other_extension
 import pytest
 import threadpoolctl
 
 import kexue_num
-from kexue_num import _core, _threads
+from kexue_num import _core, _threads, lowrank
 from tests.interpreter import run
 
 
@@ -190,6 +192,22 @@ def test_many_threads_change_the_setting():
         thread.join()
     assert failures == []
     assert kexue_num.get_workers() == 4
+
+
+def test_many_threads_compute_what_one_computes():
+    rng = np.random.default_rng(3)
+    matrices = [
+        rng.standard_normal((120, 6 + k)) @ rng.standard_normal((6 + k, 90)) for k in (0, 9)
+    ]
+
+    def compute(seed):
+        result = lowrank.interp_decomp(matrices[seed % 2], 6, rng=seed)
+        return result.indices.tobytes(), result.coefficients.tobytes(), result.error_bound
+
+    seeds = list(range(8)) * 4
+    expected = [compute(seed) for seed in seeds]
+    with ThreadPoolExecutor(8) as executor:
+        assert list(executor.map(compute, seeds)) == expected
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")

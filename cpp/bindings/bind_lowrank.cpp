@@ -102,13 +102,29 @@ py::tuple prescribed_qr(const py::array& a, double scale, const Indices& pivots,
   });
 }
 
-py::array interpolation_coefficients(const py::array& r, const Indices& indices, int workers) {
+py::tuple elimination_order(const py::array& r, const Indices& pivots, ptrdiff_t count,
+                            int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(r);
+    const auto chosen = index_span(pivots);
+    auto directions = new_matrix<T>(count, view.rows);
+    const auto direction_view = writable(directions);
+    const auto order = without_gil(
+        [&] { return lowrank::elimination_order<T>(view, chosen, direction_view, workers); });
+    return py::make_tuple(to_indices(order), directions);
+  });
+}
+
+py::array interpolation_coefficients(const py::array& r, const Indices& indices,
+                                     const Indices& dropped, int workers) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::array {
     const auto view = matrix_view<T>(r);
-    const auto chosen = index_span(indices);
-    auto z = new_matrix<T>(static_cast<ptrdiff_t>(chosen.size()), view.cols);
+    const auto chosen = index_span(indices), left_out = index_span(dropped);
+    auto z = new_matrix<T>(static_cast<ptrdiff_t>(chosen.size() - left_out.size()), view.cols);
     const auto z_view = writable(z);
-    without_gil([&] { lowrank::interpolation_coefficients<T>(view, chosen, z_view, workers); });
+    without_gil([&] {
+      lowrank::interpolation_coefficients<T>(view, chosen, left_out, z_view, workers);
+    });
     return z;
   });
 }
@@ -181,8 +197,10 @@ void bind_lowrank(py::module_& parent) {
         py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("a"), py::arg("scale"), py::arg("pivots"),
         py::arg("workers"));
-  m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
+  m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("count"),
         py::arg("workers"));
+  m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
+        py::arg("dropped"), py::arg("workers"));
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),
         py::arg("workers"));
   m.def("max_component", &max_component, py::arg("a"), py::arg("workers"));

@@ -32,6 +32,8 @@ _NAME = "interp_decomp"
 # are not those of the matrix anyway, and a batch then yields twice as many.
 _SLACK = 0.85
 
+_NONE = np.empty(0, np.int64)
+
 
 def interp_decomp(
     A: Any,  # noqa: N803
@@ -205,6 +207,11 @@ class Factors:
     def leading(self, k: int) -> Factors:
         return Factors(self.pivots[:k], self.r[:k])
 
+    def eliminate(self, count: int, workers: int) -> tuple[Array, Array]:
+        """The `count` columns to do without, in order, and the directions their loss leaves."""
+        order, directions = _core.lowrank.elimination_order(self.r, self.pivots, count, workers)
+        return order, directions
+
 
 class Run:
     """One decomposition of one operand by columns."""
@@ -282,31 +289,30 @@ class Run:
 
     # From factors to a decomposition
 
-    def solve(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
+    def solve(
+        self, factors: Factors, k: int, exact: bool, dropped: Array = _NONE
+    ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
-        The indices are the first k pivots unless columns had to be exchanged.
+        The indices are the pivots but for the dropped ones, unless columns had to be exchanged.
         """
-        indices = self.fill(factors.pivots, k)
-        z = _core.lowrank.interpolation_coefficients(factors.r, indices, self.workers)
-        largest = _core.lowrank.max_modulus(z, self.workers)
-        while largest > self.options.z_bound:
-            live = len(factors.pivots)
-            chosen, _ = _core.lowrank.exchange(
-                z[:live], indices[:live], self.options.z_bound, self.workers
+        while True:
+            pivots = np.delete(factors.pivots, dropped)
+            others = self.others(factors.pivots, k - len(pivots))
+            z = _core.lowrank.interpolation_coefficients(
+                factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
             )
-            factors = self.refactor(chosen, exact)
-            indices = self.fill(factors.pivots, k)
-            z = _core.lowrank.interpolation_coefficients(factors.r, indices, self.workers)
             largest = _core.lowrank.max_modulus(z, self.workers)
-        return indices, z, largest
+            if largest <= self.options.z_bound:
+                return np.concatenate([pivots, others]), z, largest
+            chosen, _ = _core.lowrank.exchange(
+                z[: len(pivots)], pivots, self.options.z_bound, self.workers
+            )
+            factors, dropped = self.refactor(chosen, exact), _NONE
 
-    def fill(self, pivots: Array, k: int) -> Array:
-        """The pivots, and the first other columns where the numerical rank falls short of k."""
-        if len(pivots) >= k:
-            return pivots[:k]
-        others = np.setdiff1d(np.arange(self.n), pivots)
-        return np.concatenate([pivots, others[: k - len(pivots)]])
+    def others(self, pivots: Array, count: int) -> Array:
+        """The first columns that are no pivots, where the numerical rank falls short."""
+        return np.setdiff1d(np.arange(self.n), pivots)[:count] if count > 0 else _NONE
 
     def finish(
         self, indices: Array, z: Array, largest: float, bound: float, estimate: float, ok: bool
@@ -340,12 +346,15 @@ class Run:
         return self.finish(indices, z, 0.0, bound, estimate, True)
 
     def fixed_rank(self, k: int) -> InterpolativeDecomposition:
-        self.sketch(*self.operand.sketch_size(k), whole=self.options.method == "deterministic")
+        deterministic = self.options.method == "deterministic"
+        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
         exact = self.is_exact or self.options.refine == "exact"
-        factors = self.pivot(k, 0.0)
+        candidates = k if deterministic else k + k // 5 + 2
+        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if exact and not self.is_exact:
             factors = self.make_exact(factors)
-        indices, z, largest = self.solve(factors, k, exact)
+        dropped, _ = factors.eliminate(max(0, len(factors.pivots) - k), self.workers)
+        indices, z, largest = self.solve(factors, k, exact, dropped)
         residual = Residual(self.operand, indices, z, self.probes)
         return self.finish(
             indices, z, largest, residual.bound(self.delta), residual.estimate(), True

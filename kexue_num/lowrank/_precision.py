@@ -1,13 +1,13 @@
 """Interpolative decomposition of a given precision.
 
 Let R = Q^H A be factors for K columns, more than needed, and R_K the residual of all K, bounded by
-the probes. The residual of the first k columns with their best coefficients is the sum of two
-parts with orthogonal ranges, Q[:, k:] R[k:, :] and R_K, so that
+the probes. Backward elimination drops column after column; drop t adds one unit vector d_t to the
+residual, orthogonal to what was there. With D the rows d_1, ..., d_t,
 
-    ||A - A[:, S_k] Z_k||_2^2 <= ||R[k:, :]||_2^2 + ||R_K||_2^2
+    ||A - A[:, S] Z||_2^2 <= ||D R||_2^2 + ||R_K||_2^2
 
-tells the error of every k <= K at once. The least k that meets the tolerance is found on the Gram
-matrix of R: ``t^2 I - G[k:, k:]`` is positive definite exactly if ||R[k:, :]||_2 < t.
+tells the error after every drop at once: ``l^2 I - G`` is positive definite exactly if
+||D R||_2 < l, where G, the leading t x t block of one Gram matrix, is all that depends on t.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ _TAIL = 0.25
 # ... and above which power steps tighten its bound: 13 %.
 _LOOSE_TAIL = 0.5
 _POWER_STEPS = 3
+
+_NONE = np.empty(0, np.int64)
 
 
 def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
@@ -72,9 +74,9 @@ def _over_select(
     factors = run.pivot(cap, 0.02 * tol)
     if len(factors.pivots) == 0:
         return factors, 0, True
-    gram = _gram(factors.r, run.workers)
-    target = tol * math.sqrt(_top_eigenvalue(gram))
-    least, wanted = _least(gram, target), _least(gram, _TAIL * target)
+    gram = _gram(factors.r[::-1], run.workers)
+    target = tol * math.sqrt(_rayleigh(gram))
+    least, wanted = (len(gram) - _leading(gram, part * target) for part in (1, _TAIL))
     complete = cap == limit or len(factors.pivots) < cap or wanted <= 0.75 * cap
     return factors, min(wanted, int(head_room * least) + 20), complete
 
@@ -92,39 +94,51 @@ class _Search:
 
     def least_rank(self, factors: Factors, orthogonal: bool) -> InterpolativeDecomposition | None:
         """None if these columns are too few to be certain of the tolerance."""
-        run = self.run
-        if len(factors.pivots) == 0:
-            return self.accept(factors, 0, orthogonal, 0.0)
-        gram = _gram(factors.r, run.workers) / run.scale**2
+        run, size = self.run, len(factors.pivots)
         # Any Rayleigh quotient is a lower bound of ||A||_2^2.
-        limit = self.tol * math.sqrt(_top_eigenvalue(gram)) * (1 - 1e-6)
-        if not orthogonal:
-            return self.accept(factors, _least(gram, 0.8 * limit), orthogonal, limit)
-        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, run.workers)
+        norm = math.sqrt(_rayleigh(_gram(factors.r, run.workers))) / run.scale
+        limit = self.tol * norm * (1 - 1e-6)
+        if not orthogonal or size == 0:
+            order, gram = self.eliminate(factors)
+            return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
+        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, _NONE, run.workers)
         tail, tail_estimate = self.tighten(factors.pivots, z, _LOOSE_TAIL * limit)
         if tail >= limit:
             return None
-        k = _least(gram, math.sqrt(limit**2 - tail**2))
-        head = math.sqrt(_top_eigenvalue(gram[k:, k:])) if k < len(gram) else 0.0
-        indices, z, largest = run.solve(factors.leading(k), k, exact=True)
-        if np.array_equal(indices, factors.pivots[:k]):
-            bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
-            estimate = math.hypot(head, tail_estimate)
-            return run.finish(indices, z, largest, bound, estimate, True)
-        return self.accept(factors, k, orthogonal, limit)
+        order, gram = self.eliminate(factors)
+        drops = _leading(gram, math.sqrt(limit**2 - tail**2))
+        indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
+        if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
+            return self.accept(factors, order, drops, True, limit)
+        head = math.sqrt(max(0.0, float(np.linalg.eigvalsh(gram[:drops, :drops])[-1]))) if drops else 0.0
+        bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
+        return run.finish(indices, z, largest, bound, math.hypot(head, tail_estimate), True)
+
+    def eliminate(self, factors: Factors) -> tuple[Array, Array]:
+        """The order of elimination and the Gram matrix of the residual it leaves."""
+        run, size = self.run, len(factors.pivots)
+        if run.options.method == "deterministic":
+            order = np.arange(size)[::-1]
+            added = factors.r[::-1]
+        else:
+            # Fewer than half of the columns is less than any method needs.
+            order, directions = factors.eliminate(size - size // 3, run.workers)
+            added = _core.lowrank.matmul(directions, factors.r, False, 1.0, None, run.workers)
+        return order, _gram(added, run.workers) / run.scale**2
 
     def accept(
-        self, factors: Factors, k: int, exact: bool, limit: float
+        self, factors: Factors, order: Array, drops: int, exact: bool, limit: float
     ) -> InterpolativeDecomposition | None:
-        """The least rank from k on that its own certificate confirms."""
+        """The least rank from there on that its own certificate confirms."""
         while True:
-            indices, z, largest = self.run.solve(factors.leading(k), k, exact)
+            k = len(factors.pivots) - drops
+            indices, z, largest = self.run.solve(factors, k, exact, order[:drops])
             bound, estimate = self.tighten(indices, z, limit)
             if bound <= limit:
                 return self.run.finish(indices, z, largest, bound, estimate, True)
-            if k == len(factors.pivots):
+            if drops == 0:
                 return None
-            k = min(len(factors.pivots), k + 1 + k // 20)
+            drops = max(0, drops - 1 - k // 20)
 
     def tighten(self, indices: Array, z: Array, enough: float) -> tuple[float, float]:
         """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate."""
@@ -150,25 +164,37 @@ class _Search:
 
 
 def _gram(r: Array, workers: int) -> Array:
-    """R R^H in double precision; trailing blocks are accurate relative to themselves."""
+    """R R^H in double precision; every block is accurate relative to itself."""
     wide = r.astype(np.result_type(r.dtype, np.float64), copy=False)
     return np.asarray(_core.lowrank.matmul(wide, wide.conj().T, False, 1.0, None, workers))
 
 
-def _least(gram: Array, limit: float) -> int:
-    """The least k with ||R[k:]||_2 <= limit, from the Gram matrix of R."""
+def _leading(gram: Array, limit: float) -> int:
+    """The largest t for which the leading t x t block has no eigenvalue above limit^2."""
     low, high = 0, len(gram)
     while low < high:
-        k = (low + high) // 2
-        block = -gram[k:, k:]
+        t = (low + high + 1) // 2
+        block = -gram[:t, :t]
         block[np.diag_indices_from(block)] += limit**2
         try:
             np.linalg.cholesky(block)
-            high = k
+            low = t
         except np.linalg.LinAlgError:
-            low = k + 1
+            high = t - 1
     return low
 
 
-def _top_eigenvalue(gram: Array) -> float:
-    return max(0.0, float(np.linalg.eigvalsh(gram)[-1]))
+def _rayleigh(gram: Array) -> float:
+    """A lower bound of the largest eigenvalue, by power iteration; close enough for a tolerance."""
+    if len(gram) == 0:
+        return 0.0
+    x = gram[:, int(np.argmax(gram.diagonal().real))]
+    value = 0.0
+    for _ in range(30):
+        x = x / np.linalg.norm(x)
+        product = gram @ x
+        value, last = float(np.vdot(x, product).real), value
+        x = product
+        if value - last <= 1e-4 * value:
+            break
+    return value

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.oracles import elementary as oracle
 
 from kexue_num import _core
+from tests.oracles import elementary as oracle
 
 FloatArray = NDArray[np.floating[Any]]
 
@@ -18,6 +18,7 @@ DTYPES = [np.float32, np.float64]
 MAX_ULP = 1.5
 
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
+every_isa = pytest.mark.usefixtures("isa")
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -72,9 +73,7 @@ def breakpoints(name: str, dtype: type[np.floating[Any]]) -> FloatArray:
     return neighbours(points.astype(dtype))
 
 
-def working_range(
-    name: str, dtype: type[np.floating[Any]], rng: np.random.Generator
-) -> FloatArray:
+def working_range(name: str, dtype: type[np.floating[Any]], rng: np.random.Generator) -> FloatArray:
     """Uniform samples where the function is neither constant nor linear."""
     info = np.finfo(dtype)
     if name in ("exp", "expm1"):
@@ -109,9 +108,8 @@ def cases(name: str, dtype: type[np.floating[Any]]) -> tuple[FloatArray, ...]:
 
 @every_function
 @every_dtype
-def test_error_at_most_one_and_a_half_ulp(
-    isa: str, name: str, dtype: type[np.floating[Any]]
-) -> None:
+@every_isa
+def test_error_at_most_one_and_a_half_ulp(name: str, dtype: type[np.floating[Any]]) -> None:
     x, rounded, remainder = cases(name, dtype)
     assert x.size > (13_000 if dtype is np.float64 else 5_500)
     y = evaluate(name, x)
@@ -142,7 +140,8 @@ SPECIAL = {
 
 @every_function
 @every_dtype
-def test_special_values(isa: str, name: str, dtype: type[np.floating[Any]]) -> None:
+@every_isa
+def test_special_values(name: str, dtype: type[np.floating[Any]]) -> None:
     pairs = [*SPECIAL[name], (np.nan, np.nan)]
     x = np.array([x for x, _ in pairs], dtype)
     expected = np.array([y for _, y in pairs], dtype)
@@ -152,14 +151,16 @@ def test_special_values(isa: str, name: str, dtype: type[np.floating[Any]]) -> N
     np.testing.assert_array_equal(np.signbit(y[number]), np.signbit(expected[number]))
 
 
-def test_largest_odd_and_half_integers(isa: str) -> None:
+@every_isa
+def test_largest_odd_and_half_integers() -> None:
     x = np.array([2.0**53 - 1, 2.0**53, 2.0**52 - 0.5, 2.0**51 + 0.5, 2.0**52 + 1])
     np.testing.assert_array_equal(evaluate("cospi", x), [-1.0, 1.0, 0.0, 0.0, -1.0])
     np.testing.assert_array_equal(evaluate("sinpi", x), [0.0, 0.0, -1.0, 1.0, 0.0])
 
 
 @every_dtype
-def test_gradual_underflow_of_exp(isa: str, dtype: type[np.floating[Any]]) -> None:
+@every_isa
+def test_gradual_underflow_of_exp(dtype: type[np.floating[Any]]) -> None:
     info = np.finfo(dtype)
     k = np.arange(info.minexp - info.nmant, info.minexp + 3)
     x = ((k + 0.25) * math.log(2)).astype(dtype)
@@ -171,9 +172,8 @@ def test_gradual_underflow_of_exp(isa: str, dtype: type[np.floating[Any]]) -> No
 
 @every_function
 @every_dtype
-def test_value_does_not_depend_on_position(
-    isa: str, name: str, dtype: type[np.floating[Any]]
-) -> None:
+@every_isa
+def test_value_does_not_depend_on_position(name: str, dtype: type[np.floating[Any]]) -> None:
     x = np.linspace(0.01, 3.0, 150, dtype=dtype)
     whole = evaluate(name, x)
     for size in range(70):
@@ -184,7 +184,8 @@ def test_value_does_not_depend_on_position(
 
 @every_function
 @every_dtype
-def test_in_place_and_no_write_beyond(isa: str, name: str, dtype: type[np.floating[Any]]) -> None:
+@every_isa
+def test_in_place_and_no_write_beyond(name: str, dtype: type[np.floating[Any]]) -> None:
     x = np.linspace(0.01, 3.0, 37, dtype=dtype)
     expected = evaluate(name, x)
     buffer = np.full(64, -7, dtype)

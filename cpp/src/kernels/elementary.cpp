@@ -1,24 +1,24 @@
 // Elementary functions over arrays (kexue/core/elementary.hpp): the lane functions in a loop.
 #include "kexue/core/elementary.hpp"
+
 #include "vector_math.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
 
-// The last, incomplete group of lanes is padded with zeros, where every function but log is cheap
-// and none traps.
-#define KEXUE_ARRAY_FUNCTION(function, T)                                \
-  void function##_array(const T* x, T* y, ptrdiff_t n) {                 \
-    constexpr ptrdiff_t kStep = kLanes<T>;                               \
-    ptrdiff_t i = 0;                                                     \
+// The last, incomplete vector is padded with zeros.
+#define KEXUE_ARRAY_FUNCTION(function, T)                                         \
+  void function##_array(const T* x, T* y, std::ptrdiff_t n) {                     \
+    constexpr std::ptrdiff_t kStep = kLanes<T>;                                   \
+    std::ptrdiff_t i = 0;                                                         \
     for (; i + kStep <= n; i += kStep) store<T>(y + i, function(load<T>(x + i))); \
-    if (i == n) return;                                                  \
-    T lane[kStep] = {};                                                  \
-    memcpy(lane, x + i, (size_t)(n - i) * sizeof(T));                    \
-    store<T>(lane, function(load<T>(lane)));                             \
-    memcpy(y + i, lane, (size_t)(n - i) * sizeof(T));                    \
+    if (i == n) return;                                                           \
+    T lane[kStep] = {};                                                           \
+    for (std::ptrdiff_t j = i; j < n; ++j) lane[j - i] = x[j];                    \
+    store<T>(lane, function(load<T>(lane)));                                      \
+    for (std::ptrdiff_t j = i; j < n; ++j) y[j] = lane[j - i];                    \
   }
-#define KEXUE_ARRAY_FUNCTIONS(function) \
+#define KEXUE_ARRAY_FUNCTIONS(function)  \
   KEXUE_ARRAY_FUNCTION(function, double) \
   KEXUE_ARRAY_FUNCTION(function, float)
 

@@ -62,6 +62,52 @@ bool cholesky(MatrixView<T> g) {
   return true;
 }
 
+template <class T>
+void gather_triangle(MatrixView<const T> r, std::span<const ptrdiff_t> pivots, MatrixView<T> r11) {
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    for (ptrdiff_t j = 0; j < r.rows; ++j) r11(i, j) = j < i ? T(0) : r(i, pivots[j]);
+  }
+}
+
+// conj(a) a^T = conj(a a^H)
+template <class T>
+void conjugate_gram(MatrixView<const T> a, MatrixView<T> out, int workers) {
+  gemm<T>(real_t<T>(1), a, true, a.transposed(), false, out, workers);
+}
+
+// The pseudo-inverse W of columns in an orthonormal basis, while columns are dropped.
+template <class T>
+class ShrinkingInverse {
+ public:
+  // From the triangular factor of all columns.
+  ShrinkingInverse(MatrixView<const T> r11, int workers)
+      : size_(r11.rows), w_memory_(size_ * size_), m_memory_(size_ * size_) {
+    upper_inverse<T>(r11, w(), workers);
+    conjugate_gram<T>(w(), m(), workers);
+  }
+
+  MatrixView<T> w() const { return row_major(w_memory_.data(), size_, size_); }
+  MatrixView<T> m() const { return row_major(m_memory_.data(), size_, size_); }  // conj(W W^H)
+
+  // Drops column i; `others` are the columns still there. factor[j] is the multiple of row i that
+  // row j of W loses.
+  void drop(ptrdiff_t i, std::span<const ptrdiff_t> others, std::vector<T>& factor) {
+    const real_t<T> diagonal = std::real(m()(i, i));
+    for (ptrdiff_t j : others) factor[static_cast<std::size_t>(j)] = conjugate(m()(j, i)) / diagonal;
+    for (ptrdiff_t j : others) {
+      const T c = factor[static_cast<std::size_t>(j)];
+      T *wj = &w()(j, 0), *mj = &m()(j, 0);
+      const T *wi = &w()(i, 0), *mi = &m()(i, 0);
+      for (ptrdiff_t k = 0; k < size_; ++k) wj[k] -= times(c, wi[k]);
+      for (ptrdiff_t k = 0; k < size_; ++k) mj[k] -= times(conjugate(c), mi[k]);
+    }
+  }
+
+ private:
+  ptrdiff_t size_;
+  AlignedBuffer<T> w_memory_, m_memory_;
+};
+
 template <class T, class Measure>
 double largest(MatrixView<const T> a, int workers, Measure measure) {
   const ptrdiff_t rows_per_task = std::max<ptrdiff_t>(1, 16384 / std::max<ptrdiff_t>(1, a.cols));
@@ -92,20 +138,80 @@ double largest(MatrixView<const T> a, int workers, Measure measure) {
 }  // namespace
 
 template <class T>
-void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
-                                MatrixView<T> z, int workers) {
-  const ptrdiff_t rank = r.rows, k = z.rows;
-  AlignedBuffer<T> triangle(rank * rank), inverse(rank * rank);
-  const auto r11 = row_major(triangle.data(), rank, rank);
-  for (ptrdiff_t i = 0; i < rank; ++i) {
-    for (ptrdiff_t j = 0; j < rank; ++j) r11(i, j) = j < i ? T(0) : r(i, indices[j]);
+std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const ptrdiff_t> pivots,
+                                         MatrixView<T> directions, int workers) {
+  const ptrdiff_t size = r.rows;
+  AlignedBuffer<T> triangle(size * size), gram(size * size), product(size * size);
+  const auto r11 = row_major(triangle.data(), size, size);
+  gather_triangle<T>(r, pivots, r11);
+  ShrinkingInverse<T> inverse(r11, workers);
+  // g = conj(W R R^H W^H)
+  const auto g = row_major(gram.data(), size, size), h = row_major(product.data(), size, size);
+  const MatrixView<const T> w = inverse.w();
+  conjugate_gram<T>(r, h, workers);
+  gemm<T>(real_t<T>(1), w, true, h, false, r11, workers);
+  gemm<T>(real_t<T>(1), r11, false, w.transposed(), false, g, workers);
+
+  std::vector<ptrdiff_t> alive(static_cast<std::size_t>(size)), order;
+  for (ptrdiff_t i = 0; i < size; ++i) alive[static_cast<std::size_t>(i)] = i;
+  std::vector<T> factor(static_cast<std::size_t>(size)), row(static_cast<std::size_t>(size));
+  for (ptrdiff_t t = 0; t < directions.rows; ++t) {
+    poll_interrupt();
+    const auto loss = [&](ptrdiff_t i) {
+      return std::real(g(i, i)) / std::real(inverse.m()(i, i));
+    };
+    const auto place = std::min_element(alive.begin(), alive.end(), [&](ptrdiff_t i, ptrdiff_t j) {
+      return loss(i) < loss(j);
+    });
+    const ptrdiff_t i = *place;
+    alive.erase(place);
+    order.push_back(i);
+    // Row i of W is orthogonal to the span of the other columns, and within that of all.
+    const real_t<T> norm = std::sqrt(std::real(inverse.m()(i, i)));
+    for (ptrdiff_t k = 0; k < size; ++k) directions(t, k) = inverse.w()(i, k) / norm;
+    inverse.drop(i, alive, factor);
+    // Row j of W R has lost factor[j] times row i.
+    std::copy_n(&g(i, 0), size, row.begin());
+    for (ptrdiff_t j : alive) {
+      const T c = conjugate(factor[static_cast<std::size_t>(j)]);
+      const T correction = conjugate(row[static_cast<std::size_t>(j)]) -
+                           times(c, row[static_cast<std::size_t>(i)]);
+      for (ptrdiff_t k : alive) {
+        const auto at = static_cast<std::size_t>(k);
+        g(j, k) -= times(c, row[at]) + times(correction, factor[at]);
+      }
+    }
   }
-  const auto r11_inverse = row_major(inverse.data(), rank, rank);
-  upper_inverse<T>(r11, r11_inverse, workers);
-  gemm<T>(real_t<T>(1), r11_inverse, false, r, false, z.block(0, 0, rank, z.cols), workers);
-  for (ptrdiff_t i = rank; i < k; ++i) std::fill_n(&z(i, 0), z.cols, T(0));
+  return order;
+}
+
+template <class T>
+void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
+                                std::span<const ptrdiff_t> dropped, MatrixView<T> z, int workers) {
+  const ptrdiff_t rank = r.rows, k = z.rows;
+  AlignedBuffer<T> triangle(rank * rank), kept_rows(rank * rank);
+  const auto r11 = row_major(triangle.data(), rank, rank);
+  gather_triangle<T>(r, indices, r11);
+  ShrinkingInverse<T> inverse(r11, workers);
+  std::vector<ptrdiff_t> alive(static_cast<std::size_t>(rank)), kept;
+  for (ptrdiff_t i = 0; i < rank; ++i) alive[static_cast<std::size_t>(i)] = i;
+  std::vector<T> factor(static_cast<std::size_t>(rank));
+  for (ptrdiff_t i : dropped) {
+    std::erase(alive, i);
+    inverse.drop(i, alive, factor);
+  }
+  const auto live = static_cast<ptrdiff_t>(alive.size());
+  for (ptrdiff_t i = 0; i < live; ++i) {
+    const ptrdiff_t from = alive[static_cast<std::size_t>(i)];
+    std::copy_n(&inverse.w()(from, 0), rank, kept_rows.data() + i * rank);
+    kept.push_back(indices[static_cast<std::size_t>(from)]);
+  }
+  for (auto j : indices.subspan(static_cast<std::size_t>(rank))) kept.push_back(j);
+  gemm<T>(real_t<T>(1), row_major<const T>(kept_rows.data(), live, rank), false, r, false,
+          z.block(0, 0, live, z.cols), workers);
+  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), z.cols, T(0));
   for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t s = 0; s < k; ++s) z(i, indices[s]) = T(i == s ? 1 : 0);
+    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
   }
 }
 
@@ -206,8 +312,10 @@ bool orthonormal_basis(MatrixView<const T> c, real_t<T> scale, MatrixView<const 
 }
 
 #define KEXUE_INSTANTIATE(T)                                                                      \
+  template std::vector<ptrdiff_t> elimination_order<T>(                                           \
+      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                       \
   template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,    \
-                                              MatrixView<T>, int);                                \
+                                              std::span<const ptrdiff_t>, MatrixView<T>, int);    \
   template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
   template double max_component<T>(MatrixView<const T>, int);                                     \
   template double max_modulus<T>(MatrixView<const T>, int);                                       \

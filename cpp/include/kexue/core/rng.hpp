@@ -15,8 +15,10 @@
 //   uniform f64    index 32 g + 16 h + l: the upper 53 bits of the pair, in [0, 1), steps of 2^-53
 //   uniform f32    index 64 g + 16 c + l: the upper 24 bits of the word, in [0, 1), steps of 2^-24
 //   normal  f64    index 32 g + 16 h + l: r cos a (h = 0) and r sin a (h = 1) of Box and Muller,
-//                  r^2 = -2 log((pair 0 + 1/2) 2^-64), a = 2 pi uniform(pair 1); |x| <= 9.5
-//   normal  f32    index 64 g + 32 p + 16 h + l: the same from words 2p and 2p + 1; |x| <= 6.8
+//                  r^2 = -2 log u, u = (pair 0 + 1/2) 2^-64 rounded to double, a = 2 pi (upper 53
+//                  bits of pair 1) 2^-53; the tails are right up to the last value, 9.49
+//   normal  f32    index 64 g + 32 p + 16 h + l: the same from words 2p and 2p + 1, u rounded to
+//                  float, 24 bits for a; the last value is 6.76
 //   sign    f64    index 2048 g + 512 c + 16 s + l: -1 where bit 31 - s of w[c] is set, else +1
 //   sign    f32    the same with the lanes of 32-bit kinds
 // Fills do not depend on how a range is split, and give the same bits on every instruction set.
@@ -85,7 +87,7 @@ inline std::uint64_t uniform_below(Key key, std::uint64_t index, std::uint64_t n
   return carry;
 }
 
-// Fills of out[0..n) with entries first_index .. first_index + n - 1; one table per instruction set.
+// Fills of out[0..n) with entries first_index .. first_index + n - 1.
 struct RandomKernels {
   void (*uniform_f64)(Key key, std::uint64_t first_index, std::ptrdiff_t n, double* out);
   void (*uniform_f32)(Key key, std::uint64_t first_index, std::ptrdiff_t n, float* out);
