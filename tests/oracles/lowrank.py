@@ -93,11 +93,11 @@ def pivoted_qr_error(A: Array, rank: int) -> float:
 def pivoted_qr_rank(A: Array, tol: float) -> int:
     """Least rank at which column-pivoted QR is within `tol` of A, relative to the 2-norm."""
     limit = tol * spectral_norm(A)
-    for chosen, R in pivot_steps(A):
+    for rank, (_, R) in enumerate(pivot_steps(A)):
         # A column is never longer than the norm: cheap, and false for most steps.
         if column_norms(R).max(initial=0.0) <= limit and spectral_norm(R) <= limit:
-            break
-    return len(chosen)
+            return rank
+    return min(A.shape)
 
 
 def true_error(A: Array, skeleton: Array, coefficients: Array) -> float:
