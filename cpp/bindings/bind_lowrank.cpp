@@ -122,9 +122,8 @@ py::array interpolation_coefficients(const py::array& r, const Indices& indices,
     const auto chosen = index_span(indices), left_out = index_span(dropped);
     auto z = new_matrix<T>(static_cast<ptrdiff_t>(chosen.size() - left_out.size()), view.cols);
     const auto z_view = writable(z);
-    without_gil([&] {
-      lowrank::interpolation_coefficients<T>(view, chosen, left_out, z_view, workers);
-    });
+    without_gil(
+        [&] { lowrank::interpolation_coefficients<T>(view, chosen, left_out, z_view, workers); });
     return z;
   });
 }

@@ -7,25 +7,25 @@
 #include "kexue/lowrank/sketch.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
-#define KEXUE_DISPATCH(Table, name)               \
-  namespace baseline {                            \
-  extern const Table name;                        \
-  }                                               \
-  namespace avx2 {                                \
-  extern const Table name;                        \
-  }                                               \
-  namespace avx512 {                              \
-  extern const Table name;                        \
-  }                                               \
-  const Table& name() {                           \
-    switch (active_isa()) {                       \
-      case Isa::avx512:                           \
-        return avx512::name;                      \
-      case Isa::avx2:                             \
-        return avx2::name;                        \
-      default:                                    \
-        return baseline::name;                    \
-    }                                             \
+#define KEXUE_DISPATCH(Table, name) \
+  namespace baseline {              \
+  extern const Table name;          \
+  }                                 \
+  namespace avx2 {                  \
+  extern const Table name;          \
+  }                                 \
+  namespace avx512 {                \
+  extern const Table name;          \
+  }                                 \
+  const Table& name() {             \
+    switch (active_isa()) {         \
+      case Isa::avx512:             \
+        return avx512::name;        \
+      case Isa::avx2:               \
+        return avx2::name;          \
+      default:                      \
+        return baseline::name;      \
+    }                               \
   }
 #else
 #define KEXUE_DISPATCH(Table, name) \

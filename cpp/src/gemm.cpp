@@ -44,7 +44,8 @@ void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t 
   } else if (b.row_stride == 1) {
     for (ptrdiff_t j = 0; j < width; ++j) {
       const T* column = &b(k0, j0 + j);
-      for (ptrdiff_t k = 0; k < depth; ++k) put<T>(out + k * nr + j, plane_stride, scale * column[k]);
+      for (ptrdiff_t k = 0; k < depth; ++k)
+        put<T>(out + k * nr + j, plane_stride, scale * column[k]);
     }
   } else {
     for (ptrdiff_t k = 0; k < depth; ++k) {
@@ -269,14 +270,13 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
       used);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                     \
-  template class PackedRows<T>;                                                                  \
-  template class ColumnStrips<T>;                                                                \
-  template void multiply<T>(const PackedRows<T>&, const ColumnStrips<T>&, bool, MatrixView<T>,   \
-                            int);                                                                \
-  template void add_product<T>(const PackedRows<T>&, MatrixView<const T>, ColumnStrips<T>&,      \
-                               int);                                                             \
-  template void gemm<T>(real_t<T>, MatrixView<const T>, bool, MatrixView<const T>, bool,         \
+#define KEXUE_INSTANTIATE(T)                                                                      \
+  template class PackedRows<T>;                                                                   \
+  template class ColumnStrips<T>;                                                                 \
+  template void multiply<T>(const PackedRows<T>&, const ColumnStrips<T>&, bool, MatrixView<T>,    \
+                            int);                                                                 \
+  template void add_product<T>(const PackedRows<T>&, MatrixView<const T>, ColumnStrips<T>&, int); \
+  template void gemm<T>(real_t<T>, MatrixView<const T>, bool, MatrixView<const T>, bool,          \
                         MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

@@ -1,8 +1,8 @@
 """Probabilistic bounds on the spectral norm of a residual that is known only through probes.
 
 Let E = W X with W standard normal (r, m), independent of X, and u the leading left singular vector
-of X. Then ||E||_2 >= sigma_1(X) ||W u||_2, and ||W u||_2^2 follows the chi-square law with r degrees
-of freedom. Hence, with its delta-quantile,
+of X. Then ||E||_2 >= sigma_1(X) ||W u||_2, and ||W u||_2^2 follows the chi-square law with r
+degrees of freedom. Hence, with its delta-quantile,
 
     sigma_1(X) <= ||W X||_2 / sqrt(chi2_r(delta))    with probability at least 1 - delta.
 
@@ -92,12 +92,12 @@ class Residual:
         top = float(_core.lowrank.max_component(x, self.workers))
         exponent = math.frexp(top)[1] if top > 0 else 0
         self.exponent += exponent
-        return x * x.real.dtype.type(math.ldexp(1.0, -exponent))
+        return np.asarray(x * x.real.dtype.type(math.ldexp(1.0, -exponent)))
 
     def _root(self, x: float) -> float:
         if x == 0:
             return 0.0
-        return 2.0 ** ((math.log2(x) + self.exponent) / (2 * self.power + 1))
+        return math.exp2((math.log2(x) + self.exponent) / (2 * self.power + 1))
 
     def _restrict(self, rows: Array) -> Array:
         """Rows of W A to rows of W (A - A[:, S] Z)."""

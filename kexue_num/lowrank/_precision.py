@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,7 @@ from kexue_num._errors import ConvergenceWarning
 from kexue_num.lowrank._certificate import Residual
 from kexue_num.lowrank._operands import PROBES
 from kexue_num.lowrank._results import InterpolativeDecomposition
-
-if TYPE_CHECKING:
-    from kexue_num.lowrank._interpolative import Factors, Run
+from kexue_num.lowrank._run import NONE, Factors, Run
 
 Array = NDArray[Any]
 
@@ -35,8 +33,6 @@ _TAIL = 0.25
 # ... and above which power steps tighten its bound: 13 %.
 _LOOSE_TAIL = 0.5
 _POWER_STEPS = 3
-
-_NONE = np.empty(0, np.int64)
 
 
 def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
@@ -64,9 +60,7 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
         rows *= 2
 
 
-def _over_select(
-    run: Run, rows: int, tol: float, head_room: float
-) -> tuple[Factors, int, bool]:
+def _over_select(run: Run, rows: int, tol: float, head_room: float) -> tuple[Factors, int, bool]:
     """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough."""
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
@@ -101,7 +95,7 @@ class _Search:
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors)
             return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
-        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, _NONE, run.workers)
+        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
         tail, tail_estimate = self.tighten(factors.pivots, z, _LOOSE_TAIL * limit)
         if tail >= limit:
             return None
@@ -110,7 +104,8 @@ class _Search:
         indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
         if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
             return self.accept(factors, order, drops, True, limit)
-        head = math.sqrt(max(0.0, float(np.linalg.eigvalsh(gram[:drops, :drops])[-1]))) if drops else 0.0
+        added = np.linalg.eigvalsh(gram[:drops, :drops])
+        head = math.sqrt(max(0.0, float(added[-1]))) if drops else 0.0
         bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
         return run.finish(indices, z, largest, bound, math.hypot(head, tail_estimate), True)
 

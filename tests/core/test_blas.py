@@ -168,7 +168,7 @@ def random(generator: np.random.Generator, shape: tuple[int, ...], dtype: type) 
 
 
 class Padded:
-    """A column-major copy of a matrix inside a taller one, whose other rows must stay as they are."""
+    """A column-major copy of a matrix inside a taller one whose other rows must not change."""
 
     def __init__(self, a: Array, pad: int = 3) -> None:
         m, n = a.shape
@@ -420,7 +420,8 @@ def test_svd_of_nan_is_an_error_or_nan(width: str, dtype: type) -> None:
     try:
         s = blas.svd(True, "N", a, unused, unused)
     except _core.NumericalError as error:
-        assert re.search(r"[sdcz]gesdd failed with info = ", str(error))
+        message = str(error)
+        assert re.search(r"[sdcz]gesdd failed with info = ", message)
     else:
         assert np.isnan(s).all()
 
@@ -564,7 +565,9 @@ def test_mixed_widths_are_an_import_error() -> None:
 def test_a_width_stated_nowhere_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scipy, "show_config", lambda mode: {"Build Dependencies": {}})
     entries = [renamed(native(room), "blas_int") for room in ("blas", "lapack")]
-    with pytest.raises(ImportError, match="integer width of scipy.linalg.cython_blas is not stat"):
+    with pytest.raises(
+        ImportError, match=r"integer width of scipy\.linalg\.cython_blas is not stat"
+    ):
         blas.load_from(*entries)
 
 

@@ -93,7 +93,8 @@ class ShrinkingInverse {
   // row j of W loses.
   void drop(ptrdiff_t i, std::span<const ptrdiff_t> others, std::vector<T>& factor) {
     const real_t<T> diagonal = std::real(m()(i, i));
-    for (ptrdiff_t j : others) factor[static_cast<std::size_t>(j)] = conjugate(m()(j, i)) / diagonal;
+    for (ptrdiff_t j : others)
+      factor[static_cast<std::size_t>(j)] = conjugate(m()(j, i)) / diagonal;
     for (ptrdiff_t j : others) {
       const T c = factor[static_cast<std::size_t>(j)];
       T *wj = &w()(j, 0), *mj = &m()(j, 0);
@@ -160,9 +161,8 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
     const auto loss = [&](ptrdiff_t i) {
       return std::real(g(i, i)) / std::real(inverse.m()(i, i));
     };
-    const auto place = std::min_element(alive.begin(), alive.end(), [&](ptrdiff_t i, ptrdiff_t j) {
-      return loss(i) < loss(j);
-    });
+    const auto place = std::min_element(
+        alive.begin(), alive.end(), [&](ptrdiff_t i, ptrdiff_t j) { return loss(i) < loss(j); });
     const ptrdiff_t i = *place;
     alive.erase(place);
     order.push_back(i);
@@ -174,8 +174,8 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
     std::copy_n(&g(i, 0), size, row.begin());
     for (ptrdiff_t j : alive) {
       const T c = conjugate(factor[static_cast<std::size_t>(j)]);
-      const T correction = conjugate(row[static_cast<std::size_t>(j)]) -
-                           times(c, row[static_cast<std::size_t>(i)]);
+      const T correction =
+          conjugate(row[static_cast<std::size_t>(j)]) - times(c, row[static_cast<std::size_t>(i)]);
       for (ptrdiff_t k : alive) {
         const auto at = static_cast<std::size_t>(k);
         g(j, k) -= times(c, row[at]) + times(correction, factor[at]);
@@ -311,15 +311,15 @@ bool orthonormal_basis(MatrixView<const T> c, real_t<T> scale, MatrixView<const 
   return true;
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                      \
-  template std::vector<ptrdiff_t> elimination_order<T>(                                           \
-      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                       \
-  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,    \
-                                              std::span<const ptrdiff_t>, MatrixView<T>, int);    \
-  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
-  template double max_component<T>(MatrixView<const T>, int);                                     \
-  template double max_modulus<T>(MatrixView<const T>, int);                                       \
-  template bool orthonormal_basis<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>,         \
+#define KEXUE_INSTANTIATE(T)                                                                   \
+  template std::vector<ptrdiff_t> elimination_order<T>(                                        \
+      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                    \
+  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>, \
+                                              std::span<const ptrdiff_t>, MatrixView<T>, int); \
+  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);            \
+  template double max_component<T>(MatrixView<const T>, int);                                  \
+  template double max_modulus<T>(MatrixView<const T>, int);                                    \
+  template bool orthonormal_basis<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>,      \
                                      MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

@@ -151,8 +151,7 @@ class Factorization {
     std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(size) - 1,
                      candidates.end(), larger);
     candidates.resize(size);
-    std::erase_if(candidates,
-                  [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)] < 0; });
+    std::erase_if(candidates, [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)] < 0; });
   }
 
   // Residual columns of the candidates, orthogonal to Q, and their products with a_.
@@ -188,9 +187,8 @@ class Factorization {
       if (!(largest > stop * stop) || needs_refresh(largest)) return;
       auto place = std::find(candidates.begin(), candidates.end(), next);
       if (place == candidates.end()) {
-        place = std::max_element(candidates.begin(), candidates.end(), [&](auto i, auto j) {
-          return norm(i) < norm(j);
-        });
+        place = std::max_element(candidates.begin(), candidates.end(),
+                                 [&](auto i, auto j) { return norm(i) < norm(j); });
         next = *place;
         if (!(slack_ < 1 && norm(next) >= slack_ * slack_ * largest)) return;
       }
@@ -198,7 +196,9 @@ class Factorization {
     }
   }
 
-  ptrdiff_t argmax() const { return std::max_element(norms_.begin(), norms_.end()) - norms_.begin(); }
+  ptrdiff_t argmax() const {
+    return std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
+  }
 
   // Makes candidate t, which is column j, the next pivot. False if its residual has cancelled.
   bool take(ptrdiff_t j, ptrdiff_t t) {
@@ -272,8 +272,8 @@ PivotedQr<T> prescribed_qr(ColumnStrips<T> a, std::span<const ptrdiff_t> pivots,
   return Factorization<T>(std::move(a), size, workers).prescribed(pivots);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                   \
-  template PivotedQr<T> pivoted_qr<T>(ColumnStrips<T>, ptrdiff_t, double, double, int);        \
+#define KEXUE_INSTANTIATE(T)                                                            \
+  template PivotedQr<T> pivoted_qr<T>(ColumnStrips<T>, ptrdiff_t, double, double, int); \
   template PivotedQr<T> prescribed_qr<T>(ColumnStrips<T>, std::span<const ptrdiff_t>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

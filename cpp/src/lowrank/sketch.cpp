@@ -84,8 +84,8 @@ struct TileLists {
 template <class R>
 AlignedBuffer<R> probe_weights(ptrdiff_t m, ptrdiff_t n_probes, Key key, int workers) {
   AlignedBuffer<R> weights(m * n_probes);
-  fill_normal(probe_key(key), 0, std::span<R>(weights.data(), static_cast<std::size_t>(m * n_probes)),
-              workers);
+  fill_normal(probe_key(key), 0,
+              std::span<R>(weights.data(), static_cast<std::size_t>(m * n_probes)), workers);
   return weights;
 }
 
@@ -135,13 +135,12 @@ void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixV
   const ptrdiff_t m = a.rows, n = a.cols, n_rows = y.rows, n_probes = probes.rows;
   const TileLists<R> lists(m, n_rows, key, workers);
   const auto weights = probe_weights<R>(m, n_probes, key, workers);
-  const PackedRows<R> packed_weights(
-      row_major<const R>(weights.data(), m, n_probes).transposed(), false, R(1), workers);
+  const PackedRows<R> packed_weights(row_major<const R>(weights.data(), m, n_probes).transposed(),
+                                     false, R(1), workers);
 
   const ptrdiff_t panels = ceil_div(n, kColumns);
-  const ptrdiff_t splits =
-      std::clamp<ptrdiff_t>(kEnoughPanels / std::max<ptrdiff_t>(panels, 1), 1,
-                            std::max<ptrdiff_t>(1, m / kSplitRows));
+  const ptrdiff_t splits = std::clamp<ptrdiff_t>(kEnoughPanels / std::max<ptrdiff_t>(panels, 1), 1,
+                                                 std::max<ptrdiff_t>(1, m / kSplitRows));
   const ptrdiff_t probe_rows = packed_weights.n_strips() * kernels.mr;
   const ptrdiff_t panel_size = (n_rows + probe_rows) * kWidth;
   // With one split a worker's panel goes straight to the output, else all are kept and summed.
@@ -219,7 +218,8 @@ void sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const Index* indic
           return;
         }
         const Block block = block_of(y.rows, task);
-        for (ptrdiff_t j = 0; j < block.size; ++j) std::fill_n(y.row(block.first + j), y.cols, T(0));
+        for (ptrdiff_t j = 0; j < block.size; ++j)
+          std::fill_n(y.row(block.first + j), y.cols, T(0));
         for (ptrdiff_t i = 0; i < m; ++i) {
           if (indptr[i] == indptr[i + 1]) continue;
           const PhiloxBlock words = philox(signs_key, static_cast<std::uint64_t>(i));
@@ -232,15 +232,15 @@ void sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const Index* indic
       workers);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                      \
-  template void sparse_sign_sketch<T>(MatrixView<const T>, Key, MatrixView<T>, MatrixView<T>,     \
-                                      int);                                                       \
-  template void sparse_sign_sketch_csr<T, std::int32_t>(                                          \
-      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, Key, MatrixView<T>,          \
-      MatrixView<T>, int);                                                                        \
-  template void sparse_sign_sketch_csr<T, std::int64_t>(                                          \
-      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, Key, MatrixView<T>,          \
-      MatrixView<T>, int);
+#define KEXUE_INSTANTIATE(T)                                                                  \
+  template void sparse_sign_sketch<T>(MatrixView<const T>, Key, MatrixView<T>, MatrixView<T>, \
+                                      int);                                                   \
+  template void sparse_sign_sketch_csr<T, std::int32_t>(ptrdiff_t, const std::int32_t*,       \
+                                                        const std::int32_t*, const T*, Key,   \
+                                                        MatrixView<T>, MatrixView<T>, int);   \
+  template void sparse_sign_sketch_csr<T, std::int64_t>(ptrdiff_t, const std::int64_t*,       \
+                                                        const std::int64_t*, const T*, Key,   \
+                                                        MatrixView<T>, MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

@@ -20,14 +20,14 @@ class AlignedBuffer {
 
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::ptrdiff_t size) : size_(size) {
-    if (size < 0 || static_cast<std::size_t>(size) >
-                        static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) /
-                            sizeof(T)) {
+    if (size < 0 ||
+        static_cast<std::size_t>(size) >
+            static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) / sizeof(T)) {
       throw std::bad_alloc();
     }
     if (size > 0) {
-      data_ = static_cast<T*>(::operator new(static_cast<std::size_t>(size) * sizeof(T),
-                                             std::align_val_t{kAlignment}));
+      data_ = static_cast<T*>(
+          ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{kAlignment}));
     }
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept

@@ -18,10 +18,10 @@
 
 namespace kexue::lowrank {
 
-// z (k, n) for k = indices.size(): R11^-1 R in the first rank rows, where `r` is (rank, n) with
-// R[:, indices] upper triangular up to rounding; rows beyond the rank are zero; identity at indices.
-// What `dropped` lists (positions in the first rank indices) is left out: z has the rows and the
-// identity of the others only, and is the least-squares solution for them.
+// z (k, n) for k = indices.size(): R11^-1 R in the first rank rows, where r is (rank, n) with
+// R[:, indices] upper triangular up to rounding; rows beyond the rank are zero; identity at
+// indices. What `dropped` lists (positions in the first rank indices) is left out: z has the rows
+// and the identity of the others only, and is the least-squares solution for them.
 template <class T>
 void interpolation_coefficients(MatrixView<const T> r, std::span<const std::ptrdiff_t> indices,
                                 std::span<const std::ptrdiff_t> dropped, MatrixView<T> z,

@@ -33,22 +33,22 @@ struct PivotedQr {
   AlignedBuffer<T> q;                  // (rank, m): row i is column i of Q
   AlignedBuffer<T> r;                  // (rank, n)
   std::ptrdiff_t rows = 0, cols = 0;
-  double residual_norm = 0;            // largest column norm of A - Q R
+  double residual_norm = 0;  // largest column norm of A - Q R
 
   std::ptrdiff_t rank() const { return static_cast<std::ptrdiff_t>(pivots.size()); }
   MatrixView<const T> r_view() const { return row_major<const T>(r.data(), rank(), cols); }
   MatrixView<const T> q_view() const { return row_major<const T>(q.data(), rank(), rows); }
 };
 
-// slack in (0, 1]: a pivot's residual norm is at least slack times the largest. 1 gives the classical
-// pivots; less lets a batch yield more of them.
+// slack in (0, 1]: a pivot's residual norm is at least slack times the largest. 1 gives the
+// classical pivots; less lets a batch yield more of them.
 //
-// Stops after max_rank pivots, when no residual column norm exceeds stop * the largest of A, or when the
-// residual has reached the rounding level of the largest column (numerical rank). The squares of
-// the entries must neither overflow nor underflow. A is consumed.
+// Stops after max_rank pivots, when no residual column norm exceeds stop * the largest of A, or
+// when the residual has reached the rounding level of the largest column (numerical rank). The
+// squares of the entries must neither overflow nor underflow. A is consumed.
 template <class T>
-PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::ptrdiff_t max_rank, double stop,
-                        double slack, int workers);
+PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::ptrdiff_t max_rank, double stop, double slack,
+                        int workers);
 
 // The same factorisation with the pivots given; one whose residual is at rounding level ends it.
 template <class T>

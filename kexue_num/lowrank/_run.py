@@ -1,0 +1,195 @@
+"""One interpolative decomposition: the steps that fixed rank and fixed precision share."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexue_num import _core
+from kexue_num._validation import require_finite
+from kexue_num.lowrank._certificate import Residual
+from kexue_num.lowrank._operands import PROBES, Key, Operand
+from kexue_num.lowrank._results import InterpolativeDecomposition
+
+Array = NDArray[Any]
+
+# A pivot of the sketch may fall short of the largest column by this factor. The pivots of a sketch
+# are not those of the matrix anyway, and a batch then yields twice as many.
+_SLACK = 0.85
+
+NONE = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Options:
+    axis: int
+    method: str
+    refine: str
+    z_bound: float
+    confidence: float
+    workers: int
+
+
+@dataclass
+class Factors:
+    """R = Q^H B over all columns, upper triangular at the pivots, for some B like A (or S A)."""
+
+    pivots: Array
+    r: Array
+
+    def leading(self, k: int) -> Factors:
+        return Factors(self.pivots[:k], self.r[:k])
+
+    def eliminate(self, count: int, workers: int) -> tuple[Array, Array]:
+        """The `count` columns to do without, in order, and the directions their loss leaves."""
+        order, directions = _core.lowrank.elimination_order(self.r, self.pivots, count, workers)
+        return order, directions
+
+
+class Run:
+    """One decomposition of one operand by columns."""
+
+    def __init__(self, name: str, operand: Operand, options: Options, key: Key) -> None:
+        self.name = name
+        self.operand = operand
+        self.options = options
+        self.key = key
+        self.workers = operand.workers
+        self.delta = 1 - options.confidence
+        self.m, self.n = operand.shape
+        # Y, or A itself where that is no larger.
+        self.sketched: Array = np.empty((0, self.n), operand.dtype)
+        self.is_exact = False  # whether Y is A
+        self.probes = np.empty((0, self.n), operand.dtype)
+        self.scale = 1.0
+
+    # The pass over A
+
+    def sketch(self, n_rows: int, n_probes: int, whole: bool = False) -> None:
+        """Y and the probes; a dense A itself stands for Y if asked or where it has no more rows."""
+        dense = self.operand.dense
+        self.is_exact = dense is not None and (whole or n_rows >= self.m)
+        if dense is not None and self.is_exact:
+            self.sketched = dense
+            _, self.probes = self.operand.sketch(4, n_probes, self.key)
+        else:
+            self.sketched, self.probes = self.operand.sketch(max(n_rows, 4), n_probes, self.key)
+        top = _core.lowrank.max_component(self.sketched, self.workers)
+        if not math.isfinite(top):
+            self.require_finite()
+        # A power of two, so that squares neither overflow nor vanish and no bit is lost.
+        exponent = math.frexp(top)[1] if top > 0 else 0
+        self.scale = math.ldexp(1.0, -exponent)
+
+    def require_finite(self) -> None:
+        dense = self.operand.dense
+        if dense is not None:
+            require_finite(self.name, "A", dense)
+
+    # Factors of Y or of A
+
+    def pivot(self, max_rank: int, stop: float) -> Factors:
+        """At most max_rank pivots; none below `stop` times the largest column norm."""
+        slack = 1.0 if self.is_exact else _SLACK
+        pivots, r, _ = _core.lowrank.pivoted_qr(
+            self.sketched, self.scale, max_rank, stop, slack, self.workers
+        )
+        return Factors(pivots, r)
+
+    def refactor(self, pivots: Array, exact: bool) -> Factors:
+        """Factors for given columns: of Y, or of A."""
+        chosen, r, _ = _core.lowrank.prescribed_qr(self.sketched, self.scale, pivots, self.workers)
+        factors = Factors(chosen, r)
+        return self.make_exact(factors) if exact and not self.is_exact else factors
+
+    def make_exact(self, factors: Factors) -> Factors:
+        """Factors of A for the columns of factors of its sketch."""
+        columns = self.operand.columns(factors.pivots)
+        dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
+        triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
+        basis = _core.lowrank.orthonormal_basis(dense, self.scale, triangle, self.workers)
+        if basis is None:
+            chosen, _, _ = _core.lowrank.prescribed_qr(
+                dense, self.scale, np.arange(dense.shape[1]), self.workers
+            )
+            basis = np.linalg.qr(dense[:, chosen])[0]
+            factors = Factors(factors.pivots[chosen], factors.r)
+        r = self.operand.left_product(basis)
+        return Factors(factors.pivots, r * r.real.dtype.type(self.scale))
+
+    # From factors to a decomposition
+
+    def solve(
+        self, factors: Factors, k: int, exact: bool, dropped: Array = NONE
+    ) -> tuple[Array, Array, float]:
+        """Indices, coefficients no larger than z_bound, and their largest modulus.
+
+        The indices are the pivots but for the dropped ones, unless columns had to be exchanged.
+        """
+        while True:
+            pivots = np.delete(factors.pivots, dropped)
+            others = self.others(factors.pivots, k - len(pivots))
+            z = _core.lowrank.interpolation_coefficients(
+                factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
+            )
+            largest = _core.lowrank.max_modulus(z, self.workers)
+            if largest <= self.options.z_bound:
+                return np.concatenate([pivots, others]), z, largest
+            chosen, _ = _core.lowrank.exchange(
+                z[: len(pivots)], pivots, self.options.z_bound, self.workers
+            )
+            factors, dropped = self.refactor(chosen, exact), NONE
+
+    def others(self, pivots: Array, count: int) -> Array:
+        """The first columns that are no pivots, where the numerical rank falls short."""
+        return np.setdiff1d(np.arange(self.n), pivots)[:count] if count > 0 else NONE
+
+    def finish(
+        self, indices: Array, z: Array, largest: float, bound: float, estimate: float, ok: bool
+    ) -> InterpolativeDecomposition:
+        skeleton = self.operand.columns(indices)
+        shape = self.operand.shape
+        if self.options.axis == 0:
+            z, skeleton, shape = z.T, skeleton.T, shape[::-1]
+        return InterpolativeDecomposition(
+            indices=indices.astype(np.int64, copy=False),
+            coefficients=z,
+            skeleton=skeleton,
+            axis=self.options.axis,
+            shape=shape,
+            error_bound=bound,
+            error_estimate=min(estimate, bound),
+            confidence=self.options.confidence,
+            max_abs_coefficient=largest,
+            converged=ok,
+        )
+
+    def trivial(self) -> InterpolativeDecomposition:
+        """No columns: the error is the norm of A, bounded by the probes alone."""
+        indices = np.empty(0, np.int64)
+        z = np.zeros((0, self.n), self.operand.dtype)
+        bound = estimate = 0.0
+        if min(self.m, self.n) > 0:
+            _, self.probes = self.operand.sketch(4, PROBES, self.key)
+            residual = Residual(self.operand, indices, z, self.probes)
+            bound, estimate = residual.bound(self.delta), residual.estimate()
+        return self.finish(indices, z, 0.0, bound, estimate, True)
+
+    def fixed_rank(self, k: int) -> InterpolativeDecomposition:
+        deterministic = self.options.method == "deterministic"
+        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
+        exact = self.is_exact or self.options.refine == "exact"
+        candidates = k if deterministic else k + k // 5 + 2
+        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
+        if exact and not self.is_exact:
+            factors = self.make_exact(factors)
+        dropped, _ = factors.eliminate(max(0, len(factors.pivots) - k), self.workers)
+        indices, z, largest = self.solve(factors, k, exact, dropped)
+        residual = Residual(self.operand, indices, z, self.probes)
+        return self.finish(
+            indices, z, largest, residual.bound(self.delta), residual.estimate(), True
+        )
