@@ -136,6 +136,14 @@ class elementary:
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
 class lowrank:
+    class Strips:
+        def max_component(self, workers: typing.SupportsInt | typing.SupportsIndex) -> float: ...
+        def scale(
+            self,
+            factor: typing.SupportsFloat | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> None: ...
+
     @staticmethod
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -184,9 +192,13 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> typing.Any: ...
     @staticmethod
-    def pivoted_qr(
+    def pack(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> Strips: ...
+    @staticmethod
+    def pivoted_qr(
+        strips: Strips,
         max_rank: typing.SupportsInt | typing.SupportsIndex,
         stop: typing.SupportsFloat | typing.SupportsIndex,
         slack: typing.SupportsFloat | typing.SupportsIndex,
@@ -194,8 +206,7 @@ class lowrank:
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def prescribed_qr(
-        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+        strips: Strips,
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...

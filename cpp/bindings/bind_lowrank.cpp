@@ -1,8 +1,10 @@
 // Low-rank approximation: the steps that kexue_num.lowrank strings together.
 #include <pybind11/stl.h>
 
+#include <complex>
 #include <cstdint>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "kexue/lowrank/interpolation.hpp"
@@ -34,16 +36,50 @@ MatrixView<T> writable(py::array_t<T>& a) {
   return row_major(a.mutable_data(), a.shape(0), a.shape(1));
 }
 
+// A matrix in the form pivoted QR works on, of any of the four dtypes. Factoring consumes it.
+class Strips {
+ public:
+  template <class T>
+  explicit Strips(ColumnStrips<T>&& strips) : strips_(std::move(strips)) {}
+
+  double max_component(int workers) const {
+    return std::visit([&](const auto& s) { return s.max_component(workers); }, strips_);
+  }
+  void scale(double factor, int workers) {
+    std::visit(
+        [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
+        strips_);
+  }
+  // f(strips, by value)
+  template <class F>
+  py::tuple consume(F&& f) {
+    return std::visit([&]<class T>(ColumnStrips<T>& s) { return f(std::move(s)); }, strips_);
+  }
+
+ private:
+  std::variant<ColumnStrips<float>, ColumnStrips<double>, ColumnStrips<std::complex<float>>,
+               ColumnStrips<std::complex<double>>>
+      strips_;
+};
+
+Strips pack(const py::array& a, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) {
+    const auto view = matrix_view<T>(a);
+    return Strips(without_gil([&] { return ColumnStrips<T>(view, workers); }));
+  });
+}
+
 py::tuple sketch(const py::array& a, ptrdiff_t n_rows, ptrdiff_t n_probes, KeyPair key,
                  int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
     const auto view = matrix_view<T>(a);
-    auto y = new_matrix<T>(n_rows, view.cols), probes = new_matrix<T>(n_probes, view.cols);
-    const auto y_view = writable(y), probe_view = writable(probes);
-    without_gil([&] {
-      lowrank::sparse_sign_sketch<T>(view, {key.first, key.second}, y_view, probe_view, workers);
+    auto probes = new_matrix<T>(n_probes, view.cols);
+    const auto probe_view = writable(probes);
+    auto y = without_gil([&] {
+      return lowrank::sparse_sign_sketch<T>(view, n_rows, {key.first, key.second}, probe_view,
+                                            workers);
     });
-    return py::make_tuple(y, probes);
+    return py::make_tuple(Strips(std::move(y)), probes);
   });
 }
 
@@ -53,14 +89,14 @@ py::tuple sketch_csr_as(const py::array& indptr, const py::array& indices, const
                         int workers) {
   const auto pointers = vector_view<Index>(indptr), columns = vector_view<Index>(indices);
   const auto values = vector_view<T>(data);
-  auto y = new_matrix<T>(n_rows, n_cols), probes = new_matrix<T>(n_probes, n_cols);
-  const auto y_view = writable(y), probe_view = writable(probes);
-  without_gil([&] {
-    lowrank::sparse_sign_sketch_csr<T, Index>(pointers.size - 1, pointers.data, columns.data,
-                                              values.data, {key.first, key.second}, y_view,
-                                              probe_view, workers);
+  auto probes = new_matrix<T>(n_probes, n_cols);
+  const auto probe_view = writable(probes);
+  auto y = without_gil([&] {
+    return lowrank::sparse_sign_sketch_csr<T, Index>(pointers.size - 1, pointers.data, columns.data,
+                                                     values.data, n_rows, {key.first, key.second},
+                                                     probe_view, workers);
   });
-  return py::make_tuple(y, probes);
+  return py::make_tuple(Strips(std::move(y)), probes);
 }
 
 py::tuple sketch_csr(const py::array& indptr, const py::array& indices, const py::array& data,
@@ -78,27 +114,18 @@ py::tuple factor_tuple(const lowrank::PivotedQr<T>& f) {
   return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()), f.residual_norm);
 }
 
-py::tuple pivoted_qr(const py::array& a, double scale, ptrdiff_t max_rank, double stop,
-                     double slack, int workers) {
-  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
-    const auto view = matrix_view<T>(a);
-    const auto factors = without_gil([&] {
-      return lowrank::pivoted_qr<T>(ColumnStrips<T>(view, static_cast<real_t<T>>(scale), workers),
-                                    max_rank, stop, slack, workers);
-    });
-    return factor_tuple(factors);
+py::tuple pivoted_qr(Strips& strips, ptrdiff_t max_rank, double stop, double slack, int workers) {
+  return strips.consume([&]<class T>(ColumnStrips<T> a) {
+    return factor_tuple(without_gil(
+        [&] { return lowrank::pivoted_qr<T>(std::move(a), max_rank, stop, slack, workers); }));
   });
 }
 
-py::tuple prescribed_qr(const py::array& a, double scale, const Indices& pivots, int workers) {
-  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::tuple {
-    const auto view = matrix_view<T>(a);
-    const auto chosen = index_span(pivots);
-    const auto factors = without_gil([&] {
-      return lowrank::prescribed_qr<T>(
-          ColumnStrips<T>(view, static_cast<real_t<T>>(scale), workers), chosen, workers);
-    });
-    return factor_tuple(factors);
+py::tuple prescribed_qr(Strips& strips, const Indices& pivots, int workers) {
+  const auto chosen = index_span(pivots);
+  return strips.consume([&]<class T>(ColumnStrips<T> a) {
+    return factor_tuple(
+        without_gil([&] { return lowrank::prescribed_qr<T>(std::move(a), chosen, workers); }));
   });
 }
 
@@ -187,15 +214,20 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
 
 void bind_lowrank(py::module_& parent) {
   auto m = parent.def_submodule("lowrank");
+  py::class_<Strips>(m, "Strips")
+      .def("max_component", &Strips::max_component, py::arg("workers"),
+           py::call_guard<py::gil_scoped_release>())
+      .def("scale", &Strips::scale, py::arg("factor"), py::arg("workers"),
+           py::call_guard<py::gil_scoped_release>());
+  m.def("pack", &pack, py::arg("a"), py::arg("workers"));
   m.def("sketch", &sketch, py::arg("a"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
         py::arg("workers"));
   m.def("sketch_csr", &sketch_csr, py::arg("indptr"), py::arg("indices"), py::arg("data"),
         py::arg("n_cols"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
         py::arg("workers"));
-  m.def("pivoted_qr", &pivoted_qr, py::arg("a"), py::arg("scale"), py::arg("max_rank"),
-        py::arg("stop"), py::arg("slack"), py::arg("workers"));
-  m.def("prescribed_qr", &prescribed_qr, py::arg("a"), py::arg("scale"), py::arg("pivots"),
-        py::arg("workers"));
+  m.def("pivoted_qr", &pivoted_qr, py::arg("strips"), py::arg("max_rank"), py::arg("stop"),
+        py::arg("slack"), py::arg("workers"));
+  m.def("prescribed_qr", &prescribed_qr, py::arg("strips"), py::arg("pivots"), py::arg("workers"));
   m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("count"),
         py::arg("workers"));
   m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),

@@ -1,6 +1,7 @@
 #include "kexue/core/gemm.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "kexue/core/pool.hpp"
@@ -13,6 +14,10 @@ using std::ptrdiff_t;
 constexpr double kParallelFlops = 5e5;  // about 20 microseconds of one core
 
 ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+double product_flops(ptrdiff_t m, ptrdiff_t depth, ptrdiff_t n) {
+  return 2.0 * static_cast<double>(m) * static_cast<double>(depth) * static_cast<double>(n);
+}
 
 int workers_for(double flops, int workers) { return flops < kParallelFlops ? 1 : workers; }
 
@@ -30,27 +35,26 @@ void put(real_t<T>* plane0, ptrdiff_t plane_stride, T x) {
 // Packs b[k0:k0+depth, j0:j0+width] into (depth, nr) planes; columns beyond the matrix are zero.
 template <class T>
 void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t j0, ptrdiff_t nr,
-                real_t<T> scale, real_t<T>* out, ptrdiff_t plane_stride) {
+                real_t<T>* out, ptrdiff_t plane_stride) {
   const ptrdiff_t width = std::min(nr, b.cols - j0);
   if (width < nr) {
     for (int p = 0; p < ColumnStrips<T>::kPlanes; ++p) {
       std::fill_n(out + p * plane_stride, depth * nr, real_t<T>(0));
     }
   }
-  if (b.col_stride == 1 && !is_complex_v<T> && scale == real_t<T>(1)) {
+  if (b.col_stride == 1 && !is_complex_v<T>) {
     for (ptrdiff_t k = 0; k < depth; ++k) {
       std::memcpy(out + k * nr, &b(k0 + k, j0), static_cast<std::size_t>(width) * sizeof(T));
     }
   } else if (b.row_stride == 1) {
     for (ptrdiff_t j = 0; j < width; ++j) {
       const T* column = &b(k0, j0 + j);
-      for (ptrdiff_t k = 0; k < depth; ++k)
-        put<T>(out + k * nr + j, plane_stride, scale * column[k]);
+      for (ptrdiff_t k = 0; k < depth; ++k) put<T>(out + k * nr + j, plane_stride, column[k]);
     }
   } else {
     for (ptrdiff_t k = 0; k < depth; ++k) {
       for (ptrdiff_t j = 0; j < width; ++j) {
-        put<T>(out + k * nr + j, plane_stride, scale * b(k0 + k, j0 + j));
+        put<T>(out + k * nr + j, plane_stride, b(k0 + k, j0 + j));
       }
     }
   }
@@ -140,8 +144,7 @@ ColumnStrips<T>::ColumnStrips(ptrdiff_t rows, ptrdiff_t cols)
 }
 
 template <class T>
-ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, real_t<T> scale, int workers)
-    : ColumnStrips(a.rows, a.cols) {
+ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, int workers) : ColumnStrips(a.rows, a.cols) {
   // Row blocks outside, strips inside: a block of rows is read in full cache lines and pages.
   const ptrdiff_t groups = ceil_div(n_strips_, kGroup);
   const double entries = static_cast<double>(rows_) * static_cast<double>(cols_);
@@ -152,11 +155,56 @@ ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, real_t<T> scale, int worker
         for (ptrdiff_t k0 = 0; k0 < rows_; k0 += 64) {
           const ptrdiff_t depth = std::min<ptrdiff_t>(64, rows_ - k0);
           for (ptrdiff_t s = g * kGroup; s < last; ++s) {
-            pack_strip<T>(a, k0, depth, s * nr_, nr_, scale, strip(s) + k0 * nr_, rows_ * nr_);
+            pack_strip<T>(a, k0, depth, s * nr_, nr_, strip(s) + k0 * nr_, rows_ * nr_);
           }
         }
       },
       workers_for(8 * entries, workers));
+}
+
+template <class T>
+double ColumnStrips<T>::max_component(int workers) const {
+  using R = real_t<T>;
+  const ptrdiff_t size = kPlanes * rows_ * nr_;
+  AlignedBuffer<double> largest(n_strips_);
+  parallel_for(
+      n_strips_,
+      [&](ptrdiff_t s, int) {
+        // Sixteen running maxima, and sums that turn NaN, let the compiler use vectors.
+        R top[16] = {}, poison[16] = {};
+        const R* x = strip(s);
+        for (ptrdiff_t i = 0; i < size; i += 16) {
+          const ptrdiff_t n = std::min<ptrdiff_t>(16, size - i);
+          for (ptrdiff_t j = 0; j < n; ++j) {
+            const R value = std::abs(x[i + j]);
+            top[j] = value > top[j] ? value : top[j];
+            poison[j] += value * R(0);
+          }
+        }
+        double value = 0;
+        for (int j = 0; j < 16; ++j) value = std::max(value, static_cast<double>(top[j]));
+        for (int j = 0; j < 16; ++j) value += static_cast<double>(poison[j]);
+        largest[s] = value;
+      },
+      workers_for(4.0 * static_cast<double>(size) * static_cast<double>(n_strips_), workers));
+  double value = 0;
+  for (ptrdiff_t s = 0; s < n_strips_; ++s) {
+    if (std::isnan(largest[s])) return largest[s];
+    value = std::max(value, largest[s]);
+  }
+  return value;
+}
+
+template <class T>
+void ColumnStrips<T>::scale(real_t<T> factor, int workers) {
+  const ptrdiff_t size = kPlanes * rows_ * nr_;
+  parallel_for(
+      n_strips_,
+      [&](ptrdiff_t s, int) {
+        real_t<T>* x = strip(s);
+        for (ptrdiff_t i = 0; i < size; ++i) x[i] *= factor;
+      },
+      workers);
 }
 
 template <class T>
@@ -175,7 +223,7 @@ void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate,
               int workers) {
   const auto& kernels = gemm_kernels<real_t<T>>();
   const ptrdiff_t nr = b.width(), depth = b.rows();
-  const double flops = 2.0 * a.rows() * static_cast<double>(depth) * b.cols();
+  const double flops = product_flops(a.rows(), depth, b.cols());
   parallel_for(
       ceil_div(b.n_strips(), kGroup),
       [&](ptrdiff_t g, int) {
@@ -202,14 +250,14 @@ void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>&
   using R = real_t<T>;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t nr = b.width(), mr = kernels.mr, depth = a.depth();
-  const double flops = 2.0 * a.rows() * static_cast<double>(depth) * b.cols();
+  const double flops = product_flops(a.rows(), depth, b.cols());
   const int used = planned_workers(b.n_strips(), workers_for(flops, workers));
   AlignedBuffer<R> scratch(used * depth * nr * ColumnStrips<T>::kPlanes);
   parallel_for(
       b.n_strips(),
       [&](ptrdiff_t s, int slot) {
         R* packed = scratch.data() + slot * depth * nr * ColumnStrips<T>::kPlanes;
-        pack_strip<T>(x, 0, depth, s * nr, nr, R(1), packed, depth * nr);
+        pack_strip<T>(x, 0, depth, s * nr, nr, packed, depth * nr);
         alignas(64) R tile[kMaxTile];
         for (int plane = 0; plane < ColumnStrips<T>::kPlanes; ++plane) {
           for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
@@ -242,7 +290,7 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
   const ptrdiff_t nr = kernels.nr, depth = b.rows;
   const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kGroup);
   const PackedRows<T> packed_a(a, conjugate_a, alpha, workers);
-  const double flops = 2.0 * static_cast<double>(a.rows) * static_cast<double>(depth) * c.cols;
+  const double flops = product_flops(a.rows, depth, c.cols);
   const int used = planned_workers(groups, workers_for(flops, workers));
   const ptrdiff_t block = kGemmDepth * nr * ColumnStrips<T>::kPlanes;
   AlignedBuffer<R> scratch(used * kGroup * block);
@@ -255,8 +303,7 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
           const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
           for (ptrdiff_t s = first; s < last; ++s) {
-            pack_strip<T>(b, k0, kc, s * nr, nr, R(1), packed + (s - first) * block,
-                          kGemmDepth * nr);
+            pack_strip<T>(b, k0, kc, s * nr, nr, packed + (s - first) * block, kGemmDepth * nr);
           }
           for (ptrdiff_t s = first; s < last; ++s) {
             for (ptrdiff_t r = 0; r < packed_a.n_strips(); ++r) {

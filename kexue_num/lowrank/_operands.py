@@ -16,6 +16,7 @@ from kexue_num._validation import Phrase, as_array, message
 
 Array = NDArray[Any]
 Key = tuple[int, int]
+Strips = _core.lowrank.Strips
 
 # Held-out probes: two strips of the product kernel. The bound's factor is 0.67 for 99.9 %.
 PROBES = 12
@@ -38,8 +39,8 @@ class Operand(Protocol):
     def sketch_size(self, k: int) -> tuple[int, int]:
         """Rows of a sketch for k columns, and probes."""
 
-    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Array, Array]:
-        """S A (n_rows, n) and W A (n_probes, n): random S, standard normal W independent of S."""
+    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
+        """S A, packed, and W A (n_probes, n): random S, standard normal W independent of S."""
 
     def columns(self, indices: Array) -> Any:
         """A[:, indices] in the operand's own kind: an array, or sparse."""
@@ -84,7 +85,7 @@ class DenseOperand:
         # Coefficients fitted to 3 k rows are within about 1.3 of the best ones.
         return max(3 * k, k + 20), PROBES
 
-    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Array, Array]:
+    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
         return _core.lowrank.sketch(self.array, n_rows, n_probes, key, self.workers)
 
     def columns(self, indices: Array) -> Array:
@@ -126,7 +127,7 @@ class SparseOperand:
         # Coefficients fitted to 3 k rows are within about 1.3 of the best ones.
         return max(3 * k, k + 20), PROBES
 
-    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Array, Array]:
+    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
         a = self.matrix
         return _core.lowrank.sketch_csr(
             a.indptr, a.indices, a.data, self.shape[1], n_rows, n_probes, key, self.workers
@@ -171,14 +172,14 @@ class LinearOperatorOperand:
         n_probes = min(PROBES, max(3, total // 4))
         return total - n_probes, n_probes
 
-    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Array, Array]:
+    def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
         # A standard normal S: its mean is zero, so a large mean of the columns does no harm.
         real = np.empty(0, self.dtype).real.dtype
         rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
         weights = rng.standard_normal((self.shape[0], n_rows + n_probes)).astype(real)
         product = self.left_product(weights)
         scale = 1 / np.sqrt(n_rows, dtype=real)
-        return np.ascontiguousarray(product[:n_rows] * scale), product[n_rows:]
+        return _core.lowrank.pack(product[:n_rows] * scale, self.workers), product[n_rows:]
 
     def columns(self, indices: Array) -> Array:
         chosen = np.zeros((self.shape[1], len(indices)), self.dtype)

@@ -61,8 +61,9 @@ class Run:
         self.workers = operand.workers
         self.delta = 1 - options.confidence
         self.m, self.n = operand.shape
-        # Y, or A itself where that is no larger.
-        self.sketched: Array = np.empty((0, self.n), operand.dtype)
+        # Y, or A itself where that is no larger; factoring consumes it.
+        self.strips = _core.lowrank.pack(np.empty((0, self.n), operand.dtype), 1)
+        self.n_rows = 0
         self.is_exact = False  # whether Y is A
         self.probes = np.empty((0, self.n), operand.dtype)
         self.scale = 1.0
@@ -73,17 +74,21 @@ class Run:
         """Y and the probes; a dense A itself stands for Y if asked or where it has no more rows."""
         dense = self.operand.dense
         self.is_exact = dense is not None and (whole or n_rows >= self.m)
+        self.n_rows = max(n_rows, 4)
+        rows = 4 if self.is_exact else self.n_rows
+        self.strips, self.probes = self.operand.sketch(rows, n_probes, self.key)
         if dense is not None and self.is_exact:
-            self.sketched = dense
-            _, self.probes = self.operand.sketch(4, n_probes, self.key)
-        else:
-            self.sketched, self.probes = self.operand.sketch(max(n_rows, 4), n_probes, self.key)
-        top = _core.lowrank.max_component(self.sketched, self.workers)
+            self.strips = _core.lowrank.pack(dense, self.workers)
+        top = self.strips.max_component(self.workers)
         if not math.isfinite(top):
             self.require_finite()
-        # A power of two, so that squares neither overflow nor vanish and no bit is lost.
+        # A power of two loses no bit; without need none is applied.
+        info = np.finfo(self.operand.dtype)
         exponent = math.frexp(top)[1] if top > 0 else 0
-        self.scale = math.ldexp(1.0, -exponent)
+        self.scale = 1.0
+        if abs(exponent) > int(info.maxexp) // 4:
+            self.scale = math.ldexp(1.0, -exponent)
+            self.strips.scale(self.scale, self.workers)
 
     def require_finite(self) -> None:
         dense = self.operand.dense
@@ -95,14 +100,13 @@ class Run:
     def pivot(self, max_rank: int, stop: float) -> Factors:
         """At most max_rank pivots; none below `stop` times the largest column norm."""
         slack = 1.0 if self.is_exact else _SLACK
-        pivots, r, _ = _core.lowrank.pivoted_qr(
-            self.sketched, self.scale, max_rank, stop, slack, self.workers
-        )
+        pivots, r, _ = _core.lowrank.pivoted_qr(self.strips, max_rank, stop, slack, self.workers)
         return Factors(pivots, r)
 
     def refactor(self, pivots: Array, exact: bool) -> Factors:
-        """Factors for given columns: of Y, or of A."""
-        chosen, r, _ = _core.lowrank.prescribed_qr(self.sketched, self.scale, pivots, self.workers)
+        """Factors for given columns: of Y, taken anew since factoring used it up, or of A."""
+        self.sketch(self.n_rows, len(self.probes), whole=self.is_exact)
+        chosen, r, _ = _core.lowrank.prescribed_qr(self.strips, pivots, self.workers)
         factors = Factors(chosen, r)
         return self.make_exact(factors) if exact and not self.is_exact else factors
 
@@ -113,9 +117,10 @@ class Run:
         triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
         basis = _core.lowrank.orthonormal_basis(dense, self.scale, triangle, self.workers)
         if basis is None:
-            chosen, _, _ = _core.lowrank.prescribed_qr(
-                dense, self.scale, np.arange(dense.shape[1]), self.workers
-            )
+            strips = _core.lowrank.pack(dense, self.workers)
+            strips.scale(self.scale, self.workers)
+            everything = np.arange(dense.shape[1])
+            chosen, _, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
             basis = np.linalg.qr(dense[:, chosen])[0]
             factors = Factors(factors.pivots[chosen], factors.r)
         r = self.operand.left_product(basis)

@@ -39,7 +39,7 @@ def test_rand_is_not_dead_code():
 
 def test_operator_with_centred_columns():
     # SciPy: 194 sigma_{k+1}, median of 20, because its probes have mean 1/2.
-    A, rank = oracle.centred_rows(np.random.default_rng(0))
+    A, rank = oracle.centred_columns(np.random.default_rng(0))
     dense = median_error(A, A, rank)
     assert median_error(A, aslinearoperator(A), rank) <= 1.5 * dense
 
@@ -73,7 +73,7 @@ def test_precision_is_relative_to_the_spectral_norm():
     for rand in (True, False):
         k, idx, proj = interpolative.interp_decomp(A, 1e-2, rand=rand, rng=0)
         assert error(A, idx, proj) <= 1e-2
-        assert 99 <= k <= 240
+        assert 99 <= k <= 300  # LAPACK's pivoted QR: 225
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (9, 6)])

@@ -34,21 +34,23 @@ def misses(make, tol, operand=lambda A: A, seeds=SEEDS, **options):
     return int(np.count_nonzero(np.array(residuals) > tol * (1 + 1e-12) * np.array(norms)))
 
 
-@pytest.mark.parametrize("tol", [0.3, 1e-2, 1e-5])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "tol"),
+    [("fast", 1e-2), ("fast", 1e-5), ("slow", 0.1), ("noise", 1e-2), ("gaussian", 0.3)],
+)
 def test_tolerance_is_met(family, tol):
     assert misses(FAMILIES[family], tol) <= 1
 
 
 @pytest.mark.parametrize("options", [{"refine": "exact"}, {"method": "deterministic"}], ids=str)
 def test_tolerance_is_met_in_other_ways(options):
-    assert misses(FAMILIES["slow"], 0.1, **options) <= 1
+    assert misses(FAMILIES["slow"], 0.1, seeds=range(300), **options) <= 1
 
 
 @pytest.mark.parametrize("operand", [csr_array, aslinearoperator])
 def test_tolerance_is_met_without_dense_entries(operand):
-    assert misses(FAMILIES["slow"], 0.1, operand) <= 1
-    assert misses(FAMILIES["fast"], 1e-4, operand) <= 1
+    assert misses(FAMILIES["slow"], 0.1, operand, seeds=range(300)) <= 1
+    assert misses(FAMILIES["fast"], 1e-4, operand, seeds=range(300)) <= 1
 
 
 @functools.cache
@@ -57,27 +59,32 @@ def case(family, seed):
     return A, oracle.singular_values(A)
 
 
-# Wider than 1e-7 apart from rounding, so that ranks are a matter of the spectrum.
-RANKS = [
-    (family, tol)
-    for family in ("fast_decay", "slow_decay", "kernel", "gaussian_kernel", "noise_floor")
-    for tol in (1e-1, 1e-2, 1e-5)
-]
+@functools.cache
+def ranks(family, seed, tol):
+    """The least rank of any method, and the largest that is accepted."""
+    A, s = case(family, seed)
+    least = int(np.count_nonzero(s > tol * s[0]))
+    most = oracle.pivoted_qr_rank(A, 0.5 * tol) + 1
+    k, idx, proj = peer.interp_decomp(A.copy(), tol, rand=False)
+    miss = np.linalg.norm(A - peer.reconstruct_matrix_from_id(A[:, idx[:k]], idx, proj), 2)
+    # SciPy compares tol with column norms: where its error is too large, so is its rank too small.
+    return least, min(most, k) if miss <= tol * s[0] else most
 
 
-@pytest.mark.parametrize(("family", "tol"), RANKS)
+@pytest.mark.parametrize("tol", [1e-1, 1e-2, 1e-5])
+@pytest.mark.parametrize(
+    "family", ["fast_decay", "slow_decay", "kernel", "gaussian_kernel", "noise_floor"]
+)
 @pytest.mark.parametrize("options", [{}, {"refine": "exact"}, {"method": "deterministic"}], ids=str)
 def test_rank_is_near_the_least(family, tol, options):
+    """Never above SciPy's, nor above what column-pivoted QR needs for half the tolerance."""
     for seed in range(3):
         A, s = case(family, seed)
         d = interp_decomp(A, tol=tol, rng=seed, **options)
         assert oracle.true_error(A, d.skeleton, d.coefficients) <= tol * s[0]
         assert np.abs(d.coefficients).max(initial=0.0) <= 2.0
-        least = int(np.count_nonzero(s > tol * s[0]))
-        assert least <= d.rank
-        # SciPy's own deterministic rank, and what column-pivoted QR needs for half the tolerance.
-        assert d.rank <= peer.interp_decomp(A.copy(), tol, rand=False)[0]
-        assert d.rank <= oracle.pivoted_qr_rank(A, 0.5 * tol) + 1
+        least, most = ranks(family, seed, tol)
+        assert least <= d.rank <= most
 
 
 @pytest.mark.parametrize("family", ["fast_decay", "slow_decay", "kernel"])

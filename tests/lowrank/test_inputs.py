@@ -286,8 +286,8 @@ def test_composed_operators():
 
 
 def test_centred_data_through_an_operator():
-    # The mean of the columns is large: probes with a mean would see little else.
-    A, rank = oracle.centred_rows(np.random.default_rng(0))
+    # Columns of mean zero: probes with a mean see too little of them.
+    A, rank = oracle.centred_columns(np.random.default_rng(0))
     s = oracle.singular_values(A)
     for seed in range(5):
         d = interp_decomp(aslinearoperator(A), rank, rng=seed)

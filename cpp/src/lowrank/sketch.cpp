@@ -106,7 +106,8 @@ void pack_tile(MatrixView<const T> a, real_t<T>* tile, ptrdiff_t width) {
       const char* ahead = reinterpret_cast<const char*>(a.row(std::min(i + 8, a.rows - 1)));
       for (int line = 0; line < 8; ++line) __builtin_prefetch(ahead + 64 * line);
 #endif
-      std::memcpy(out + i * stride, a.row(i), static_cast<std::size_t>(a.cols) * sizeof(T));
+      std::memcpy(static_cast<void*>(out + i * stride), a.row(i),
+                  static_cast<std::size_t>(a.cols) * sizeof(T));
     }
   } else {
     // Columns in groups of 8, so that a group's cache lines of the tile are filled together.
@@ -122,8 +123,8 @@ void pack_tile(MatrixView<const T> a, real_t<T>* tile, ptrdiff_t width) {
 }  // namespace
 
 template <class T>
-void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixView<T> probes,
-                        int workers) {
+ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
+                                   MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1;
   constexpr ptrdiff_t kWidth = kSketchWidth<R>, kColumns = kWidth / kReals;
@@ -132,7 +133,8 @@ void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixV
     if constexpr (std::is_same_v<R, double>) return sketch_tables().f64.gather;
   }();
   const auto& kernels = gemm_kernels<R>();
-  const ptrdiff_t m = a.rows, n = a.cols, n_rows = y.rows, n_probes = probes.rows;
+  const ptrdiff_t m = a.rows, n = a.cols, n_probes = probes.rows;
+  ColumnStrips<T> y(n_rows, n);
   const TileLists<R> lists(m, n_rows, key, workers);
   const auto weights = probe_weights<R>(m, n_probes, key, workers);
   const PackedRows<R> packed_weights(row_major<const R>(weights.data(), m, n_probes).transposed(),
@@ -149,11 +151,22 @@ void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixV
   AlignedBuffer<R> tiles(used * kTileRows * kWidth);
 
   const auto store = [&](ptrdiff_t panel, const R* sum) {
-    const ptrdiff_t j0 = panel * kColumns, cols = std::min(kColumns, n - j0);
-    const auto size = static_cast<std::size_t>(cols) * sizeof(T);
-    for (ptrdiff_t i = 0; i < n_rows; ++i) std::memcpy(&y(i, j0), sum + i * kWidth, size);
+    const ptrdiff_t j0 = panel * kColumns, cols = std::min(kColumns, n - j0), nr = y.width();
+    // Columns beyond the matrix are zero in the tile too.
+    for (ptrdiff_t c = 0; c < kColumns && j0 + c < n; c += nr) {
+      const R* from = sum + c * kReals;
+      R* to = y.strip((j0 + c) / nr);
+      for (ptrdiff_t i = 0; i < n_rows; ++i) {
+        for (ptrdiff_t j = 0; j < nr; ++j) {
+          for (ptrdiff_t plane = 0; plane < kReals; ++plane) {
+            to[(plane * n_rows + i) * nr + j] = from[i * kWidth + kReals * j + plane];
+          }
+        }
+      }
+    }
     for (ptrdiff_t i = 0; i < n_probes; ++i) {
-      std::memcpy(&probes(i, j0), sum + (n_rows + i) * kWidth, size);
+      std::memcpy(static_cast<void*>(&probes(i, j0)), sum + (n_rows + i) * kWidth,
+                  static_cast<std::size_t>(cols) * sizeof(T));
     }
   };
 
@@ -182,7 +195,7 @@ void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixV
         if (splits == 1) store(panel, sum);
       },
       used);
-  if (splits == 1) return;
+  if (splits == 1) return y;
   parallel_for(
       panels,
       [&](ptrdiff_t panel, int) {
@@ -194,15 +207,19 @@ void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixV
         store(panel, total);
       },
       used);
+  return y;
 }
 
 template <class T, class Index>
-void sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const Index* indices, const T* data,
-                            Key key, MatrixView<T> y, MatrixView<T> probes, int workers) {
+ColumnStrips<T> sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const Index* indices,
+                                       const T* data, ptrdiff_t n_rows, Key key,
+                                       MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   const ptrdiff_t n_probes = probes.rows;
   const auto weights = probe_weights<R>(m, n_probes, key, workers);
   const Key signs_key = sign_key(key);
+  AlignedBuffer<T> rows(n_rows * probes.cols);
+  const auto y = row_major(rows.data(), n_rows, probes.cols);
   // Each block of S, and each probe, is a task of its own: no two write the same row.
   parallel_for(
       kSketchBlocks + n_probes,
@@ -230,17 +247,18 @@ void sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const Index* indic
         }
       },
       workers);
+  return ColumnStrips<T>(y, workers);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                  \
-  template void sparse_sign_sketch<T>(MatrixView<const T>, Key, MatrixView<T>, MatrixView<T>, \
-                                      int);                                                   \
-  template void sparse_sign_sketch_csr<T, std::int32_t>(ptrdiff_t, const std::int32_t*,       \
-                                                        const std::int32_t*, const T*, Key,   \
-                                                        MatrixView<T>, MatrixView<T>, int);   \
-  template void sparse_sign_sketch_csr<T, std::int64_t>(ptrdiff_t, const std::int64_t*,       \
-                                                        const std::int64_t*, const T*, Key,   \
-                                                        MatrixView<T>, MatrixView<T>, int);
+#define KEXUE_INSTANTIATE(T)                                                          \
+  template ColumnStrips<T> sparse_sign_sketch<T>(MatrixView<const T>, ptrdiff_t, Key, \
+                                                 MatrixView<T>, int);                 \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int32_t>(                   \
+      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, ptrdiff_t, Key,  \
+      MatrixView<T>, int);                                                            \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int64_t>(                   \
+      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, ptrdiff_t, Key,  \
+      MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

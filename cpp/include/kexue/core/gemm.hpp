@@ -119,8 +119,7 @@ class ColumnStrips {
 
   ColumnStrips() = default;
   ColumnStrips(std::ptrdiff_t rows, std::ptrdiff_t cols);
-  // Copies scale * a.
-  ColumnStrips(MatrixView<const T> a, real_t<T> scale, int workers);
+  ColumnStrips(MatrixView<const T> a, int workers);
 
   std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t cols() const { return cols_; }
@@ -137,6 +136,9 @@ class ColumnStrips {
       return strip(j / nr_)[offset];
     }
   }
+  // Largest |Re| or |Im|; NaN if an entry is not finite.
+  double max_component(int workers) const;
+  void scale(real_t<T> factor, int workers);
   // out[i] = column j.
   void gather_column(std::ptrdiff_t j, T* out) const;
 

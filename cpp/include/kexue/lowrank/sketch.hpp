@@ -41,17 +41,17 @@ namespace lowrank {
 
 inline constexpr std::ptrdiff_t kSketchBlocks = 4;
 
-// Dense A, any strides. y is (n_rows, n), probes (n_probes, n), both contiguous row-major;
-// n_rows >= kSketchBlocks.
+// Dense A, any strides. Y comes in the form pivoted QR works on; n_rows >= kSketchBlocks. probes
+// (n_probes, n) is contiguous row-major.
 template <class T>
-void sparse_sign_sketch(MatrixView<const T> a, Key key, MatrixView<T> y, MatrixView<T> probes,
-                        int workers);
+ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, std::ptrdiff_t n_rows, Key key,
+                                   MatrixView<T> probes, int workers);
 
 // Compressed sparse rows; the same S and W as for the dense matrix of the same entries.
 template <class T, class Index>
-void sparse_sign_sketch_csr(std::ptrdiff_t m, const Index* indptr, const Index* indices,
-                            const T* data, Key key, MatrixView<T> y, MatrixView<T> probes,
-                            int workers);
+ColumnStrips<T> sparse_sign_sketch_csr(std::ptrdiff_t m, const Index* indptr, const Index* indices,
+                                       const T* data, std::ptrdiff_t n_rows, Key key,
+                                       MatrixView<T> probes, int workers);
 
 }  // namespace lowrank
 }  // namespace kexue
