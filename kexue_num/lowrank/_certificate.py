@@ -95,9 +95,11 @@ class Residual:
         return np.asarray(x * x.real.dtype.type(math.ldexp(1.0, -exponent)))
 
     def _root(self, x: float) -> float:
-        if x == 0:
-            return 0.0
-        return math.exp2((math.log2(x) + self.exponent) / (2 * self.power + 1))
+        """The root of 2**exponent x; scaling A by a power of two scales it exactly."""
+        degree = 2 * self.power + 1
+        mantissa, exponent = math.frexp(x)
+        whole, rest = divmod(exponent + self.exponent, degree)
+        return math.ldexp(math.ldexp(mantissa, rest) ** (1 / degree), whole)
 
     def _restrict(self, rows: Array) -> Array:
         """Rows of W A to rows of W (A - A[:, S] Z)."""

@@ -167,9 +167,9 @@ class LinearOperatorOperand:
         return None
 
     def sketch_size(self, k: int) -> tuple[int, int]:
-        # Products are dear: 2 k + 4 in all.
+        # Products are dear: 2 k + 4 in all. Eight probes bound by 1.08 times what they show.
         total = 2 * k + 4
-        n_probes = min(PROBES, max(3, total // 4))
+        n_probes = min(8, max(3, total // 4))
         return total - n_probes, n_probes
 
     def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
@@ -189,17 +189,25 @@ class LinearOperatorOperand:
     def left_product(self, q: Array) -> Array:
         if self.transpose:
             return np.ascontiguousarray(self._apply(self.operator.matmat, q.conj()).T)
-        return np.ascontiguousarray(self._apply(self.operator.rmatmat, q).conj().T)
+        return np.ascontiguousarray(self._apply(self._adjoint, q).conj().T)
 
     def right_product(self, x: Array) -> Array:
         if self.transpose:
-            return self._apply(self.operator.rmatmat, x.conj()).conj()
+            return self._apply(self._adjoint, x.conj()).conj()
         return self._apply(self.operator.matmat, x)
 
     def transposed(self) -> LinearOperatorOperand:
         return LinearOperatorOperand(
             self.function, self.operator, self.workers, transpose=not self.transpose
         )
+
+    def _adjoint(self, x: Array) -> Any:
+        try:
+            return self.operator.rmatmat(x)
+        except (NotImplementedError, TypeError) as error:
+            got = Phrase(f"{type(self.operator).__name__} ({error})")
+            expected = "must have a working rmatvec or rmatmat"
+            raise TypeError(message(self.function, "A", expected, got)) from error
 
     def _apply(self, product: Any, x: Array) -> Array:
         starts = range(0, x.shape[1], _BLOCK)

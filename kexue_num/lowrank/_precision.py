@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -28,21 +29,22 @@ from kexue_num.lowrank._run import NONE, Factors, Run
 
 Array = NDArray[Any]
 
-# The part of the tolerance that the residual of all K columns may take: 3 % of it once combined.
-_TAIL = 0.25
-# ... and above which power steps tighten its bound: 13 %.
-_LOOSE_TAIL = 0.5
+# The part of the tolerance that the residual of all K columns is meant to take.
+_TAIL = 0.1
 _POWER_STEPS = 3
+# No more columns than this times the rank, at first; all of them after so many tries.
+_HEAD_ROOM = 1.5
+_TRIES = 2
 
 
 def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     """The least rank found whose error is certified to be at most tol * ||A||_2."""
     exact = run.options.refine != "sketch"
-    rows, head_room = 256, 1.5
     search = _Search(run, tol)
+    rows, tries = 256, 0
     while True:
-        factors, wanted, complete = _over_select(run, rows, tol, head_room)
-        if complete:
+        factors, wanted, complete = _over_select(run, rows, tol, tries)
+        if complete or tries >= _TRIES:
             if run.options.method == "deterministic" and not run.is_exact:
                 run.sketch(0, PROBES, whole=True)
                 factors = run.pivot(wanted, 0.0)
@@ -50,29 +52,35 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
                 factors = factors.leading(wanted)
                 if exact and not run.is_exact:
                     factors = run.make_exact(factors)
-            result = search.least_rank(factors, exact or run.is_exact)
+            orthogonal = exact or run.is_exact
+            result = search.least_rank(factors, orthogonal)
+            if result is None and complete and tries >= _TRIES:
+                result = search.give_up(factors, orthogonal)
             if result is not None:
                 return result
-            exhausted = wanted >= min(run.m, run.n) or len(factors.pivots) < wanted
-            if exhausted or (run.is_exact and head_room > 8):
-                return search.give_up(factors, exact)
-            head_room *= 2
-        rows *= 2
+            tries += 1
+        if not complete:
+            rows *= 2
 
 
-def _over_select(run: Run, rows: int, tol: float, head_room: float) -> tuple[Factors, int, bool]:
-    """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough."""
+def _over_select(run: Run, rows: int, tol: float, tries: int) -> tuple[Factors, int, bool]:
+    """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough.
+
+    After each try that certified too little more columns are kept, in the end all of them.
+    """
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
     cap = limit if run.is_exact else min(rows * 2 // 3, limit)
-    factors = run.pivot(cap, 0.02 * tol)
-    if len(factors.pivots) == 0:
-        return factors, 0, True
+    factors = run.pivot(cap, 0.02 * tol * 0.1**tries if tries < _TRIES else 0.0)
+    found = len(factors.pivots)
+    drained = cap == limit or found < cap
+    if tries >= _TRIES or found == 0:
+        return factors, found, drained
     gram = _gram(factors.r[::-1], run.workers)
     target = tol * math.sqrt(_rayleigh(gram))
-    least, wanted = (len(gram) - _leading(gram, part * target) for part in (1, _TAIL))
-    complete = cap == limit or len(factors.pivots) < cap or wanted <= 0.75 * cap
-    return factors, min(wanted, int(head_room * least) + 20), complete
+    least, wanted = (found - _leading(gram, part * target) for part in (1, _TAIL * 0.1**tries))
+    kept = min(wanted, int(_HEAD_ROOM * 2**tries * least) + 20)
+    return factors, kept, drained or wanted <= 0.75 * cap
 
 
 class _Search:
@@ -82,32 +90,39 @@ class _Search:
         self.tests = 0
 
     def next_delta(self) -> float:
-        """The share of the next test: all of them fail together with probability delta."""
+        """The share of the next test: over all of them the shares sum to delta."""
         self.tests += 1
-        return self.run.delta * 2.0**-self.tests
+        return self.run.delta / (self.tests * (self.tests + 1))
 
     def least_rank(self, factors: Factors, orthogonal: bool) -> InterpolativeDecomposition | None:
         """None if these columns are too few to be certain of the tolerance."""
         run, size = self.run, len(factors.pivots)
         # Any Rayleigh quotient is a lower bound of ||A||_2^2.
-        norm = math.sqrt(_rayleigh(_gram(factors.r, run.workers))) / run.scale
-        limit = self.tol * norm * (1 - 1e-6)
+        limit = self.tol * math.sqrt(_rayleigh(_gram(factors.r, run.workers))) * (1 - 1e-6)
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors)
             return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
         z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
-        tail, tail_estimate = self.tighten(factors.pivots, z, _LOOSE_TAIL * limit)
-        if tail >= limit:
-            return None
         order, gram = self.eliminate(factors)
-        drops = _leading(gram, math.sqrt(limit**2 - tail**2))
+        best = _leading(gram, limit)
+        residual = Residual(run.operand, factors.pivots, z, run.probes)
+        tail, drops = math.inf, -1
+        for _ in self.bounds(residual):
+            tail = min(tail, residual.bound(self.next_delta()) * run.scale)
+            drops = _leading(gram, math.sqrt(limit**2 - tail**2)) if tail < limit else -1
+            if best - drops <= (size - best) // 50:
+                break
+        if drops < 0:
+            return None
+        tail_estimate = residual.estimate() * run.scale
         indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
         if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
             return self.accept(factors, order, drops, True, limit)
         added = np.linalg.eigvalsh(gram[:drops, :drops])
         head = math.sqrt(max(0.0, float(added[-1]))) if drops else 0.0
         bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
-        return run.finish(indices, z, largest, bound, math.hypot(head, tail_estimate), True)
+        estimate = math.hypot(head, tail_estimate)
+        return run.finish(indices, z, largest, bound / run.scale, estimate / run.scale, True)
 
     def eliminate(self, factors: Factors) -> tuple[Array, Array]:
         """The order of elimination and the Gram matrix of the residual it leaves."""
@@ -119,35 +134,48 @@ class _Search:
             # Fewer than half of the columns is less than any method needs.
             order, directions = factors.eliminate(size - size // 3, run.workers)
             added = _core.lowrank.matmul(directions, factors.r, False, 1.0, None, run.workers)
-        return order, _gram(added, run.workers) / run.scale**2
+        return order, _gram(added, run.workers)
 
     def accept(
         self, factors: Factors, order: Array, drops: int, exact: bool, limit: float
     ) -> InterpolativeDecomposition | None:
         """The least rank from there on that its own certificate confirms."""
+        step = 1 + (len(factors.pivots) - drops) // 20
         while True:
             k = len(factors.pivots) - drops
             indices, z, largest = self.run.solve(factors, k, exact, order[:drops])
             bound, estimate = self.tighten(indices, z, limit)
             if bound <= limit:
-                return self.run.finish(indices, z, largest, bound, estimate, True)
+                scale = self.run.scale
+                return self.run.finish(indices, z, largest, bound / scale, estimate / scale, True)
             if drops == 0:
                 return None
-            drops = max(0, drops - 1 - k // 20)
+            drops, step = max(0, drops - step), 2 * step
 
     def tighten(self, indices: Array, z: Array, enough: float) -> tuple[float, float]:
-        """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate."""
+        """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate.
+
+        Both, and `enough`, in the units of the factors.
+        """
         residual = Residual(self.run.operand, indices, z, self.run.probes)
-        bound = residual.bound(self.next_delta())
-        while bound > enough and residual.power < _POWER_STEPS:
+        bound = math.inf
+        for _ in self.bounds(residual):
+            bound = min(bound, residual.bound(self.next_delta()) * self.run.scale)
+            if bound <= enough:
+                break
+        return bound, residual.estimate() * self.run.scale
+
+    def bounds(self, residual: Residual) -> Iterator[None]:
+        """Stops before the first bound and, after a power step, before each next one."""
+        yield
+        while residual.power < _POWER_STEPS and residual.norm > 0:
             residual.power_step()
-            bound = min(bound, residual.bound(self.next_delta()))
-        return bound, residual.estimate()
+            yield
 
     def give_up(self, factors: Factors, exact: bool) -> InterpolativeDecomposition:
         run, k = self.run, len(factors.pivots)
         indices, z, largest = run.solve(factors, k, exact)
-        bound, estimate = self.tighten(indices, z, 0.0)
+        bound, estimate = (x / run.scale for x in self.tighten(indices, z, 0.0))
         warnings.warn(
             f"interp_decomp: tol={self.tol:g} could not be certified; the error is at most "
             f"{bound:.3g} with all {k} columns that are numerically independent. Ask for a "
