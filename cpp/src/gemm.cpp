@@ -60,6 +60,34 @@ void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t 
   }
 }
 
+// Packs strips first..last-1, the s-th to out + (s - first) * strip_stride. Rows of full strips are
+// read in one piece: a strip's part of a row is one cache line, its neighbours are in the same
+// page.
+template <class T>
+void pack_strips(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t first,
+                 ptrdiff_t last, ptrdiff_t nr, real_t<T>* out, ptrdiff_t plane_stride,
+                 ptrdiff_t strip_stride) {
+  ptrdiff_t full = first;
+  if (b.col_stride == 1 && !is_complex_v<T>) {
+    full = std::max(first, std::min(last, b.cols / nr));
+    const auto bytes = static_cast<std::size_t>(nr) * sizeof(T);
+    for (ptrdiff_t k = 0; k < depth; ++k) {
+      const T* row = &b(k0 + k, first * nr);
+#if defined(__GNUC__)
+      const char* ahead =
+          reinterpret_cast<const char*>(&b(std::min(k0 + k + 16, b.rows - 1), first * nr));
+      for (ptrdiff_t s = first; s < full; ++s) __builtin_prefetch(ahead + (s - first) * 64);
+#endif
+      for (ptrdiff_t s = first; s < full; ++s) {
+        std::memcpy(out + (s - first) * strip_stride + k * nr, row + (s - first) * nr, bytes);
+      }
+    }
+  }
+  for (ptrdiff_t s = full; s < last; ++s) {
+    pack_strip<T>(b, k0, depth, s * nr, nr, out + (s - first) * strip_stride, plane_stride);
+  }
+}
+
 // c[0:rows, 0:cols] += A_strip B_strip for one tile; c points at its first entry.
 template <class T>
 void multiply_tile(const GemmKernels<real_t<T>>& kernels, const PackedRows<T>& a, ptrdiff_t strip,
@@ -154,9 +182,8 @@ ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, int workers) : ColumnStrips
         const ptrdiff_t last = std::min(n_strips_, (g + 1) * kGroup);
         for (ptrdiff_t k0 = 0; k0 < rows_; k0 += 64) {
           const ptrdiff_t depth = std::min<ptrdiff_t>(64, rows_ - k0);
-          for (ptrdiff_t s = g * kGroup; s < last; ++s) {
-            pack_strip<T>(a, k0, depth, s * nr_, nr_, strip(s) + k0 * nr_, rows_ * nr_);
-          }
+          pack_strips<T>(a, k0, depth, g * kGroup, last, nr_, strip(g * kGroup) + k0 * nr_,
+                         rows_ * nr_, kPlanes * rows_ * nr_);
         }
       },
       workers_for(8 * entries, workers));
@@ -302,9 +329,7 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
         if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
           const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
-          for (ptrdiff_t s = first; s < last; ++s) {
-            pack_strip<T>(b, k0, kc, s * nr, nr, packed + (s - first) * block, kGemmDepth * nr);
-          }
+          pack_strips<T>(b, k0, kc, first, last, nr, packed, kGemmDepth * nr, block);
           for (ptrdiff_t s = first; s < last; ++s) {
             for (ptrdiff_t r = 0; r < packed_a.n_strips(); ++r) {
               multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
