@@ -165,6 +165,17 @@ py::tuple exchange(py::array& z, const Indices& indices, double bound, int worke
   });
 }
 
+py::array gather_columns(const py::array& a, const Indices& indices, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::array {
+    const auto view = matrix_view<T>(a);
+    const auto chosen = index_span(indices);
+    auto out = new_matrix<T>(view.rows, static_cast<ptrdiff_t>(chosen.size()));
+    const auto out_view = writable(out);
+    without_gil([&] { lowrank::gather_columns<T>(view, chosen, out_view, workers); });
+    return out;
+  });
+}
+
 double max_component(const py::array& a, int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) {
     const auto view = matrix_view<T>(a);
@@ -179,17 +190,24 @@ double max_modulus(const py::array& a, int workers) {
   });
 }
 
-// The basis, or None where the columns are not numerically independent.
-py::object orthonormal_basis(const py::array& c, double scale, const py::array& r11, int workers) {
-  return dispatch_inexact(c, [&]<class T>(Type<T>) -> py::object {
+py::array whiten(const py::array& c, double scale, const py::array& r11, int workers) {
+  return dispatch_inexact(c, [&]<class T>(Type<T>) -> py::array {
     const auto columns = matrix_view<T>(c), triangle = matrix_view<T>(r11);
-    auto q = new_matrix<T>(columns.rows, columns.cols);
-    const auto q_view = writable(q);
-    const bool independent = without_gil([&] {
-      return lowrank::orthonormal_basis<T>(columns, static_cast<real_t<T>>(scale), triangle, q_view,
-                                           workers);
+    auto w = new_matrix<T>(columns.rows, columns.cols);
+    const auto w_view = writable(w);
+    without_gil([&] {
+      lowrank::whiten<T>(columns, static_cast<real_t<T>>(scale), triangle, w_view, workers);
     });
-    return independent ? py::object(q) : py::object(py::none());
+    return w;
+  });
+}
+
+bool orthogonalize(py::array& v, const Indices& indices, const py::array& r11, int workers) {
+  return dispatch_inexact(v, [&]<class T>(Type<T>) {
+    const auto view = mutable_matrix_view<T>(v);
+    const auto triangle = matrix_view<T>(r11);
+    const auto chosen = index_span(indices);
+    return without_gil([&] { return lowrank::orthogonalize<T>(view, chosen, triangle, workers); });
   });
 }
 
@@ -234,9 +252,11 @@ void bind_lowrank(py::module_& parent) {
         py::arg("dropped"), py::arg("workers"));
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),
         py::arg("workers"));
+  m.def("gather_columns", &gather_columns, py::arg("a"), py::arg("indices"), py::arg("workers"));
   m.def("max_component", &max_component, py::arg("a"), py::arg("workers"));
   m.def("max_modulus", &max_modulus, py::arg("a"), py::arg("workers"));
-  m.def("orthonormal_basis", &orthonormal_basis, py::arg("c"), py::arg("scale"), py::arg("r11"),
+  m.def("whiten", &whiten, py::arg("c"), py::arg("scale"), py::arg("r11"), py::arg("workers"));
+  m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));

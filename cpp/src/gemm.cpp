@@ -147,17 +147,34 @@ PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<
       n_strips_,
       [&](ptrdiff_t s, int) {
         R* out = data_.data() + s * depth_ * mr_;
-        for (ptrdiff_t r = 0; r < mr_; ++r) {
-          const ptrdiff_t i = s * mr_ + r;
+        const ptrdiff_t rows = std::min(mr_, rows_ - s * mr_);
+        if (rows < mr_) {
+          for (int p = 0; p < (is_complex_v<T> ? 3 : 1); ++p) {
+            std::fill_n(out + p * plane, depth_ * mr_, R(0));
+          }
+        }
+        const auto put_entry = [&](R* place, T x) {
+          if constexpr (is_complex_v<T>) {
+            const R im = conjugate_entries ? -x.imag() : x.imag();
+            place[0] = alpha * x.real();
+            place[plane] = alpha * im;
+            place[2 * plane] = -alpha * im;
+          } else {
+            *place = alpha * x;
+          }
+        };
+        // In the order in which a lies in memory.
+        const MatrixView<const T> block = a.block(s * mr_, 0, rows, depth_);
+        if (a.row_stride == 1) {
           for (ptrdiff_t k = 0; k < depth_; ++k) {
-            T x = i < rows_ ? a(i, k) : T(0);
-            if constexpr (is_complex_v<T>) {
-              const R im = conjugate_entries ? -x.imag() : x.imag();
-              out[k * mr_ + r] = alpha * x.real();
-              out[plane + k * mr_ + r] = alpha * im;
-              out[2 * plane + k * mr_ + r] = -alpha * im;
-            } else {
-              out[k * mr_ + r] = alpha * x;
+            const T* column = &block(0, k);
+            for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, column[r]);
+          }
+        } else {
+          for (ptrdiff_t r = 0; r < rows; ++r) {
+            const T* x = block.row(r);
+            for (ptrdiff_t k = 0; k < depth_; ++k) {
+              put_entry(out + k * mr_ + r, x[k * a.col_stride]);
             }
           }
         }

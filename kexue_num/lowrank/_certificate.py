@@ -57,6 +57,7 @@ class Residual:
         eps = float(np.finfo(probes.dtype).eps)
         self.rounding = 4 * eps * spectral_norm(probes, self.workers)
         self.power = 0
+        self.skeleton: Any = None
         self.probes = self._restrict(probes)
         # The probes of the power stand for 2**exponent times themselves: no power overflows.
         self.exponent = 0
@@ -78,11 +79,12 @@ class Residual:
         adjoint = self._normalized(self.probes).conj().T
         right = self.operand.right_product(np.ascontiguousarray(adjoint))
         inner = self._matmul(self.coefficients, adjoint)
-        skeleton = self.operand.columns(self.indices)
-        if isinstance(skeleton, np.ndarray):
-            right = right - self._matmul(skeleton, inner)
+        if self.skeleton is None:
+            self.skeleton = self.operand.columns(self.indices)
+        if isinstance(self.skeleton, np.ndarray):
+            right = right - self._matmul(self.skeleton, inner)
         else:
-            right = right - skeleton @ inner
+            right = right - self.skeleton @ inner
         right = np.ascontiguousarray(self._normalized(right))
         self.probes = self._restrict(self.operand.left_product(right))
         self.power += 1

@@ -89,7 +89,7 @@ class DenseOperand:
         return _core.lowrank.sketch(self.array, n_rows, n_probes, key, self.workers)
 
     def columns(self, indices: Array) -> Array:
-        return self.array[:, indices]
+        return _core.lowrank.gather_columns(self.array, indices, self.workers)
 
     def left_product(self, q: Array) -> Array:
         return _core.lowrank.matmul(q.T, self.array, True, 1.0, None, self.workers)

@@ -41,15 +41,15 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     """The least rank found whose error is certified to be at most tol * ||A||_2."""
     exact = run.options.refine != "sketch"
     search = _Search(run, tol)
-    rows, tries = 256, 0
+    rows, cap, tries = 512, run.n, 0
     while True:
-        factors, wanted, complete = _over_select(run, rows, tol, tries)
+        factors, kept, complete = _over_select(run, rows, cap, tol, tries)
         if complete or tries >= _TRIES:
             if run.options.method == "deterministic" and not run.is_exact:
                 run.sketch(0, PROBES, whole=True)
-                factors = run.pivot(wanted, 0.0)
+                factors = run.pivot(kept, 0.0)
             else:
-                factors = factors.leading(wanted)
+                factors = factors.leading(kept)
                 if exact and not run.is_exact:
                     factors = run.make_exact(factors)
             orthogonal = exact or run.is_exact
@@ -59,28 +59,33 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
             if result is not None:
                 return result
             tries += 1
-        if not complete:
-            rows *= 2
+            cap = run.n
+        else:
+            cap = kept + kept // 3
+        rows = max(rows + rows // 3, (11 * kept) // 5)
 
 
-def _over_select(run: Run, rows: int, tol: float, tries: int) -> tuple[Factors, int, bool]:
+def _over_select(
+    run: Run, rows: int, cap: int, tol: float, tries: int
+) -> tuple[Factors, int, bool]:
     """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough.
 
     After each try that certified too little more columns are kept, in the end all of them.
     """
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
-    cap = limit if run.is_exact else min(rows * 2 // 3, limit)
-    factors = run.pivot(cap, 0.02 * tol * 0.1**tries if tries < _TRIES else 0.0)
+    cap = min(cap, limit if run.is_exact else min(rows * 2 // 3, limit))
+    stop = 0.02 * tol * 0.1**tries * run.least_norm() if tries < _TRIES else 0.0
+    factors = run.pivot(cap, stop)
     found = len(factors.pivots)
     drained = cap == limit or found < cap
     if tries >= _TRIES or found == 0:
         return factors, found, drained
-    gram = _gram(factors.r[::-1], run.workers)
+    gram = _gram(factors.r, run.workers)[::-1, ::-1]
     target = tol * math.sqrt(_rayleigh(gram))
     least, wanted = (found - _leading(gram, part * target) for part in (1, _TAIL * 0.1**tries))
     kept = min(wanted, int(_HEAD_ROOM * 2**tries * least) + 20)
-    return factors, kept, drained or wanted <= 0.75 * cap
+    return factors, min(kept, found), drained or kept <= 0.8 * cap
 
 
 class _Search:
@@ -98,12 +103,13 @@ class _Search:
         """None if these columns are too few to be certain of the tolerance."""
         run, size = self.run, len(factors.pivots)
         # Any Rayleigh quotient is a lower bound of ||A||_2^2.
-        limit = self.tol * math.sqrt(_rayleigh(_gram(factors.r, run.workers))) * (1 - 1e-6)
+        whole = _gram(factors.r, run.workers)
+        limit = self.tol * math.sqrt(_rayleigh(whole)) * (1 - 1e-6)
         if not orthogonal or size == 0:
-            order, gram = self.eliminate(factors)
+            order, gram = self.eliminate(factors, whole, limit)
             return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
         z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
-        order, gram = self.eliminate(factors)
+        order, gram = self.eliminate(factors, whole, limit)
         best = _leading(gram, limit)
         residual = Residual(run.operand, factors.pivots, z, run.probes)
         tail, drops = math.inf, -1
@@ -124,17 +130,17 @@ class _Search:
         estimate = math.hypot(head, tail_estimate)
         return run.finish(indices, z, largest, bound / run.scale, estimate / run.scale, True)
 
-    def eliminate(self, factors: Factors) -> tuple[Array, Array]:
+    def eliminate(self, factors: Factors, gram: Array, limit: float) -> tuple[Array, Array]:
         """The order of elimination and the Gram matrix of the residual it leaves."""
         run, size = self.run, len(factors.pivots)
         if run.options.method == "deterministic":
-            order = np.arange(size)[::-1]
-            added = factors.r[::-1]
-        else:
-            # Fewer than half of the columns is less than any method needs.
-            order, directions = factors.eliminate(size - size // 3, run.workers)
-            added = _core.lowrank.matmul(directions, factors.r, False, 1.0, None, run.workers)
-        return order, _gram(added, run.workers)
+            return np.arange(size)[::-1], gram[::-1, ::-1]
+        # Elimination saves at most a quarter of the columns that plain truncation needs.
+        needed = size - _leading(gram[::-1, ::-1], limit)
+        order, directions = factors.eliminate(size - (3 * needed) // 4, run.workers)
+        wide = directions.astype(gram.dtype, copy=False)
+        half = _core.lowrank.matmul(wide, gram, False, 1.0, None, run.workers)
+        return order, _core.lowrank.matmul(half, wide.conj().T, False, 1.0, None, run.workers)
 
     def accept(
         self, factors: Factors, order: Array, drops: int, exact: bool, limit: float

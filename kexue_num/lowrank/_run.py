@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from kexue_num import _core
 from kexue_num._validation import require_finite
-from kexue_num.lowrank._certificate import Residual
+from kexue_num.lowrank._certificate import Residual, spectral_norm
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -90,6 +90,15 @@ class Run:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
 
+    def least_norm(self) -> float:
+        """A cautious estimate of ||Y||_2 from the probes, in the units of Y."""
+        spectral = spectral_norm(self.probes, self.workers) * self.scale
+        frobenius = float(np.linalg.norm(self.probes * self.scale))
+        # One dominant singular value shows in all probes; else only their sum of squares is known.
+        dominated = frobenius < 1.5 * spectral
+        rank = 1 if dominated else min(self.m, self.n)
+        return max(frobenius, 0.0) / math.sqrt(2 * len(self.probes) * rank)
+
     def require_finite(self) -> None:
         dense = self.operand.dense
         if dense is not None:
@@ -98,7 +107,7 @@ class Run:
     # Factors of Y or of A
 
     def pivot(self, max_rank: int, stop: float) -> Factors:
-        """At most max_rank pivots; none below `stop` times the largest column norm."""
+        """At most max_rank pivots, while a residual column of Y is longer than `stop`."""
         slack = 1.0 if self.is_exact else _SLACK
         pivots, r, _ = _core.lowrank.pivoted_qr(self.strips, max_rank, stop, slack, self.workers)
         return Factors(pivots, r)
@@ -115,16 +124,20 @@ class Run:
         columns = self.operand.columns(factors.pivots)
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
         triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
-        basis = _core.lowrank.orthonormal_basis(dense, self.scale, triangle, self.workers)
-        if basis is None:
-            strips = _core.lowrank.pack(dense, self.workers)
-            strips.scale(self.scale, self.workers)
-            everything = np.arange(dense.shape[1])
-            chosen, _, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
-            basis = np.linalg.qr(dense[:, chosen])[0]
-            factors = Factors(factors.pivots[chosen], factors.r)
-        r = self.operand.left_product(basis)
-        return Factors(factors.pivots, r * r.real.dtype.type(self.scale))
+        white = _core.lowrank.whiten(dense, self.scale, triangle, self.workers)
+        r = self.operand.left_product(white)
+        if self.scale != 1:
+            r = r * r.real.dtype.type(self.scale)
+        if _core.lowrank.orthogonalize(r, factors.pivots, triangle, self.workers):
+            return Factors(factors.pivots, r)
+        # The sketch did not embed these columns: factor them themselves.
+        strips = _core.lowrank.pack(dense, self.workers)
+        strips.scale(self.scale, self.workers)
+        everything = np.arange(dense.shape[1])
+        chosen, _, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
+        basis = np.linalg.qr(dense[:, chosen])[0]
+        r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
+        return Factors(factors.pivots[chosen], r)
 
     # From factors to a decomposition
 

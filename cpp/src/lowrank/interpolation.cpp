@@ -46,17 +46,21 @@ template <class T>
 bool cholesky(MatrixView<T> g) {
   using R = real_t<T>;
   const ptrdiff_t k = g.rows;
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t j = 0; j <= i; ++j) {
-      T sum = g(i, j);
-      for (ptrdiff_t s = 0; s < j; ++s) sum -= times(g(i, s), conjugate(g(j, s)));
-      if (j < i) {
-        g(i, j) = sum / g(j, j);
-        continue;
-      }
-      const R diagonal = std::real(sum);
-      if (!(diagonal > 0)) return false;
-      g(i, i) = std::sqrt(diagonal);
+  std::vector<T> column(static_cast<std::size_t>(k));  // conjugate of column j of the factor
+  for (ptrdiff_t j = 0; j < k; ++j) {
+    const R diagonal = std::real(g(j, j));
+    if (!(diagonal > 0)) return false;
+    const R root = std::sqrt(diagonal);
+    g(j, j) = root;
+    for (ptrdiff_t i = j + 1; i < k; ++i) {
+      g(i, j) /= root;
+      column[static_cast<std::size_t>(i)] = conjugate(g(i, j));
+    }
+    for (ptrdiff_t i = j + 1; i < k; ++i) {
+      const T h = g(i, j);
+      T* row = &g(i, 0);
+      for (ptrdiff_t s = j + 1; s <= i; ++s)
+        row[s] -= times(h, column[static_cast<std::size_t>(s)]);
     }
   }
   return true;
@@ -75,6 +79,20 @@ void conjugate_gram(MatrixView<const T> a, MatrixView<T> out, int workers) {
   gemm<T>(real_t<T>(1), a, true, a.transposed(), false, out, workers);
 }
 
+// f(row) for the rows listed, in parallel if they do `operations` each.
+template <class F>
+void share_rows(std::span<const ptrdiff_t> rows, ptrdiff_t operations, int workers, F&& f) {
+  constexpr ptrdiff_t kRows = 16;
+  const auto count = static_cast<ptrdiff_t>(rows.size());
+  parallel_for(
+      ceil_div(count, kRows),
+      [&](ptrdiff_t block, int) {
+        const ptrdiff_t end = std::min(count, (block + 1) * kRows);
+        for (ptrdiff_t r = block * kRows; r < end; ++r) f(rows[static_cast<std::size_t>(r)]);
+      },
+      workers_for(count * operations, workers));
+}
+
 // The pseudo-inverse W of columns in an orthonormal basis, while columns are dropped.
 template <class T>
 class ShrinkingInverse {
@@ -91,17 +109,17 @@ class ShrinkingInverse {
 
   // Drops column i; `others` are the columns still there. factor[j] is the multiple of row i that
   // row j of W loses.
-  void drop(ptrdiff_t i, std::span<const ptrdiff_t> others, std::vector<T>& factor) {
+  void drop(ptrdiff_t i, std::span<const ptrdiff_t> others, std::vector<T>& factor, int workers) {
     const real_t<T> diagonal = std::real(m()(i, i));
     for (ptrdiff_t j : others)
       factor[static_cast<std::size_t>(j)] = conjugate(m()(j, i)) / diagonal;
-    for (ptrdiff_t j : others) {
-      const T c = factor[static_cast<std::size_t>(j)];
+    share_rows(others, 2 * size_, workers, [&](ptrdiff_t j) {
+      const T c = factor[static_cast<std::size_t>(j)], d = conjugate(c);
       T *wj = &w()(j, 0), *mj = &m()(j, 0);
       const T *wi = &w()(i, 0), *mi = &m()(i, 0);
       for (ptrdiff_t k = 0; k < size_; ++k) wj[k] -= times(c, wi[k]);
-      for (ptrdiff_t k = 0; k < size_; ++k) mj[k] -= times(conjugate(c), mi[k]);
-    }
+      for (ptrdiff_t k = 0; k < size_; ++k) mj[k] -= times(d, mi[k]);
+    });
   }
 
  private:
@@ -169,18 +187,19 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
     // Row i of W is orthogonal to the span of the other columns, and within that of all.
     const real_t<T> norm = std::sqrt(std::real(inverse.m()(i, i)));
     for (ptrdiff_t k = 0; k < size; ++k) directions(t, k) = inverse.w()(i, k) / norm;
-    inverse.drop(i, alive, factor);
+    inverse.drop(i, alive, factor, workers);
     // Row j of W R has lost factor[j] times row i.
     std::copy_n(&g(i, 0), size, row.begin());
-    for (ptrdiff_t j : alive) {
+    share_rows(alive, 2 * static_cast<ptrdiff_t>(alive.size()), workers, [&](ptrdiff_t j) {
       const T c = conjugate(factor[static_cast<std::size_t>(j)]);
       const T correction =
           conjugate(row[static_cast<std::size_t>(j)]) - times(c, row[static_cast<std::size_t>(i)]);
-      for (ptrdiff_t k : alive) {
+      T* gj = &g(j, 0);
+      for (ptrdiff_t k = 0; k < size; ++k) {
         const auto at = static_cast<std::size_t>(k);
-        g(j, k) -= times(c, row[at]) + times(correction, factor[at]);
+        gj[k] -= times(c, row[at]) + times(correction, factor[at]);
       }
-    }
+    });
   }
   return order;
 }
@@ -198,7 +217,7 @@ void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t
   std::vector<T> factor(static_cast<std::size_t>(rank));
   for (ptrdiff_t i : dropped) {
     std::erase(alive, i);
-    inverse.drop(i, alive, factor);
+    inverse.drop(i, alive, factor, workers);
   }
   const auto live = static_cast<ptrdiff_t>(alive.size());
   for (ptrdiff_t i = 0; i < live; ++i) {
@@ -266,6 +285,23 @@ ptrdiff_t exchange(MatrixView<T> z, std::span<ptrdiff_t> indices, double bound, 
 }
 
 template <class T>
+void gather_columns(MatrixView<const T> a, std::span<const ptrdiff_t> indices, MatrixView<T> out,
+                    int workers) {
+  constexpr ptrdiff_t kRows = 32;
+  const auto k = static_cast<ptrdiff_t>(indices.size());
+  parallel_for(
+      ceil_div(a.rows, kRows),
+      [&](ptrdiff_t block, int) {
+        const ptrdiff_t end = std::min(a.rows, (block + 1) * kRows);
+        for (ptrdiff_t i = block * kRows; i < end; ++i) {
+          T* row = &out(i, 0);
+          for (ptrdiff_t j = 0; j < k; ++j) row[j] = a(i, indices[static_cast<std::size_t>(j)]);
+        }
+      },
+      workers_for(4 * a.rows * k, workers));
+}
+
+template <class T>
 double max_component(MatrixView<const T> a, int workers) {
   return largest(a, workers, [](T x) {
     if constexpr (is_complex_v<T>) {
@@ -283,44 +319,59 @@ double max_modulus(MatrixView<const T> a, int workers) {
 }
 
 template <class T>
-bool orthonormal_basis(MatrixView<const T> c, real_t<T> scale, MatrixView<const T> r11,
-                       MatrixView<T> q, int workers) {
-  using R = real_t<T>;
-  const ptrdiff_t m = c.rows, k = c.cols;
-  AlignedBuffer<T> inverse_memory(k * k), gram_memory(k * k), white(m * k);
-  const auto inverse = row_major(inverse_memory.data(), k, k);
+void whiten(MatrixView<const T> c, real_t<T> scale, MatrixView<const T> r11, MatrixView<T> w,
+            int workers) {
+  const ptrdiff_t k = c.cols;
+  AlignedBuffer<T> memory(k * k);
+  const auto inverse = row_major(memory.data(), k, k);
   upper_inverse<T>(r11, inverse, workers);
-  for (ptrdiff_t i = 0; i < k * k; ++i) inverse_memory[i] *= scale;
-  const auto w = row_major(white.data(), m, k);
-  gemm<T>(R(1), c, false, inverse, false, w, workers);
+  for (ptrdiff_t i = 0; i < k * k; ++i) memory[i] *= scale;
+  gemm<T>(real_t<T>(1), c, false, inverse, false, w, workers);
+}
+
+template <class T>
+bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixView<const T> r11,
+                   int workers) {
+  using R = real_t<T>;
+  const ptrdiff_t k = v.rows, n = v.cols;
+  AlignedBuffer<T> inverse_memory(k * k), gram_memory(k * k), product_memory(k * k);
+  const auto inverse = row_major(inverse_memory.data(), k, k);
   const auto gram = row_major(gram_memory.data(), k, k);
-  gemm<T>(R(1), MatrixView<const T>(w).transposed(), true, w, false, gram, workers);
+  const auto chosen = row_major(product_memory.data(), k, k);
+  gather_columns<T>(v, indices, chosen, workers);
+  upper_inverse<T>(r11, inverse, workers);
+  gemm<T>(R(1), chosen, false, inverse, false, gram, workers);
   if (!cholesky(gram)) return false;
-  // Q = W L^-H: the upper triangular factor is L^H.
-  AlignedBuffer<T> upper(k * k);
-  const auto lh = row_major(upper.data(), k, k);
-  double smallest = std::numeric_limits<double>::infinity();
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    smallest = std::min(smallest, static_cast<double>(std::real(gram(i, i))));
-    for (ptrdiff_t j = 0; j < k; ++j) lh(i, j) = j < i ? T(0) : conjugate(gram(j, i));
-  }
   // The diagonal lies in [0.6, 2.4] when the sketch embeds the columns; far below, it did not.
-  if (k > 0 && !(smallest > 0.05)) return false;
-  upper_inverse<T>(lh, inverse, workers);
-  gemm<T>(R(1), w, false, inverse, false, q, workers);
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    if (!(std::real(gram(i, i)) > R(0.05))) return false;
+  }
+  // L^-1 = ((L^H)^-1)^H
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    for (ptrdiff_t j = 0; j < k; ++j) chosen(i, j) = j < i ? T(0) : conjugate(gram(j, i));
+  }
+  upper_inverse<T>(chosen, inverse, workers);
+  AlignedBuffer<T> copy(k * n);
+  std::copy_n(v.data, k * n, copy.data());
+  gemm<T>(R(1), MatrixView<const T>(inverse).transposed(), true,
+          row_major<const T>(copy.data(), k, n), false, v, workers);
   return true;
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                   \
-  template std::vector<ptrdiff_t> elimination_order<T>(                                        \
-      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                    \
-  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>, \
-                                              std::span<const ptrdiff_t>, MatrixView<T>, int); \
-  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);            \
-  template double max_component<T>(MatrixView<const T>, int);                                  \
-  template double max_modulus<T>(MatrixView<const T>, int);                                    \
-  template bool orthonormal_basis<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>,      \
-                                     MatrixView<T>, int);
+#define KEXUE_INSTANTIATE(T)                                                                      \
+  template std::vector<ptrdiff_t> elimination_order<T>(                                           \
+      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, int);                       \
+  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,    \
+                                              std::span<const ptrdiff_t>, MatrixView<T>, int);    \
+  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
+  template void gather_columns<T>(MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, \
+                                  int);                                                           \
+  template double max_component<T>(MatrixView<const T>, int);                                     \
+  template double max_modulus<T>(MatrixView<const T>, int);                                       \
+  template void whiten<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>, MatrixView<T>,     \
+                          int);                                                                   \
+  template bool orthogonalize<T>(MatrixView<T>, std::span<const ptrdiff_t>, MatrixView<const T>,  \
+                                 int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

@@ -56,9 +56,9 @@ class Factorization {
     floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
   }
 
-  PivotedQr<T> pivot(double relative_stop, double slack) {
+  PivotedQr<T> pivot(double stop_norm, double slack) {
     slack_ = slack;
-    const double stop = std::max(relative_stop * std::sqrt(reference_), floor_);
+    const double stop = std::max(stop_norm, floor_);
     std::vector<ptrdiff_t> candidates;
     while (rank() < max_rank_) {
       double largest = *std::max_element(norms_.begin(), norms_.end());

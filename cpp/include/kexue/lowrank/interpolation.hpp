@@ -46,19 +46,30 @@ template <class T>
 std::ptrdiff_t exchange(MatrixView<T> z, std::span<std::ptrdiff_t> indices, double bound,
                         int workers);
 
-// Largest |Re| or |Im| of the entries (complex) or |x| (real); NaN or infinity if one is there.
+// out (m, k): the columns of a listed in indices.
+template <class T>
+void gather_columns(MatrixView<const T> a, std::span<const std::ptrdiff_t> indices,
+                    MatrixView<T> out, int workers);
+
+// Largest |Re| or |Im| of the entries; NaN if one is not finite.
 template <class T>
 double max_component(MatrixView<const T> a, int workers);
 // Largest modulus.
 template <class T>
 double max_modulus(MatrixView<const T> a, int workers);
 
-// q (m, k): an orthonormal basis of the columns of c, scaled by `scale`, by Cholesky QR. r11 is the
-// triangular factor of a sketch of the scaled c: c R11^-1 has singular values near 1, which makes
-// one Cholesky QR as good as Householder's (Rokhlin & Tygert 2008; Fan, Guo & Lin 2021). False if
-// the preconditioned columns are not numerically independent.
+// w (m, k): the columns c, scaled by `scale`, times R11^-1, where r11 is the triangular factor of a
+// sketch of the scaled c. Its singular values are near 1 (Rokhlin & Tygert 2008).
 template <class T>
-bool orthonormal_basis(MatrixView<const T> c, real_t<T> scale, MatrixView<const T> r11,
-                       MatrixView<T> q, int workers);
+void whiten(MatrixView<const T> c, real_t<T> scale, MatrixView<const T> r11, MatrixView<T> w,
+            int workers);
+
+// v (k, n) = W^H A, for W whitened from the columns `indices` of A, becomes Q^H A for the
+// orthonormal basis Q = W L^-H, by one Cholesky factorisation of W^H W = v[:, indices] R11^-1. One
+// is as good as Householder's because W is well conditioned (Fan, Guo & Lin 2021). False if it is
+// not: then the columns are not numerically independent.
+template <class T>
+bool orthogonalize(MatrixView<T> v, std::span<const std::ptrdiff_t> indices,
+                   MatrixView<const T> r11, int workers);
 
 }  // namespace kexue::lowrank

@@ -43,9 +43,9 @@ struct PivotedQr {
 // slack in (0, 1]: a pivot's residual norm is at least slack times the largest. 1 gives the
 // classical pivots; less lets a batch yield more of them.
 //
-// Stops after max_rank pivots, when no residual column norm exceeds stop * the largest of A, or
-// when the residual has reached the rounding level of the largest column (numerical rank). The
-// squares of the entries must neither overflow nor underflow. A is consumed.
+// Stops after max_rank pivots, when no residual column norm exceeds `stop`, or when the residual
+// has reached the rounding level of the largest column (numerical rank). The squares of the entries
+// must neither overflow nor underflow. A is consumed.
 template <class T>
 PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::ptrdiff_t max_rank, double stop, double slack,
                         int workers);
