@@ -159,6 +159,12 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def gather_columns(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def interpolation_coefficients(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -185,12 +191,12 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
     @staticmethod
-    def orthonormal_basis(
-        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
-        scale: typing.SupportsFloat | typing.SupportsIndex,
+    def orthogonalize(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         r11: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
-    ) -> typing.Any: ...
+    ) -> bool: ...
     @staticmethod
     def pack(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -233,6 +239,13 @@ class lowrank:
         ],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def whiten(
+        c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        r11: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
 class random:
     @staticmethod
