@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,11 @@ class Rebuilt:
     indices: NDArray[np.int64]
     matrix: Matrix
     error: float
+
+
+def _scipy_interpolative() -> Any:
+    """The peer; untyped, because its results change their length with an argument."""
+    return importlib.import_module("scipy.linalg.interpolative")
 
 
 def chapter(out: Path, quick: bool) -> Chapter:
@@ -107,7 +113,7 @@ def _digits_kernel() -> Data:
 
 def _spectral_norm(matrix: Matrix) -> float:
     """Return the largest singular value, by Lanczos iterations on A'A with a fixed start."""
-    from scipy.sparse.linalg import eigsh
+    eigsh: Any = importlib.import_module("scipy.sparse.linalg").eigsh
 
     gram = matrix.T @ matrix
     start = np.random.default_rng(SEED).standard_normal(gram.shape[0])
@@ -152,7 +158,7 @@ def _fixed_rank(
     result: Chapter, data: Data, rank: int, seconds: float, refine: str = "auto"
 ) -> tuple[Row, Rebuilt, Rebuilt]:
     """Compare with SciPy at a given number of columns."""
-    import scipy.linalg.interpolative as scipy_interpolative
+    scipy_interpolative = _scipy_interpolative()
 
     task = f"{data.name}, {rank} columns" + (", exact" if refine == "exact" else "")
     our_seconds, found, peer_seconds, (idx, proj) = alternate(
@@ -183,7 +189,7 @@ def _fixed_rank(
 
 def _deterministic(result: Chapter, data: Data, rank: int, seconds: float) -> None:
     """Compare the drop-in module with the one it stands in for."""
-    import scipy.linalg.interpolative as scipy_interpolative
+    scipy_interpolative = _scipy_interpolative()
 
     our_seconds, found, peer_seconds, theirs = alternate(
         lambda: interpolative.interp_decomp(data.matrix, rank, rand=False),
@@ -251,7 +257,7 @@ def _fixed_precision(
 def _one_precision(
     result: Chapter, data: Data, matrix: Any, tol: float, seconds: float, *, rand: bool = True
 ) -> figures.Promise:
-    import scipy.linalg.interpolative as scipy_interpolative
+    scipy_interpolative = _scipy_interpolative()
 
     task = f"{data.name}, error {100 * tol:g} %"
     if matrix is not data.matrix:
@@ -287,7 +293,7 @@ def _error_curve(
     result: Chapter, data: Data, quick: bool
 ) -> tuple[str, list[int], dict[str, Matrix]]:
     """Return errors by the number of columns: ours with its certificate, SciPy's, the best."""
-    import scipy.linalg.interpolative as scipy_interpolative
+    scipy_interpolative = _scipy_interpolative()
 
     ranks = [5, 20, 60, 150] if quick else [3, 5, 8, 12, 18, 27, 40, 60, 90, 130, 190]
     curves: dict[str, list[float]] = {"error": [], "bound": [], "estimate": [], "peer": []}

@@ -36,6 +36,9 @@ class Operand(Protocol):
     def dense(self) -> Array | None:
         """The entries, where they are held as an array."""
 
+    first_rows: int
+    """Rows of the first sketch when the rank is not known."""
+
     def sketch_size(self, k: int) -> tuple[int, int]:
         """Rows of a sketch for k columns, and probes."""
 
@@ -69,6 +72,8 @@ def as_operand(function: str, value: Any, axis: int, workers: int, check_finite:
 
 
 class DenseOperand:
+    first_rows = 256
+
     def __init__(self, function: str, array: Array, workers: int, check_finite: bool) -> None:
         self.function = function
         self.array = array
@@ -104,6 +109,8 @@ class DenseOperand:
 
 
 class SparseOperand:
+    first_rows = 256
+
     def __init__(self, function: str, matrix: Any, workers: int, check_finite: bool) -> None:
         if matrix.ndim != 2:
             got = Phrase(f"shape {matrix.shape}")
@@ -149,6 +156,8 @@ class SparseOperand:
 class LinearOperatorOperand:
     """A SciPy LinearOperator; `transpose` turns the roles of its two products around."""
 
+    first_rows = 32
+
     def __init__(
         self, function: str, operator: Any, workers: int, *, transpose: bool = False
     ) -> None:
@@ -161,6 +170,9 @@ class LinearOperatorOperand:
         self.shape = (columns, rows) if transpose else (rows, columns)
         self.dtype = probe.dtype
         self.workers = workers
+        self._key: Key | None = None
+        self._rng = np.random.default_rng(0)
+        self._rows = np.empty((0, self.shape[1]), self.dtype)
 
     @property
     def dense(self) -> Array | None:
@@ -174,12 +186,19 @@ class LinearOperatorOperand:
 
     def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
         # A standard normal S: its mean is zero, so a large mean of the columns does no harm.
-        real = np.empty(0, self.dtype).real.dtype
-        rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
-        weights = rng.standard_normal((self.shape[0], n_rows + n_probes)).astype(real)
-        product = self.left_product(weights)
-        scale = 1 / np.sqrt(n_rows, dtype=real)
-        return _core.lowrank.pack(product[:n_rows] * scale, self.workers), product[n_rows:]
+        # Rows taken before are kept: a larger sketch costs only what it adds.
+        if self._key != key:
+            self._key = key
+            self._rng = np.random.Generator(np.random.Philox(key=np.array(key, np.uint64)))
+            self._rows = np.empty((0, self.shape[1]), self.dtype)
+        missing = n_probes + n_rows - len(self._rows)
+        if missing > 0:
+            weights = self._rng.standard_normal((missing, self.shape[0])).T
+            rows = self.left_product(weights.astype(self._rows.real.dtype))
+            self._rows = np.concatenate([self._rows, rows])
+        probes, rows = self._rows[:n_probes], self._rows[n_probes : n_probes + n_rows]
+        scale = 1 / np.sqrt(n_rows, dtype=self._rows.real.dtype)
+        return _core.lowrank.pack(rows * scale, self.workers), probes
 
     def columns(self, indices: Array) -> Array:
         chosen = np.zeros((self.shape[1], len(indices)), self.dtype)

@@ -41,9 +41,9 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     """The least rank found whose error is certified to be at most tol * ||A||_2."""
     exact = run.options.refine != "sketch"
     search = _Search(run, tol)
-    rows, cap, tries = 512, run.n, 0
+    rows, tries = run.operand.first_rows, 0
     while True:
-        factors, kept, complete = _over_select(run, rows, cap, tol, tries)
+        factors, kept, complete = _over_select(run, rows, tol, tries)
         if complete or tries >= _TRIES:
             if run.options.method == "deterministic" and not run.is_exact:
                 run.sketch(0, PROBES, whole=True)
@@ -59,22 +59,17 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
             if result is not None:
                 return result
             tries += 1
-            cap = run.n
-        else:
-            cap = kept + kept // 3
-        rows = max(rows + rows // 3, (11 * kept) // 5)
+        rows = max(2 * rows, (11 * kept) // 5)
 
 
-def _over_select(
-    run: Run, rows: int, cap: int, tol: float, tries: int
-) -> tuple[Factors, int, bool]:
+def _over_select(run: Run, rows: int, tol: float, tries: int) -> tuple[Factors, int, bool]:
     """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough.
 
     After each try that certified too little more columns are kept, in the end all of them.
     """
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
-    cap = min(cap, limit if run.is_exact else min(rows * 2 // 3, limit))
+    cap = limit if run.is_exact else min(rows * 2 // 3, limit)
     stop = 0.02 * tol * 0.1**tries * run.least_norm() if tries < _TRIES else 0.0
     factors = run.pivot(cap, stop)
     found = len(factors.pivots)
@@ -83,7 +78,10 @@ def _over_select(
         return factors, found, drained
     gram = _gram(factors.r, run.workers)[::-1, ::-1]
     target = tol * math.sqrt(_rayleigh(gram))
-    least, wanted = (found - _leading(gram, part * target) for part in (1, _TAIL * 0.1**tries))
+    # Where more pivots cost no further product with A, the tail may be cut much smaller.
+    cheap = run.is_exact or run.options.method == "deterministic"
+    tail = _TAIL * 0.1 ** (tries + cheap)
+    least, wanted = (found - _leading(gram, part * target) for part in (1, tail))
     kept = min(wanted, int(_HEAD_ROOM * 2**tries * least) + 20)
     return factors, min(kept, found), drained or kept <= 0.8 * cap
 
