@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,7 @@ class _Search:
         limit = self.tol * math.sqrt(_rayleigh(whole)) * (1 - 1e-6)
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors, whole, limit)
-            return self.accept(factors, order, _leading(gram, 0.8 * limit), orthogonal, limit)
+            return self.accept(order, _leading(gram, 0.8 * limit), orthogonal, limit)
         z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
         order, gram = self.eliminate(factors, whole, limit)
         best = _leading(gram, limit)
@@ -119,35 +120,40 @@ class _Search:
         if drops < 0:
             return None
         tail_estimate = residual.estimate() * run.scale
-        indices, z, largest = run.solve(factors, size - drops, True, order[:drops])
-        if not np.array_equal(indices, np.delete(factors.pivots, order[:drops])):
-            return self.accept(factors, order, drops, True, limit)
+        indices, z, largest = order.solve(run, drops, True)
+        if not np.array_equal(indices, order.remaining(drops)):
+            return self.accept(order, drops, True, limit)
         added = np.linalg.eigvalsh(gram[:drops, :drops])
         head = math.sqrt(max(0.0, float(added[-1]))) if drops else 0.0
         bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
         estimate = math.hypot(head, tail_estimate)
         return run.finish(indices, z, largest, bound / run.scale, estimate / run.scale, True)
 
-    def eliminate(self, factors: Factors, gram: Array, limit: float) -> tuple[Array, Array]:
-        """The order of elimination and the Gram matrix of the residual it leaves."""
+    def eliminate(self, factors: Factors, gram: Array, limit: float) -> tuple[_Order, Array]:
+        """The order in which columns go, and the Gram matrix of the residual they leave."""
         run, size = self.run, len(factors.pivots)
-        if run.options.method == "deterministic":
-            return np.arange(size)[::-1], gram[::-1, ::-1]
-        # Elimination saves at most a quarter of the columns that plain truncation needs.
+        last_first = np.arange(size)[::-1]
+        if run.options.method == "deterministic" or size == 0:
+            return _Order(factors, size, last_first), gram[::-1, ::-1]
+        # Plain truncation needs `needed` columns. It goes first: elimination does best among a few
+        # more than that, and saves at most a quarter of them.
         needed = size - _leading(gram[::-1, ::-1], limit)
-        order, directions = factors.eliminate(size - (3 * needed) // 4, run.workers)
-        wide = directions.astype(gram.dtype, copy=False)
-        half = _core.lowrank.matmul(wide, gram, False, 1.0, None, run.workers)
-        return order, _core.lowrank.matmul(half, wide.conj().T, False, 1.0, None, run.workers)
+        lead = min(size, needed + needed // 5 + 2)
+        order, directions = factors.leading(lead).eliminate(lead - (3 * needed) // 4, run.workers)
+        added = np.zeros((size - lead + len(order), size), gram.dtype)
+        added[np.arange(size - lead), last_first[: size - lead]] = 1
+        added[size - lead :, :lead] = directions
+        half = _core.lowrank.matmul(added, gram, False, 1.0, None, run.workers)
+        left = _core.lowrank.matmul(half, added.conj().T, False, 1.0, None, run.workers)
+        return _Order(factors, lead, np.concatenate([last_first[: size - lead], order])), left
 
     def accept(
-        self, factors: Factors, order: Array, drops: int, exact: bool, limit: float
+        self, order: _Order, drops: int, exact: bool, limit: float
     ) -> InterpolativeDecomposition | None:
         """The least rank from there on that its own certificate confirms."""
-        step = 1 + (len(factors.pivots) - drops) // 20
+        step = 1 + (order.size - drops) // 20
         while True:
-            k = len(factors.pivots) - drops
-            indices, z, largest = self.run.solve(factors, k, exact, order[:drops])
+            indices, z, largest = order.solve(self.run, drops, exact)
             bound, estimate = self.tighten(indices, z, limit)
             if bound <= limit:
                 scale = self.run.scale
@@ -188,6 +194,28 @@ class _Search:
             stacklevel=4,
         )
         return run.finish(indices, z, largest, bound, estimate, False)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Columns in the order in which they go: first the last pivots, then `lead` by elimination."""
+
+    factors: Factors
+    lead: int
+    dropped: Array
+
+    @property
+    def size(self) -> int:
+        return len(self.factors.pivots)
+
+    def remaining(self, drops: int) -> Array:
+        return np.delete(self.factors.pivots, self.dropped[:drops])
+
+    def solve(self, run: Run, drops: int, exact: bool) -> tuple[Array, Array, float]:
+        kept, cut = self.size - drops, self.size - self.lead
+        if drops <= cut or run.options.method == "deterministic":
+            return run.solve(self.factors.leading(kept), kept, exact)
+        return run.solve(self.factors.leading(self.lead), kept, exact, self.dropped[cut:drops])
 
 
 def _gram(r: Array, workers: int) -> Array:
