@@ -34,14 +34,20 @@ def chi_quantile(degrees: int, delta: float) -> float:
     return math.sqrt(2 * float(gammaincinv(degrees / 2, delta)))
 
 
+def binary_exponent(x: float, dtype: np.dtype[Any]) -> int:
+    """The exponent e with x ~ 2**e, for x > 0, such that 2**-e is a number of that dtype."""
+    return max(math.frexp(x)[1], 24 - int(np.finfo(dtype).maxexp))
+
+
 def spectral_norm(rows: Array, workers: int) -> float:
     """||E||_2 of a matrix of few rows, through its Gram matrix; any scale."""
     top = float(_core.lowrank.max_component(rows, workers)) if rows.size else 0.0
     if top == 0:
         return 0.0
-    scaled = rows * rows.real.dtype.type(2.0 ** -math.frexp(top)[1])
+    exponent = binary_exponent(top, rows.dtype)
+    scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
     gram = _core.lowrank.matmul(scaled, scaled.conj().T, False, 1.0, None, workers)
-    return math.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), math.frexp(top)[1])
+    return math.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent)
 
 
 class Residual:
@@ -54,8 +60,11 @@ class Residual:
         self.workers = operand.workers
         self.n_probes = probes.shape[0]
         # Rounding of the probes may hide or make up an error of this size.
-        eps = float(np.finfo(probes.dtype).eps)
-        self.rounding = 4 * eps * spectral_norm(probes, self.workers)
+        info = np.finfo(probes.dtype)
+        norm = spectral_norm(probes, self.workers)
+        self.rounding = 4 * float(info.eps) * norm
+        if norm > 0:
+            self.rounding += probes.size * float(info.smallest_subnormal)
         self.power = 0
         self.skeleton: Any = None
         self.probes = self._restrict(probes)
@@ -92,7 +101,7 @@ class Residual:
 
     def _normalized(self, x: Array) -> Array:
         top = float(_core.lowrank.max_component(x, self.workers))
-        exponent = math.frexp(top)[1] if top > 0 else 0
+        exponent = binary_exponent(top, x.dtype) if top > 0 else 0
         self.exponent += exponent
         return np.asarray(x * x.real.dtype.type(math.ldexp(1.0, -exponent)))
 

@@ -136,8 +136,10 @@ class SparseOperand:
 
     def sketch(self, n_rows: int, n_probes: int, key: Key) -> tuple[Strips, Array]:
         a = self.matrix
+        wide = np.int64 if a.indptr.dtype.itemsize > 4 or a.indices.dtype.itemsize > 4 else np.int32
+        indptr, indices = a.indptr.astype(wide, copy=False), a.indices.astype(wide, copy=False)
         return _core.lowrank.sketch_csr(
-            a.indptr, a.indices, a.data, self.shape[1], n_rows, n_probes, key, self.workers
+            indptr, indices, a.data, self.shape[1], n_rows, n_probes, key, self.workers
         )
 
     def columns(self, indices: Array) -> Any:

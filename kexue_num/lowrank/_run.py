@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
+from kexue_num._errors import NumericalError
 from kexue_num._validation import require_finite
-from kexue_num.lowrank._certificate import Residual, spectral_norm
+from kexue_num.lowrank._certificate import Residual, binary_exponent, spectral_norm
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -82,11 +83,15 @@ class Run:
         top = self.strips.max_component(self.workers)
         if not math.isfinite(top):
             self.require_finite()
+            raise NumericalError(
+                f"{self.name}: the entries of A are so large that their sums overflow; "
+                f"divide A by a power of two"
+            )
         # A power of two loses no bit; without need none is applied.
-        info = np.finfo(self.operand.dtype)
-        exponent = math.frexp(top)[1] if top > 0 else 0
+        dtype = self.operand.dtype
+        exponent = binary_exponent(top, dtype) if top > 0 else 0
         self.scale = 1.0
-        if abs(exponent) > int(info.maxexp) // 4:
+        if abs(exponent) > int(np.finfo(dtype).maxexp) // 4:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
 

@@ -7,6 +7,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
+import kexue_num
 from kexue_num.lowrank import interp_decomp
 from tests.oracles import lowrank as oracle
 
@@ -292,3 +293,22 @@ def test_centred_data_through_an_operator():
     for seed in range(5):
         d = interp_decomp(aslinearoperator(A), rank, rng=seed)
         assert oracle.spectral_norm(A - d.reconstruct()) <= 25 * s[rank]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_denormal_entries(dtype):
+    # The largest entry lies below the smallest normal number: squares and inverses of it overflow.
+    A = np.random.default_rng(5).integers(1, 500, (40, 30)) * np.finfo(dtype).smallest_subnormal
+    A = A.astype(dtype)
+    d = interp_decomp(A, 30, rng=0)
+    assert np.isfinite(d.coefficients).all()
+    assert np.abs(d.coefficients).max() <= 2
+    assert np.isfinite(d.error_bound)
+
+
+def test_entries_whose_sums_overflow():
+    A = np.full((400, 300), 1.7e308)
+    with pytest.raises(
+        kexue_num.NumericalError, match="interp_decomp: the entries of A are so large"
+    ):
+        interp_decomp(A, 5, rng=0)
