@@ -135,17 +135,26 @@ class _Search:
         last_first = np.arange(size)[::-1]
         if run.options.method == "deterministic" or size == 0:
             return _Order(factors, size, last_first), gram[::-1, ::-1]
-        # Plain truncation needs `needed` columns. It goes first: elimination does best among a few
-        # more than that, and saves at most a quarter of them.
+        # Plain truncation needs `needed` columns. Where the spectrum falls fast, elimination does
+        # best among a few more than that; on photographs, say, among all. Both are tried.
         needed = size - _leading(gram[::-1, ::-1], limit)
-        lead = min(size, needed + needed // 5 + 2)
-        order, directions = factors.leading(lead).eliminate(lead - (3 * needed) // 4, run.workers)
-        added = np.zeros((size - lead + len(order), size), gram.dtype)
-        added[np.arange(size - lead), last_first[: size - lead]] = 1
-        added[size - lead :, :lead] = directions
+        leads = {min(size, needed + needed // 5 + 2), size}
+        tries = [self.eliminate_among(factors, gram, lead, needed // 2) for lead in sorted(leads)]
+        return max(tries, key=lambda order_and_gram: _leading(order_and_gram[1], limit))
+
+    def eliminate_among(
+        self, factors: Factors, gram: Array, lead: int, keep: int
+    ) -> tuple[_Order, Array]:
+        """Truncation to the first `lead` columns, then elimination down to `keep`."""
+        run, size = self.run, len(factors.pivots)
+        cut = np.arange(size)[: lead - 1 : -1] if lead < size else NONE
+        order, directions = factors.leading(lead).eliminate(lead - keep, run.workers)
+        added = np.zeros((len(cut) + len(order), size), gram.dtype)
+        added[np.arange(len(cut)), cut] = 1
+        added[len(cut) :, :lead] = directions
         half = _core.lowrank.matmul(added, gram, False, 1.0, None, run.workers)
         left = _core.lowrank.matmul(half, added.conj().T, False, 1.0, None, run.workers)
-        return _Order(factors, lead, np.concatenate([last_first[: size - lead], order])), left
+        return _Order(factors, lead, np.concatenate([cut, order])), left
 
     def accept(
         self, order: _Order, drops: int, exact: bool, limit: float
