@@ -165,12 +165,23 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
+    def gram(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def interpolation_coefficients(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         dropped: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def leading_below(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        limit: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
     @staticmethod
     def matmul(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -205,6 +216,7 @@ class lowrank:
     @staticmethod
     def pivoted_qr(
         strips: Strips,
+        first: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         max_rank: typing.SupportsInt | typing.SupportsIndex,
         stop: typing.SupportsFloat | typing.SupportsIndex,
         slack: typing.SupportsFloat | typing.SupportsIndex,
@@ -216,6 +228,8 @@ class lowrank:
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def rayleigh(gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> float: ...
     @staticmethod
     def sketch(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

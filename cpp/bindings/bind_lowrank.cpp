@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "kexue/lowrank/gram.hpp"
 #include "kexue/lowrank/interpolation.hpp"
 #include "kexue/lowrank/pivoted_qr.hpp"
 #include "kexue/lowrank/sketch.hpp"
@@ -111,13 +112,16 @@ py::tuple sketch_csr(const py::array& indptr, const py::array& indices, const py
 
 template <class T>
 py::tuple factor_tuple(const lowrank::PivotedQr<T>& f) {
-  return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()), f.residual_norm);
+  return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()));
 }
 
-py::tuple pivoted_qr(Strips& strips, ptrdiff_t max_rank, double stop, double slack, int workers) {
+py::tuple pivoted_qr(Strips& strips, const Indices& first, ptrdiff_t max_rank, double stop,
+                     double slack, int workers) {
+  const auto chosen = index_span(first);
   return strips.consume([&]<class T>(ColumnStrips<T> a) {
-    return factor_tuple(without_gil(
-        [&] { return lowrank::pivoted_qr<T>(std::move(a), max_rank, stop, slack, workers); }));
+    return factor_tuple(without_gil([&] {
+      return lowrank::pivoted_qr<T>(std::move(a), chosen, max_rank, stop, slack, workers);
+    }));
   });
 }
 
@@ -211,6 +215,38 @@ bool orthogonalize(py::array& v, const Indices& indices, const py::array& r11, i
   });
 }
 
+py::array gram(const py::array& r, int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::array {
+    const auto view = matrix_view<T>(r);
+    auto out = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
+    const auto out_view = writable(out);
+    without_gil([&] { lowrank::gram<T>(view, out_view, workers); });
+    return out;
+  });
+}
+
+// f(view) of a Gram matrix: float64 or complex128.
+template <class F>
+auto with_gram(const py::array& g, F&& f) {
+  if (holds<std::complex<double>>(g)) {
+    const auto view = matrix_view<std::complex<double>>(g);
+    return without_gil([&] { return f(view); });
+  }
+  const auto view = matrix_view<double>(g);
+  return without_gil([&] { return f(view); });
+}
+
+ptrdiff_t leading_below(const py::array& g, double limit, int workers) {
+  return with_gram(g, [&]<class T>(MatrixView<const T> view) {
+    return lowrank::leading_below<T>(view, limit, workers);
+  });
+}
+
+double rayleigh(const py::array& g) {
+  return with_gram(g,
+                   [&]<class T>(MatrixView<const T> view) { return lowrank::rayleigh<T>(view); });
+}
+
 py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, double alpha,
                  const py::object& add_to, int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::array {
@@ -243,8 +279,8 @@ void bind_lowrank(py::module_& parent) {
   m.def("sketch_csr", &sketch_csr, py::arg("indptr"), py::arg("indices"), py::arg("data"),
         py::arg("n_cols"), py::arg("n_rows"), py::arg("n_probes"), py::arg("key"),
         py::arg("workers"));
-  m.def("pivoted_qr", &pivoted_qr, py::arg("strips"), py::arg("max_rank"), py::arg("stop"),
-        py::arg("slack"), py::arg("workers"));
+  m.def("pivoted_qr", &pivoted_qr, py::arg("strips"), py::arg("first"), py::arg("max_rank"),
+        py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("strips"), py::arg("pivots"), py::arg("workers"));
   m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("count"),
         py::arg("workers"));
@@ -258,6 +294,9 @@ void bind_lowrank(py::module_& parent) {
   m.def("whiten", &whiten, py::arg("c"), py::arg("scale"), py::arg("r11"), py::arg("workers"));
   m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
+  m.def("gram", &gram, py::arg("r"), py::arg("workers"));
+  m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
+  m.def("rayleigh", &rayleigh, py::arg("gram"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));
 }

@@ -100,9 +100,7 @@ class DenseOperand:
         return _core.lowrank.matmul(q.T, self.array, True, 1.0, None, self.workers)
 
     def right_product(self, x: Array) -> Array:
-        # (X^T A^T)^T: the few columns of X are the operand that is packed whole.
-        product = _core.lowrank.matmul(x.T, self.array.T, False, 1.0, None, self.workers)
-        return product.T
+        return _core.lowrank.matmul(self.array, x, False, 1.0, None, self.workers)
 
     def transposed(self) -> DenseOperand:
         return DenseOperand(self.function, self.array.T, self.workers, self.check_finite)

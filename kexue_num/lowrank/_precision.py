@@ -42,9 +42,11 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     """The least rank found whose error is certified to be at most tol * ||A||_2."""
     exact = run.options.refine != "sketch"
     search = _Search(run, tol)
-    rows, tries = run.operand.first_rows, 0
+    rows, most, tries = run.operand.first_rows, min(run.m, run.n), 0
+    known = NONE
     while True:
-        factors, kept, complete = _over_select(run, rows, tol, tries)
+        factors, kept, complete = _over_select(run, rows, most, tol, tries, known)
+        known = factors.pivots
         if complete or tries >= _TRIES:
             if run.options.method == "deterministic" and not run.is_exact:
                 run.sketch(0, PROBES, whole=True)
@@ -60,29 +62,38 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
             if result is not None:
                 return result
             tries += 1
-        rows = max(2 * rows, (11 * kept) // 5)
+            rows, most = max(2 * rows, (11 * kept) // 5), min(run.m, run.n)
+        elif kept < len(known):
+            # The estimate of the rank holds but for what the sketch was too small to see.
+            rows, most = max(rows + rows // 4, (23 * kept) // 10), kept + kept // 4
+        else:
+            rows *= 2
 
 
-def _over_select(run: Run, rows: int, tol: float, tries: int) -> tuple[Factors, int, bool]:
+def _over_select(
+    run: Run, rows: int, most: int, tol: float, tries: int, known: Array
+) -> tuple[Factors, int, bool]:
     """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough.
 
-    After each try that certified too little more columns are kept, in the end all of them.
+    At most `most` columns are factored; those `known` from a smaller sketch come first. After each
+    try that certified too little more columns are kept, in the end all of them.
     """
     run.sketch(rows, PROBES)
     limit = min(run.m, run.n)
     cap = limit if run.is_exact else min(rows * 2 // 3, limit)
-    stop = 0.02 * tol * 0.1**tries * run.least_norm() if tries < _TRIES else 0.0
-    factors = run.pivot(cap, stop)
+    stop = 0.02 * tol * 0.1**tries if tries < _TRIES else 0.0
+    factors = run.pivot(min(cap, most), stop, NONE if run.is_exact else known)
     found = len(factors.pivots)
-    drained = cap == limit or found < cap
+    drained = cap == limit or found < min(cap, most)
     if tries >= _TRIES or found == 0:
         return factors, found, drained
-    gram = _gram(factors.r, run.workers)[::-1, ::-1]
-    target = tol * math.sqrt(_rayleigh(gram))
+    gram = run.gram(factors.r)
+    target = tol * math.sqrt(_core.lowrank.rayleigh(gram))
+    last_first = gram[::-1, ::-1]
     # Where more pivots cost no further product with A, the tail may be cut much smaller.
     cheap = run.is_exact or run.options.method == "deterministic"
     tail = _TAIL * 0.1 ** (tries + cheap)
-    least, wanted = (found - _leading(gram, part * target) for part in (1, tail))
+    least, wanted = (found - run.leading_below(last_first, part * target) for part in (1, tail))
     kept = min(wanted, int(_HEAD_ROOM * 2**tries * least) + 20)
     return factors, min(kept, found), drained or kept <= 0.8 * cap
 
@@ -102,19 +113,20 @@ class _Search:
         """None if these columns are too few to be certain of the tolerance."""
         run, size = self.run, len(factors.pivots)
         # Any Rayleigh quotient is a lower bound of ||A||_2^2.
-        whole = _gram(factors.r, run.workers)
-        limit = self.tol * math.sqrt(_rayleigh(whole)) * (1 - 1e-6)
+        whole = run.gram(factors.r)
+        limit = self.tol * math.sqrt(_core.lowrank.rayleigh(whole)) * (1 - 1e-6)
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors, whole, limit)
-            return self.accept(order, _leading(gram, 0.8 * limit), orthogonal, limit)
+            return self.accept(order, run.leading_below(gram, 0.8 * limit), orthogonal, limit)
         z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
         order, gram = self.eliminate(factors, whole, limit)
-        best = _leading(gram, limit)
+        best = run.leading_below(gram, limit)
         residual = Residual(run.operand, factors.pivots, z, run.probes)
         tail, drops = math.inf, -1
         for _ in self.bounds(residual):
             tail = min(tail, residual.bound(self.next_delta()) * run.scale)
-            drops = _leading(gram, math.sqrt(limit**2 - tail**2)) if tail < limit else -1
+            room = math.sqrt(max(0.0, limit**2 - tail**2))
+            drops = run.leading_below(gram, room) if tail < limit else -1
             if best - drops <= (size - best) // 50:
                 break
         if drops < 0:
@@ -122,12 +134,24 @@ class _Search:
         tail_estimate = residual.estimate() * run.scale
         indices, z, largest = order.solve(run, drops, True)
         if not np.array_equal(indices, order.remaining(drops)):
-            return self.accept(order, drops, True, limit)
-        added = np.linalg.eigvalsh(gram[:drops, :drops])
-        head = math.sqrt(max(0.0, float(added[-1]))) if drops else 0.0
+            return self.accept(order, drops, True, limit, (indices, z, largest))
+        head = self.norm_below(gram[:drops, :drops], room)
         bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
         estimate = math.hypot(head, tail_estimate)
         return run.finish(indices, z, largest, bound / run.scale, estimate / run.scale, True)
+
+    def norm_below(self, gram: Array, high: float) -> float:
+        """The root of the largest eigenvalue, known to be below `high`, from above to 1 %."""
+        if len(gram) == 0:
+            return 0.0
+        low = math.sqrt(_core.lowrank.rayleigh(gram))
+        while high > 1.01 * low:
+            middle = 0.5 * (low + high)
+            if self.run.leading_below(gram, middle) == len(gram):
+                high = middle
+            else:
+                low = middle
+        return high
 
     def eliminate(self, factors: Factors, gram: Array, limit: float) -> tuple[_Order, Array]:
         """The order in which columns go, and the Gram matrix of the residual they leave."""
@@ -137,10 +161,10 @@ class _Search:
             return _Order(factors, size, last_first), gram[::-1, ::-1]
         # Plain truncation needs `needed` columns. Where the spectrum falls fast, elimination does
         # best among a few more than that; on photographs, say, among all. Both are tried.
-        needed = size - _leading(gram[::-1, ::-1], limit)
+        needed = size - run.leading_below(gram[::-1, ::-1], limit)
         leads = {min(size, needed + needed // 5 + 2), size}
         tries = [self.eliminate_among(factors, gram, lead, needed // 2) for lead in sorted(leads)]
-        return max(tries, key=lambda order_and_gram: _leading(order_and_gram[1], limit))
+        return max(tries, key=lambda order_and_gram: run.leading_below(order_and_gram[1], limit))
 
     def eliminate_among(
         self, factors: Factors, gram: Array, lead: int, keep: int
@@ -157,19 +181,24 @@ class _Search:
         return _Order(factors, lead, np.concatenate([cut, order])), left
 
     def accept(
-        self, order: _Order, drops: int, exact: bool, limit: float
+        self,
+        order: _Order,
+        drops: int,
+        exact: bool,
+        limit: float,
+        solution: tuple[Array, Array, float] | None = None,
     ) -> InterpolativeDecomposition | None:
         """The least rank from there on that its own certificate confirms."""
-        step = 1 + (order.size - drops) // 20
+        step = 1 + (order.size - drops) // 40
         while True:
-            indices, z, largest = order.solve(self.run, drops, exact)
+            indices, z, largest = solution or order.solve(self.run, drops, exact)
             bound, estimate = self.tighten(indices, z, limit)
             if bound <= limit:
                 scale = self.run.scale
                 return self.run.finish(indices, z, largest, bound / scale, estimate / scale, True)
             if drops == 0:
                 return None
-            drops, step = max(0, drops - step), 2 * step
+            drops, step, solution = max(0, drops - step), 2 * step, None
 
     def tighten(self, indices: Array, z: Array, enough: float) -> tuple[float, float]:
         """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate.
@@ -223,42 +252,7 @@ class _Order:
     def solve(self, run: Run, drops: int, exact: bool) -> tuple[Array, Array, float]:
         kept, cut = self.size - drops, self.size - self.lead
         if drops <= cut or run.options.method == "deterministic":
-            return run.solve(self.factors.leading(kept), kept, exact)
-        return run.solve(self.factors.leading(self.lead), kept, exact, self.dropped[cut:drops])
-
-
-def _gram(r: Array, workers: int) -> Array:
-    """R R^H in double precision; every block is accurate relative to itself."""
-    wide = r.astype(np.result_type(r.dtype, np.float64), copy=False)
-    return np.asarray(_core.lowrank.matmul(wide, wide.conj().T, False, 1.0, None, workers))
-
-
-def _leading(gram: Array, limit: float) -> int:
-    """The largest t for which the leading t x t block has no eigenvalue above limit^2."""
-    low, high = 0, len(gram)
-    while low < high:
-        t = (low + high + 1) // 2
-        block = -gram[:t, :t]
-        block[np.diag_indices_from(block)] += limit**2
-        try:
-            np.linalg.cholesky(block)
-            low = t
-        except np.linalg.LinAlgError:
-            high = t - 1
-    return low
-
-
-def _rayleigh(gram: Array) -> float:
-    """A lower bound of the largest eigenvalue, by power iteration; close enough for a tolerance."""
-    if len(gram) == 0:
-        return 0.0
-    x = gram[:, int(np.argmax(gram.diagonal().real))]
-    value = 0.0
-    for _ in range(30):
-        x = x / np.linalg.norm(x)
-        product = gram @ x
-        value, last = float(np.vdot(x, product).real), value
-        x = product
-        if value - last <= 1e-4 * value:
-            break
-    return value
+            return run.solve(self.factors.leading(kept), kept, exact, within=exact)
+        return run.solve(
+            self.factors.leading(self.lead), kept, exact, self.dropped[cut:drops], within=exact
+        )

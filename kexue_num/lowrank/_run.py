@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from kexue_num import _core
 from kexue_num._errors import NumericalError
 from kexue_num._validation import require_finite
-from kexue_num.lowrank._certificate import Residual, binary_exponent, spectral_norm
+from kexue_num.lowrank._certificate import Residual, binary_exponent
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -95,15 +95,6 @@ class Run:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
 
-    def least_norm(self) -> float:
-        """A cautious estimate of ||Y||_2 from the probes, in the units of Y."""
-        spectral = spectral_norm(self.probes, self.workers) * self.scale
-        frobenius = float(np.linalg.norm(self.probes * self.scale))
-        # One dominant singular value shows in all probes; else only their sum of squares is known.
-        dominated = frobenius < 1.5 * spectral
-        rank = 1 if dominated else min(self.m, self.n)
-        return max(frobenius, 0.0) / math.sqrt(2 * len(self.probes) * rank)
-
     def require_finite(self) -> None:
         dense = self.operand.dense
         if dense is not None:
@@ -111,16 +102,18 @@ class Run:
 
     # Factors of Y or of A
 
-    def pivot(self, max_rank: int, stop: float) -> Factors:
-        """At most max_rank pivots, while a residual column of Y is longer than `stop`."""
+    def pivot(self, max_rank: int, stop: float, first: Array = NONE) -> Factors:
+        """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none."""
         slack = 1.0 if self.is_exact else _SLACK
-        pivots, r, _ = _core.lowrank.pivoted_qr(self.strips, max_rank, stop, slack, self.workers)
+        pivots, r = _core.lowrank.pivoted_qr(
+            self.strips, first, max_rank, stop, slack, self.workers
+        )
         return Factors(pivots, r)
 
     def refactor(self, pivots: Array, exact: bool) -> Factors:
         """Factors for given columns: of Y, taken anew since factoring used it up, or of A."""
         self.sketch(self.n_rows, len(self.probes), whole=self.is_exact)
-        chosen, r, _ = _core.lowrank.prescribed_qr(self.strips, pivots, self.workers)
+        chosen, r = _core.lowrank.prescribed_qr(self.strips, pivots, self.workers)
         factors = Factors(chosen, r)
         return self.make_exact(factors) if exact and not self.is_exact else factors
 
@@ -139,19 +132,36 @@ class Run:
         strips = _core.lowrank.pack(dense, self.workers)
         strips.scale(self.scale, self.workers)
         everything = np.arange(dense.shape[1])
-        chosen, _, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
+        chosen, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
         basis = np.linalg.qr(dense[:, chosen])[0]
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
         return Factors(factors.pivots[chosen], r)
 
+    # What Gram matrices of factors tell
+
+    def gram(self, r: Array) -> Array:
+        """R R^H in double precision; every block is accurate relative to itself."""
+        return _core.lowrank.gram(r, self.workers)
+
+    def leading_below(self, gram: Array, limit: float) -> int:
+        """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
+        return _core.lowrank.leading_below(gram, limit, self.workers)
+
     # From factors to a decomposition
 
     def solve(
-        self, factors: Factors, k: int, exact: bool, dropped: Array = NONE
+        self,
+        factors: Factors,
+        k: int,
+        exact: bool,
+        dropped: Array = NONE,
+        *,
+        within: bool = False,
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
         The indices are the pivots but for the dropped ones, unless columns had to be exchanged.
+        Those are factored anew, or `within` the span of Q, where A hardly leaves it.
         """
         while True:
             pivots = np.delete(factors.pivots, dropped)
@@ -165,7 +175,12 @@ class Run:
             chosen, _ = _core.lowrank.exchange(
                 z[: len(pivots)], pivots, self.options.z_bound, self.workers
             )
-            factors, dropped = self.refactor(chosen, exact), NONE
+            if within:
+                strips = _core.lowrank.pack(factors.r, self.workers)
+                factors = Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
+            else:
+                factors = self.refactor(chosen, exact)
+            dropped = NONE
 
     def others(self, pivots: Array, count: int) -> Array:
         """The first columns that are no pivots, where the numerical rank falls short."""

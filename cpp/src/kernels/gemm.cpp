@@ -34,12 +34,37 @@ void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* 
   }
 }
 
+template <class R>
+void micro_rows(std::ptrdiff_t depth, const R* a, std::ptrdiff_t lda, const R* b, R* c,
+                std::ptrdiff_t ldc) {
+  using V = Vec<R>;
+  V acc[kRows][2];
+  KEXUE_UNROLL
+  for (int i = 0; i < kRows; ++i) acc[i][0] = acc[i][1] = zero<R>();
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    const V b0 = load<R>(b + 2 * kLanes<R> * k);
+    const V b1 = load<R>(b + 2 * kLanes<R> * k + kLanes<R>);
+    KEXUE_UNROLL
+    for (int i = 0; i < kRows; ++i) {
+      const V ai = broadcast<R>(a[i * lda + k]);
+      acc[i][0] += ai * b0;
+      acc[i][1] += ai * b1;
+    }
+  }
+  KEXUE_UNROLL
+  for (int i = 0; i < kRows; ++i) {
+    R* row = c + i * ldc;
+    store<R>(row, load<R>(row) + acc[i][0]);
+    store<R>(row + kLanes<R>, load<R>(row + kLanes<R>) + acc[i][1]);
+  }
+}
+
 }  // namespace
 
 extern const GemmTables gemm_tables;
 const GemmTables gemm_tables = {
-    {kRows, 2 * kLanes<float>, &micro<float>},
-    {kRows, 2 * kLanes<double>, &micro<double>},
+    {kRows, 2 * kLanes<float>, &micro<float>, &micro_rows<float>},
+    {kRows, 2 * kLanes<double>, &micro<double>, &micro_rows<double>},
 };
 
 }  // namespace kexue::KEXUE_ISA

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/lowrank/gram.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -39,31 +40,6 @@ void upper_inverse(MatrixView<const T> r, MatrixView<T> x, int workers) {
         }
       },
       workers_for(k * k * k / 6, workers));
-}
-
-// Lower Cholesky factor of g in place (its lower triangle); false if g is not positive definite.
-template <class T>
-bool cholesky(MatrixView<T> g) {
-  using R = real_t<T>;
-  const ptrdiff_t k = g.rows;
-  std::vector<T> column(static_cast<std::size_t>(k));  // conjugate of column j of the factor
-  for (ptrdiff_t j = 0; j < k; ++j) {
-    const R diagonal = std::real(g(j, j));
-    if (!(diagonal > 0)) return false;
-    const R root = std::sqrt(diagonal);
-    g(j, j) = root;
-    for (ptrdiff_t i = j + 1; i < k; ++i) {
-      g(i, j) /= root;
-      column[static_cast<std::size_t>(i)] = conjugate(g(i, j));
-    }
-    for (ptrdiff_t i = j + 1; i < k; ++i) {
-      const T h = g(i, j);
-      T* row = &g(i, 0);
-      for (ptrdiff_t s = j + 1; s <= i; ++s)
-        row[s] -= times(h, column[static_cast<std::size_t>(s)]);
-    }
-  }
-  return true;
 }
 
 template <class T>
@@ -341,7 +317,7 @@ bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixVi
   gather_columns<T>(v, indices, chosen, workers);
   upper_inverse<T>(r11, inverse, workers);
   gemm<T>(R(1), chosen, false, inverse, false, gram, workers);
-  if (!cholesky(gram)) return false;
+  if (cholesky(gram, workers) < k) return false;
   // The diagonal lies in [0.6, 2.4] when the sketch embeds the columns; far below, it did not.
   for (ptrdiff_t i = 0; i < k; ++i) {
     if (!(std::real(gram(i, i)) > R(0.05))) return false;

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/lowrank/gram.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -42,8 +43,13 @@ class Factorization {
   using R = real_t<T>;
 
  public:
-  Factorization(ColumnStrips<T> a, ptrdiff_t max_rank, int workers)
-      : a_(std::move(a)), m_(a_.rows()), n_(a_.cols()), max_rank_(max_rank), workers_(workers) {
+  Factorization(ColumnStrips<T> a, ptrdiff_t max_rank, double slack, int workers)
+      : a_(std::move(a)),
+        m_(a_.rows()),
+        n_(a_.cols()),
+        max_rank_(max_rank),
+        slack_(slack),
+        workers_(workers) {
     // Whole strips of the micro-kernel; a larger batch is hardly used better.
     const ptrdiff_t mr = gemm_kernels<R>().mr;
     batch_ = mr * std::max<ptrdiff_t>(1, 24 / mr);
@@ -51,30 +57,14 @@ class Factorization {
     result_.cols = n_;
     result_.q = AlignedBuffer<T>(max_rank_ * m_);
     result_.r = AlignedBuffer<T>(max_rank_ * n_);
+    q_strips_ = ColumnStrips<T>(max_rank_, m_);
     norms_.resize(static_cast<std::size_t>(n_));
     compute_norms();
     floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
   }
 
-  PivotedQr<T> pivot(double stop_norm, double slack) {
-    slack_ = slack;
-    const double stop = std::max(stop_norm, floor_);
-    std::vector<ptrdiff_t> candidates;
-    while (rank() < max_rank_) {
-      double largest = *std::max_element(norms_.begin(), norms_.end());
-      if (needs_refresh(largest)) {
-        refresh();
-        largest = *std::max_element(norms_.begin(), norms_.end());
-      }
-      if (!(largest > stop * stop)) break;
-      choose_candidates(candidates);
-      load_batch(candidates);
-      take_from_batch(candidates, stop);
-    }
-    return finish();
-  }
-
-  PivotedQr<T> prescribed(std::span<const ptrdiff_t> pivots) {
+  // The given pivots, until one's residual is at rounding level.
+  void take_prescribed(std::span<const ptrdiff_t> pivots) {
     ptrdiff_t done = 0;
     while (done < static_cast<ptrdiff_t>(pivots.size())) {
       if (needs_refresh(norms_[static_cast<std::size_t>(pivots[done])])) refresh();
@@ -89,8 +79,27 @@ class Factorization {
       if (used == 0) break;
       done += used;
     }
-    return finish();
   }
+
+  // Pivots of largest residual until none exceeds `stop` times the norm of the first rows of R.
+  void take_largest(double stop) {
+    double limit = rank() > 0 ? stop * leading_norm() : 0;
+    std::vector<ptrdiff_t> candidates;
+    while (rank() < max_rank_) {
+      double largest = *std::max_element(norms_.begin(), norms_.end());
+      if (needs_refresh(largest)) {
+        refresh();
+        largest = *std::max_element(norms_.begin(), norms_.end());
+      }
+      if (!(largest > std::max(limit * limit, floor_ * floor_))) break;
+      choose_candidates(candidates);
+      load_batch(candidates);
+      take_from_batch(candidates, std::max(limit, floor_));
+      if (limit == 0 && stop > 0) limit = stop * leading_norm();
+    }
+  }
+
+  PivotedQr<T> finish() { return std::move(result_); }
 
  private:
   ptrdiff_t rank() const { return result_.rank(); }
@@ -154,6 +163,15 @@ class Factorization {
     std::erase_if(candidates, [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)] < 0; });
   }
 
+  // A lower bound of ||A||_2 from the first rows of R, all of it but for rounding.
+  double leading_norm() {
+    const ptrdiff_t rows = std::min(rank(), batch_);
+    AlignedBuffer<wide_t<T>> memory(rows * rows);
+    const auto g = row_major(memory.data(), rows, rows);
+    gram<T>(row_major<const T>(r_row(0), rows, n_), g, workers_);
+    return std::sqrt(rayleigh<wide_t<T>>(g));
+  }
+
   // Residual columns of the candidates, orthogonal to Q, and their products with a_.
   void load_batch(const std::vector<ptrdiff_t>& columns) {
     const auto size = static_cast<ptrdiff_t>(columns.size());
@@ -164,11 +182,20 @@ class Factorization {
     }
     for (ptrdiff_t t = 0; t < size; ++t) a_.gather_column(columns[t], candidate(t));
     const auto c = row_major<T>(candidates_.data(), size, m_);
-    for (int pass = 0; pass < 2 && rank() > 0; ++pass) {
-      const auto h = row_major<T>(inner_.data(), rank(), size);
-      const MatrixView<const T> q = row_major<const T>(result_.q.data(), rank(), m_);
-      gemm<T>(R(1), q, true, MatrixView<const T>(c).transposed(), false, h, workers_);
-      gemm<T>(R(-1), MatrixView<const T>(h).transposed(), false, q, true, c, workers_);
+    // What Q says of a column since the last refresh, R holds.
+    const ptrdiff_t fresh = rank() - base_;
+    for (ptrdiff_t t = 0; t < size; ++t) {
+      for (ptrdiff_t i = 0; i < fresh; ++i) inner_[t * fresh + i] = r_row(base_ + i)[columns[t]];
+    }
+    const auto known = row_major<const T>(inner_.data(), size, fresh);
+    multiply<T>(PackedRows<T>(known, false, R(-1), workers_), q_strips_, true, c, workers_, base_);
+    // Classical pivots want the last digit; those of a sketch do without, as the residual is formed
+    // anew before cancellation has cost half of the digits.
+    if (slack_ == 1 && rank() > 0) {
+      const auto h = row_major<T>(inner_.data(), size, rank());
+      const auto q = row_major<const T>(result_.q.data(), rank(), m_);
+      gemm<T>(R(1), c, true, q.transposed(), false, h, workers_);
+      multiply<T>(PackedRows<T>(h, true, R(-1), workers_), q_strips_, true, c, workers_);
     }
     batch_start_ = rank();
     batch_norms_.resize(static_cast<std::size_t>(size));
@@ -232,25 +259,21 @@ class Factorization {
     for (ptrdiff_t p : result_.pivots) r[p] = T(0);
     r[j] = norm;
     norms_[static_cast<std::size_t>(j)] = kPicked;
+    q_strips_.set_row(i, q);
     result_.pivots.push_back(j);
     return true;
   }
 
-  PivotedQr<T> finish() {
-    const auto largest = std::max_element(norms_.begin(), norms_.end());
-    result_.residual_norm = largest == norms_.end() ? 0 : std::sqrt(std::max(0.0, *largest));
-    return std::move(result_);
-  }
-
-  ColumnStrips<T> a_;  // the residual with respect to the first base_ pivots
+  ColumnStrips<T> a_;         // the residual with respect to the first base_ pivots
+  ColumnStrips<T> q_strips_;  // the rows of q, packed as they come
   ptrdiff_t m_, n_, max_rank_;
+  double slack_;
   int workers_;
   ptrdiff_t batch_ = 0;
   ptrdiff_t base_ = 0;
   ptrdiff_t batch_start_ = 0;
   double reference_ = 0;  // largest squared norm at the last refresh
   double floor_ = 0;
-  double slack_ = 1;
   std::vector<double> norms_;
   std::vector<double> batch_norms_;
   AlignedBuffer<T> candidates_, products_, inner_;
@@ -260,20 +283,27 @@ class Factorization {
 }  // namespace
 
 template <class T>
-PivotedQr<T> pivoted_qr(ColumnStrips<T> a, ptrdiff_t max_rank, double stop, double slack,
-                        int workers) {
+PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::span<const ptrdiff_t> first, ptrdiff_t max_rank,
+                        double stop, double slack, int workers) {
   max_rank = std::min({max_rank, a.rows(), a.cols()});
-  return Factorization<T>(std::move(a), max_rank, workers).pivot(stop, slack);
+  Factorization<T> factorization(std::move(a), max_rank, slack, workers);
+  factorization.take_prescribed(
+      first.first(std::min(first.size(), static_cast<std::size_t>(max_rank))));
+  factorization.take_largest(stop);
+  return factorization.finish();
 }
 
 template <class T>
 PivotedQr<T> prescribed_qr(ColumnStrips<T> a, std::span<const ptrdiff_t> pivots, int workers) {
   const auto size = static_cast<ptrdiff_t>(pivots.size());
-  return Factorization<T>(std::move(a), size, workers).prescribed(pivots);
+  Factorization<T> factorization(std::move(a), size, 1, workers);
+  factorization.take_prescribed(pivots);
+  return factorization.finish();
 }
 
-#define KEXUE_INSTANTIATE(T)                                                            \
-  template PivotedQr<T> pivoted_qr<T>(ColumnStrips<T>, ptrdiff_t, double, double, int); \
+#define KEXUE_INSTANTIATE(T)                                                                  \
+  template PivotedQr<T> pivoted_qr<T>(ColumnStrips<T>, std::span<const ptrdiff_t>, ptrdiff_t, \
+                                      double, double, int);                                   \
   template PivotedQr<T> prescribed_qr<T>(ColumnStrips<T>, std::span<const ptrdiff_t>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

@@ -25,6 +25,9 @@ struct GemmKernels {
   // c[i * ldc + j] += sum_k a[k * mr + i] * b[k * ldb + j] for i < mr, j < nr.
   void (*micro)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
                 std::ptrdiff_t ldc);
+  // c[i * ldc + j] += sum_k a[i * lda + k] * b[k * nr + j]: A as it lies, in rows.
+  void (*micro_rows)(std::ptrdiff_t depth, const R* a, std::ptrdiff_t lda, const R* b, R* c,
+                     std::ptrdiff_t ldc);
 };
 
 struct GemmTables {
@@ -138,19 +141,21 @@ class ColumnStrips {
   }
   // Largest |Re| or |Im|; NaN if an entry is not finite.
   double max_component(int workers) const;
-  void scale(real_t<T> factor, int workers);
+  void scale(real_t<T> factor, int workers) const;
   // out[i] = column j.
   void gather_column(std::ptrdiff_t j, T* out) const;
+  void set_row(std::ptrdiff_t i, const T* row);
 
  private:
   std::ptrdiff_t rows_ = 0, cols_ = 0, nr_ = 0, n_strips_ = 0;
   AlignedBuffer<real_t<T>> data_;
 };
 
-// C <- beta C + A B for packed operands; C has unit column stride.
+// C <- beta C + A B for packed operands, where A multiplies the rows of B from `first_row` on, as
+// many as A is deep. C has unit column stride.
 template <class T>
 void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
-              int workers = 0);
+              int workers = 0, std::ptrdiff_t first_row = 0);
 
 // B <- B + A X in place on the strips of B, where X is (depth, cols) with unit column stride and
 // its rows are padded to a multiple of the strip width.

@@ -33,7 +33,6 @@ struct PivotedQr {
   AlignedBuffer<T> q;                  // (rank, m): row i is column i of Q
   AlignedBuffer<T> r;                  // (rank, n)
   std::ptrdiff_t rows = 0, cols = 0;
-  double residual_norm = 0;  // largest column norm of A - Q R
 
   std::ptrdiff_t rank() const { return static_cast<std::ptrdiff_t>(pivots.size()); }
   MatrixView<const T> r_view() const { return row_major<const T>(r.data(), rank(), cols); }
@@ -41,14 +40,16 @@ struct PivotedQr {
 };
 
 // slack in (0, 1]: a pivot's residual norm is at least slack times the largest. 1 gives the
-// classical pivots; less lets a batch yield more of them.
+// classical pivots, with Q orthonormal to working precision; less lets a batch yield more of them,
+// and spares the second orthogonalisation.
 //
-// Stops after max_rank pivots, when no residual column norm exceeds `stop`, or when the residual
-// has reached the rounding level of the largest column (numerical rank). The squares of the entries
-// must neither overflow nor underflow. A is consumed.
+// `first` are taken first, whatever their norms. Stops after max_rank pivots, when no residual
+// column is longer than `stop` times ||A||_2 (a lower bound from the first rows of R stands for
+// it), or when the residual has reached the rounding level of the largest column (numerical rank).
+// The squares of the entries must neither overflow nor underflow. A is consumed.
 template <class T>
-PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::ptrdiff_t max_rank, double stop, double slack,
-                        int workers);
+PivotedQr<T> pivoted_qr(ColumnStrips<T> a, std::span<const std::ptrdiff_t> first,
+                        std::ptrdiff_t max_rank, double stop, double slack, int workers);
 
 // The same factorisation with the pivots given; one whose residual is at rounding level ends it.
 template <class T>

@@ -1,0 +1,38 @@
+// Norms of residuals, read off Gram matrices.
+//
+// Of a residual E whose rows come one by one, G = E E^H tells ||E[:t]||_2 for every t at once:
+// l^2 I - G[:t, :t] is positive definite exactly if ||E[:t]||_2 < l, and one Cholesky factorisation
+// finds the first t for which it is not.
+#pragma once
+
+#include <complex>
+#include <cstddef>
+#include <type_traits>
+
+#include "kexue/core/gemm.hpp"
+
+namespace kexue::lowrank {
+
+// T in double precision.
+template <class T>
+using wide_t = std::conditional_t<is_complex_v<T>, std::complex<double>, double>;
+
+// The Cholesky factor of g, in place in its lower triangle, as far as g is positive definite.
+// Returns the order of the largest leading block that is. O(k^3 / 3), blocked.
+template <class T>
+std::ptrdiff_t cholesky(MatrixView<T> g, int workers);
+
+// out = R R^H, accumulated in double precision. Half the work of a general product.
+template <class T>
+void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers);
+
+// The largest t for which the leading t x t block of g has no eigenvalue of limit^2 or more.
+template <class T>
+std::ptrdiff_t leading_below(MatrixView<const T> g, double limit, int workers);
+
+// A lower bound of the largest eigenvalue of a positive semidefinite g: a Rayleigh quotient, by
+// power iteration until it grows by less than one part in 10^4.
+template <class T>
+double rayleigh(MatrixView<const T> g);
+
+}  // namespace kexue::lowrank
