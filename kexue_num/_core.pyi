@@ -148,6 +148,7 @@ class lowrank:
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         count: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...

@@ -27,12 +27,6 @@ Indices to_indices(const std::vector<ptrdiff_t>& v) {
   return Indices(static_cast<ptrdiff_t>(v.size()), v.data());
 }
 template <class T>
-py::array_t<T> from_view(MatrixView<const T> v) {
-  auto out = new_matrix<T>(v.rows, v.cols);
-  std::copy_n(v.data, v.rows * v.cols, out.mutable_data());
-  return out;
-}
-template <class T>
 MatrixView<T> writable(py::array_t<T>& a) {
   return row_major(a.mutable_data(), a.shape(0), a.shape(1));
 }
@@ -111,8 +105,8 @@ py::tuple sketch_csr(const py::array& indptr, const py::array& indices, const py
 }
 
 template <class T>
-py::tuple factor_tuple(const lowrank::PivotedQr<T>& f) {
-  return py::make_tuple(to_indices(f.pivots), from_view(f.r_view()));
+py::tuple factor_tuple(lowrank::PivotedQr<T> f) {
+  return py::make_tuple(to_indices(f.pivots), owning_matrix(std::move(f.r), f.rank(), f.cols));
 }
 
 py::tuple pivoted_qr(Strips& strips, const Indices& first, ptrdiff_t max_rank, double stop,
@@ -133,15 +127,17 @@ py::tuple prescribed_qr(Strips& strips, const Indices& pivots, int workers) {
   });
 }
 
-py::tuple elimination_order(const py::array& r, const Indices& pivots, ptrdiff_t count,
-                            int workers) {
+py::tuple elimination_order(const py::array& r, const Indices& pivots, const py::array& gram,
+                            ptrdiff_t count, int workers) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
     const auto view = matrix_view<T>(r);
     const auto chosen = index_span(pivots);
+    const auto products = matrix_view<lowrank::wide_t<T>>(gram);
     auto directions = new_matrix<T>(count, view.rows);
     const auto direction_view = writable(directions);
-    const auto order = without_gil(
-        [&] { return lowrank::elimination_order<T>(view, chosen, direction_view, workers); });
+    const auto order = without_gil([&] {
+      return lowrank::elimination_order<T>(view, chosen, products, direction_view, workers);
+    });
     return py::make_tuple(to_indices(order), directions);
   });
 }
@@ -282,8 +278,8 @@ void bind_lowrank(py::module_& parent) {
   m.def("pivoted_qr", &pivoted_qr, py::arg("strips"), py::arg("first"), py::arg("max_rank"),
         py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("strips"), py::arg("pivots"), py::arg("workers"));
-  m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("count"),
-        py::arg("workers"));
+  m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("gram"),
+        py::arg("count"), py::arg("workers"));
   m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
         py::arg("dropped"), py::arg("workers"));
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),

@@ -7,9 +7,11 @@
 
 #include <complex>
 #include <cstddef>
+#include <memory>
 #include <stdexcept>
 #include <vector>
 
+#include "kexue/core/buffer.hpp"
 #include "kexue/core/views.hpp"
 
 namespace kexue::bindings {
@@ -75,6 +77,16 @@ py::array_t<T> new_vector(std::ptrdiff_t size) {
 template <class T>
 py::array_t<T> new_matrix(std::ptrdiff_t rows, std::ptrdiff_t cols) {
   return py::array_t<T>(std::vector<std::ptrdiff_t>{rows, cols});
+}
+
+// A matrix in the first rows of memory that the array comes to own.
+template <class T>
+py::array_t<T> owning_matrix(AlignedBuffer<T> memory, std::ptrdiff_t rows, std::ptrdiff_t cols) {
+  auto owner = std::make_unique<AlignedBuffer<T>>(std::move(memory));
+  const T* data = owner->data();
+  const py::capsule capsule(owner.get(), [](void* p) { delete static_cast<AlignedBuffer<T>*>(p); });
+  owner.release();
+  return py::array_t<T>(std::vector<std::ptrdiff_t>{rows, cols}, data, capsule);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include "kexue/core/isa.hpp"
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/sketch.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -42,5 +43,6 @@ KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue

@@ -47,9 +47,12 @@ void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t 
       std::memcpy(out + k * nr, &b(k0 + k, j0), static_cast<std::size_t>(width) * sizeof(T));
     }
   } else if (b.row_stride == 1) {
-    for (ptrdiff_t j = 0; j < width; ++j) {
-      const T* column = &b(k0, j0 + j);
-      for (ptrdiff_t k = 0; k < depth; ++k) put<T>(out + k * nr + j, plane_stride, column[k]);
+    // Reads nr streams and writes one.
+    const T* columns = &b(k0, j0);
+    for (ptrdiff_t k = 0; k < depth; ++k) {
+      for (ptrdiff_t j = 0; j < width; ++j) {
+        put<T>(out + k * nr + j, plane_stride, columns[j * b.col_stride + k]);
+      }
     }
   } else {
     for (ptrdiff_t k = 0; k < depth; ++k) {
@@ -171,11 +174,8 @@ PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<
             for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, column[r]);
           }
         } else {
-          for (ptrdiff_t r = 0; r < rows; ++r) {
-            const T* x = block.row(r);
-            for (ptrdiff_t k = 0; k < depth_; ++k) {
-              put_entry(out + k * mr_ + r, x[k * a.col_stride]);
-            }
+          for (ptrdiff_t k = 0; k < depth_; ++k) {
+            for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, block(r, k));
           }
         }
       },
@@ -274,11 +274,12 @@ void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate,
               int workers, ptrdiff_t first_row) {
   const auto& kernels = gemm_kernels<real_t<T>>();
   const ptrdiff_t nr = b.width(), depth = a.depth();
-  const double flops = product_flops(a.rows(), depth, b.cols());
+  const ptrdiff_t n_strips = ceil_div(c.cols, nr);
+  const double flops = product_flops(a.rows(), depth, c.cols);
   parallel_for(
-      ceil_div(b.n_strips(), kGroup),
+      ceil_div(n_strips, kGroup),
       [&](ptrdiff_t g, int) {
-        const ptrdiff_t first = g * kGroup, last = std::min(b.n_strips(), first + kGroup);
+        const ptrdiff_t first = g * kGroup, last = std::min(n_strips, first + kGroup);
         if (!accumulate) {
           clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         }

@@ -51,12 +51,21 @@ def spectral_norm(rows: Array, workers: int) -> float:
 
 
 class Residual:
-    """A - A[:, S] Z, seen through r held-out probes W A and products."""
+    """A - A[:, S] Z, seen through r held-out probes W A and products.
 
-    def __init__(self, operand: Operand, indices: Array, coefficients: Array, probes: Array):
+    Z is given, or as R11^-1 R by the pair (R11^-1, R).
+    """
+
+    def __init__(
+        self,
+        operand: Operand,
+        indices: Array,
+        coefficients: Array | tuple[Array, Array],
+        probes: Array,
+    ):
         self.operand = operand
         self.indices = indices
-        self.coefficients = coefficients
+        self.coefficients = coefficients if isinstance(coefficients, tuple) else (coefficients,)
         self.workers = operand.workers
         self.n_probes = probes.shape[0]
         # Rounding of the probes may hide or make up an error of this size.
@@ -87,7 +96,9 @@ class Residual:
             return
         adjoint = self._normalized(self.probes).conj().T
         right = self.operand.right_product(np.ascontiguousarray(adjoint))
-        inner = self._matmul(self.coefficients, adjoint)
+        inner = adjoint
+        for factor in reversed(self.coefficients):
+            inner = self._matmul(factor, inner)
         if self.skeleton is None:
             self.skeleton = self.operand.columns(self.indices)
         if isinstance(self.skeleton, np.ndarray):
@@ -114,10 +125,11 @@ class Residual:
 
     def _restrict(self, rows: Array) -> Array:
         """Rows of W A to rows of W (A - A[:, S] Z)."""
+        *first, last = self.coefficients
         chosen = np.ascontiguousarray(rows[:, self.indices])
-        return _core.lowrank.matmul(
-            chosen, self.coefficients, False, -1.0, rows.copy(), self.workers
-        )
+        for factor in first:
+            chosen = self._matmul(chosen, factor)
+        return _core.lowrank.matmul(chosen, last, False, -1.0, rows.copy(), self.workers)
 
     def _matmul(self, a: Array, b: Array) -> Array:
         return _core.lowrank.matmul(a, b, False, 1.0, None, self.workers)

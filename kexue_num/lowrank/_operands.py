@@ -72,7 +72,7 @@ def as_operand(function: str, value: Any, axis: int, workers: int, check_finite:
 
 
 class DenseOperand:
-    first_rows = 256
+    first_rows = 384
 
     def __init__(self, function: str, array: Array, workers: int, check_finite: bool) -> None:
         self.function = function

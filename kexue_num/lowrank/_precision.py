@@ -33,6 +33,8 @@ Array = NDArray[Any]
 # The part of the tolerance that the residual of all K columns is meant to take.
 _TAIL = 0.1
 _POWER_STEPS = 3
+# Elimination makes up for pivots far from the largest column.
+_SLACK = 0.5
 # No more columns than this times the rank, at first; all of them after so many tries.
 _HEAD_ROOM = 1.5
 _TRIES = 2
@@ -45,8 +47,9 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     rows, most, tries = run.operand.first_rows, min(run.m, run.n), 0
     known = NONE
     while True:
-        factors, kept, complete = _over_select(run, rows, most, tol, tries, known)
+        factors, wanted, complete = _over_select(run, rows, most, tol, tries, known)
         known = factors.pivots
+        kept = min(wanted, len(known))
         if complete or tries >= _TRIES:
             if run.options.method == "deterministic" and not run.is_exact:
                 run.sketch(0, PROBES, whole=True)
@@ -63,17 +66,16 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
                 return result
             tries += 1
             rows, most = max(2 * rows, (11 * kept) // 5), min(run.m, run.n)
-        elif kept < len(known):
-            # The estimate of the rank holds but for what the sketch was too small to see.
-            rows, most = max(rows + rows // 4, (23 * kept) // 10), kept + kept // 4
         else:
-            rows *= 2
+            # What the sketch was too small to see makes the estimate a little small.
+            rows = min(2 * rows, max(rows + rows // 4, (23 * wanted) // 10))
+            most = wanted + wanted // 4
 
 
 def _over_select(
     run: Run, rows: int, most: int, tol: float, tries: int, known: Array
 ) -> tuple[Factors, int, bool]:
-    """Factors of a sketch of that many rows, how many columns to keep, and whether it is enough.
+    """Factors of a sketch of that many rows, how many columns to want, and whether it is enough.
 
     At most `most` columns are factored; those `known` from a smaller sketch come first. After each
     try that certified too little more columns are kept, in the end all of them.
@@ -82,20 +84,24 @@ def _over_select(
     limit = min(run.m, run.n)
     cap = limit if run.is_exact else min(rows * 2 // 3, limit)
     stop = 0.02 * tol * 0.1**tries if tries < _TRIES else 0.0
-    factors = run.pivot(min(cap, most), stop, NONE if run.is_exact else known)
+    factors = run.pivot(min(cap, most), stop, NONE if run.is_exact else known, _SLACK)
     found = len(factors.pivots)
     drained = cap == limit or found < min(cap, most)
     if tries >= _TRIES or found == 0:
         return factors, found, drained
-    gram = run.gram(factors.r)
+    gram = factors.gram(run.workers)
     target = tol * math.sqrt(_core.lowrank.rayleigh(gram))
     last_first = gram[::-1, ::-1]
     # Where more pivots cost no further product with A, the tail may be cut much smaller.
     cheap = run.is_exact or run.options.method == "deterministic"
     tail = _TAIL * 0.1 ** (tries + cheap)
-    least, wanted = (found - run.leading_below(last_first, part * target) for part in (1, tail))
-    kept = min(wanted, int(_HEAD_ROOM * 2**tries * least) + 20)
-    return factors, min(kept, found), drained or kept <= 0.8 * cap
+    least, all_but_tail = (
+        found - run.leading_below(last_first, part * target) for part in (1, tail)
+    )
+    wanted = int(_HEAD_ROOM * 2**tries * least) + 20
+    if drained or all_but_tail < found:
+        wanted = min(wanted, all_but_tail)
+    return factors, wanted, drained or wanted <= 0.8 * cap
 
 
 class _Search:
@@ -113,15 +119,18 @@ class _Search:
         """None if these columns are too few to be certain of the tolerance."""
         run, size = self.run, len(factors.pivots)
         # Any Rayleigh quotient is a lower bound of ||A||_2^2.
-        whole = run.gram(factors.r)
+        whole = factors.gram(run.workers)
         limit = self.tol * math.sqrt(_core.lowrank.rayleigh(whole)) * (1 - 1e-6)
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors, whole, limit)
-            return self.accept(order, run.leading_below(gram, 0.8 * limit), orthogonal, limit)
-        z = _core.lowrank.interpolation_coefficients(factors.r, factors.pivots, NONE, run.workers)
+            return self.accept(order, run.leading_below(gram, 0.8 * limit), limit)
         order, gram = self.eliminate(factors, whole, limit)
         best = run.leading_below(gram, limit)
-        residual = Residual(run.operand, factors.pivots, z, run.probes)
+        triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
+        inverse = _core.lowrank.whiten(
+            np.eye(size, dtype=triangle.dtype), 1.0, triangle, run.workers
+        )
+        residual = Residual(run.operand, factors.pivots, (inverse, factors.r), run.probes)
         tail, drops = math.inf, -1
         for _ in self.bounds(residual):
             tail = min(tail, residual.bound(self.next_delta()) * run.scale)
@@ -131,14 +140,39 @@ class _Search:
                 break
         if drops < 0:
             return None
-        tail_estimate = residual.estimate() * run.scale
-        indices, z, largest = order.solve(run, drops, True)
-        if not np.array_equal(indices, order.remaining(drops)):
-            return self.accept(order, drops, True, limit, (indices, z, largest))
-        head = self.norm_below(gram[:drops, :drops], room)
-        bound = min(math.hypot(head, tail) * (1 + 1e-6), limit)
-        estimate = math.hypot(head, tail_estimate)
-        return run.finish(indices, z, largest, bound / run.scale, estimate / run.scale, True)
+        step = 1 + (size - drops) // 40
+        while True:
+            indices, z, largest = order.solve(run, drops, True)
+            if np.isin(order.remaining(drops), indices).all():
+                left, spread = gram[:drops, :drops], 1.0
+            else:
+                left, spread = self.exchanged(factors, indices, z)
+            room = math.sqrt(max(0.0, limit**2 - (spread * tail) ** 2))
+            if run.leading_below(left, room) == len(left):
+                head = self.norm_below(left, room)
+                bound = min(math.hypot(head, spread * tail) * (1 + 1e-6), limit)
+                estimate = math.hypot(head, residual.estimate() * run.scale)
+                return run.finish(
+                    indices, z, largest, bound / run.scale, estimate / run.scale, True
+                )
+            if drops == 0:
+                return None
+            drops, step = max(0, drops - step), 2 * step
+
+    def exchanged(self, factors: Factors, indices: Array, z: Array) -> tuple[Array, float]:
+        """The residual of columns that are not all pivots.
+
+        Returns its Gram matrix within the span of Q, and the factor by which the residual R_K
+        outside may have grown: there A - A[:, S] Z is R_K (I - E Z'), where E picks the columns
+        that are no pivots and Z' their rows of Z.
+        """
+        run = self.run
+        chosen = np.ascontiguousarray(factors.r[:, indices])
+        left = _core.lowrank.matmul(chosen, z, False, -1.0, factors.r.copy(), run.workers)
+        fresh = z[~np.isin(indices, factors.pivots)]
+        return _core.lowrank.gram(left, run.workers), 1.0 + math.sqrt(
+            float(np.square(np.abs(fresh)).sum())
+        )
 
     def norm_below(self, gram: Array, high: float) -> float:
         """The root of the largest eigenvalue, known to be below `high`, from above to 1 %."""
@@ -172,7 +206,9 @@ class _Search:
         """Truncation to the first `lead` columns, then elimination down to `keep`."""
         run, size = self.run, len(factors.pivots)
         cut = np.arange(size)[: lead - 1 : -1] if lead < size else NONE
-        order, directions = factors.leading(lead).eliminate(lead - keep, run.workers)
+        order, directions = factors.leading(lead).eliminate(
+            gram[:lead, :lead], lead - keep, run.workers
+        )
         added = np.zeros((len(cut) + len(order), size), gram.dtype)
         added[np.arange(len(cut)), cut] = 1
         added[len(cut) :, :lead] = directions
@@ -180,25 +216,18 @@ class _Search:
         left = _core.lowrank.matmul(half, added.conj().T, False, 1.0, None, run.workers)
         return _Order(factors, lead, np.concatenate([cut, order])), left
 
-    def accept(
-        self,
-        order: _Order,
-        drops: int,
-        exact: bool,
-        limit: float,
-        solution: tuple[Array, Array, float] | None = None,
-    ) -> InterpolativeDecomposition | None:
+    def accept(self, order: _Order, drops: int, limit: float) -> InterpolativeDecomposition | None:
         """The least rank from there on that its own certificate confirms."""
-        step = 1 + (order.size - drops) // 40
+        step = 1 + (order.size - drops) // 20
         while True:
-            indices, z, largest = solution or order.solve(self.run, drops, exact)
+            indices, z, largest = order.solve(self.run, drops, False)
             bound, estimate = self.tighten(indices, z, limit)
             if bound <= limit:
                 scale = self.run.scale
                 return self.run.finish(indices, z, largest, bound / scale, estimate / scale, True)
             if drops == 0:
                 return None
-            drops, step, solution = max(0, drops - step), 2 * step, None
+            drops, step = max(0, drops - step), 2 * step
 
     def tighten(self, indices: Array, z: Array, enough: float) -> tuple[float, float]:
         """A bound on the residual's norm, by power steps if it exceeds `enough`; an estimate.

@@ -45,10 +45,13 @@ class Factors:
     def leading(self, k: int) -> Factors:
         return Factors(self.pivots[:k], self.r[:k])
 
-    def eliminate(self, count: int, workers: int) -> tuple[Array, Array]:
+    def gram(self, workers: int) -> Array:
+        """R R^H in double precision; every block is accurate relative to itself."""
+        return _core.lowrank.gram(self.r, workers)
+
+    def eliminate(self, gram: Array, count: int, workers: int) -> tuple[Array, Array]:
         """The `count` columns to do without, in order, and the directions their loss leaves."""
-        order, directions = _core.lowrank.elimination_order(self.r, self.pivots, count, workers)
-        return order, directions
+        return _core.lowrank.elimination_order(self.r, self.pivots, gram, count, workers)
 
 
 class Run:
@@ -102,9 +105,11 @@ class Run:
 
     # Factors of Y or of A
 
-    def pivot(self, max_rank: int, stop: float, first: Array = NONE) -> Factors:
+    def pivot(
+        self, max_rank: int, stop: float, first: Array = NONE, slack: float = _SLACK
+    ) -> Factors:
         """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none."""
-        slack = 1.0 if self.is_exact else _SLACK
+        slack = 1.0 if self.is_exact else slack
         pivots, r = _core.lowrank.pivoted_qr(
             self.strips, first, max_rank, stop, slack, self.workers
         )
@@ -137,12 +142,6 @@ class Run:
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
         return Factors(factors.pivots[chosen], r)
 
-    # What Gram matrices of factors tell
-
-    def gram(self, r: Array) -> Array:
-        """R R^H in double precision; every block is accurate relative to itself."""
-        return _core.lowrank.gram(r, self.workers)
-
     def leading_below(self, gram: Array, limit: float) -> int:
         """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
         return _core.lowrank.leading_below(gram, limit, self.workers)
@@ -160,9 +159,11 @@ class Run:
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
-        The indices are the pivots but for the dropped ones, unless columns had to be exchanged.
-        Those are factored anew, or `within` the span of Q, where A hardly leaves it.
+        The indices are the pivots but for the dropped ones, unless coefficients were too large.
+        Then columns are exchanged and factored anew; or, `within` the span of Q, where A hardly
+        leaves it, columns that were dropped come back and only others are exchanged.
         """
+        bound = self.options.z_bound
         while True:
             pivots = np.delete(factors.pivots, dropped)
             others = self.others(factors.pivots, k - len(pivots))
@@ -170,11 +171,15 @@ class Run:
                 factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
             )
             largest = _core.lowrank.max_modulus(z, self.workers)
-            if largest <= self.options.z_bound:
+            if largest <= bound:
                 return np.concatenate([pivots, others]), z, largest
-            chosen, _ = _core.lowrank.exchange(
-                z[: len(pivots)], pivots, self.options.z_bound, self.workers
-            )
+            if within:
+                wild = np.flatnonzero((np.abs(z) > bound).any(axis=0))
+                back = np.isin(factors.pivots[dropped], wild)
+                if np.count_nonzero(back) == len(wild):
+                    dropped, k = dropped[~back], k + len(wild)
+                    continue
+            chosen, _ = _core.lowrank.exchange(z[: len(pivots)], pivots, bound, self.workers)
             if within:
                 strips = _core.lowrank.pack(factors.r, self.workers)
                 factors = Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
@@ -225,7 +230,8 @@ class Run:
         factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if exact and not self.is_exact:
             factors = self.make_exact(factors)
-        dropped, _ = factors.eliminate(max(0, len(factors.pivots) - k), self.workers)
+        excess = max(0, len(factors.pivots) - k)
+        dropped, _ = factors.eliminate(factors.gram(self.workers), excess, self.workers)
         indices, z, largest = self.solve(factors, k, exact, dropped)
         residual = Residual(self.operand, indices, z, self.probes)
         return self.finish(

@@ -73,7 +73,7 @@ def test_precision_is_relative_to_the_spectral_norm():
     for rand in (True, False):
         k, idx, proj = interpolative.interp_decomp(A, 1e-2, rand=rand, rng=0)
         assert error(A, idx, proj) <= 1e-2
-        assert 99 <= k <= 300  # 99 is the least of any method, SciPy takes all 400
+        assert 99 <= k <= 290  # 99 is the least of any method, ours 263 to 280, SciPy takes all 400
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (9, 6)])

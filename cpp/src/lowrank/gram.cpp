@@ -46,18 +46,22 @@ void lower_inverse(MatrixView<const T> l, MatrixView<T> x) {
   }
 }
 
-// The lower triangle of c <- c + alpha a b^H, where `b_conjugate` holds conj(b).
+// The lower triangle of c (+)= alpha a b^T; every task takes a block of rows, the longest first.
 template <class T>
-void add_lower_product(real_t<T> alpha, MatrixView<const T> a, MatrixView<const T> b_conjugate,
+void add_lower_product(real_t<T> alpha, MatrixView<const T> a, MatrixView<const T> b,
                        MatrixView<T> c, bool accumulate, int workers) {
-  constexpr ptrdiff_t kRows = 2 * kBlock;
-  for (ptrdiff_t i0 = 0; i0 < a.rows; i0 += kRows) {
-    poll_interrupt();
-    const ptrdiff_t rows = std::min(kRows, a.rows - i0), cols = i0 + rows;
-    gemm<T>(alpha, a.block(i0, 0, rows, a.cols), false,
-            b_conjugate.block(0, 0, cols, a.cols).transposed(), accumulate,
-            c.block(i0, 0, rows, cols), workers);
-  }
+  const ColumnStrips<T> strips(b.transposed(), workers);
+  const ptrdiff_t blocks = (a.rows + kBlock - 1) / kBlock;
+  const bool small = a.rows * a.rows * a.cols < 250000;  // about 20 microseconds
+  parallel_for(
+      blocks,
+      [&](ptrdiff_t task, int) {
+        const ptrdiff_t first = (blocks - 1 - task) * kBlock;
+        const ptrdiff_t rows = std::min(kBlock, a.rows - first);
+        const PackedRows<T> block(a.block(first, 0, rows, a.cols), false, alpha, 1);
+        multiply<T>(block, strips, accumulate, c.block(first, 0, rows, first + rows), 1);
+      },
+      small ? 1 : workers);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/gram.hpp"
 
 namespace kexue::lowrank {
@@ -25,17 +26,24 @@ double squared_norm(const T* x, ptrdiff_t n) {
   return sum;
 }
 
-// sum conj(x_i) y_i
+// r = inverse * b; the squared norms of columns that are not taken fall by the squares of r.
+// Returns the largest norm left.
 template <class T>
-T inner(const T* x, const T* y, ptrdiff_t n) {
-  T sum = 0;
-  for (ptrdiff_t i = 0; i < n; ++i) sum += times(conjugate(x[i]), y[i]);
-  return sum;
-}
-
-template <class T>
-void subtract(T h, const T* x, T* y, ptrdiff_t n) {
-  for (ptrdiff_t i = 0; i < n; ++i) y[i] -= times(h, x[i]);
+double take_row(real_t<T> inverse, const T* b, T* r, double* norms, ptrdiff_t n) {
+  constexpr ptrdiff_t kLanes = 8;
+  double top[kLanes] = {};
+  for (ptrdiff_t k0 = 0; k0 < n; k0 += kLanes) {
+    const ptrdiff_t size = std::min(kLanes, n - k0);
+    for (ptrdiff_t l = 0; l < size; ++l) {
+      const ptrdiff_t k = k0 + l;
+      r[k] = inverse * b[k];
+      const double old = norms[k], rest = old - squared_modulus(r[k]);
+      const double left = old < 0 ? old : (rest > 0 ? rest : 0);
+      norms[k] = left;
+      top[l] = left > top[l] ? left : top[l];
+    }
+  }
+  return *std::max_element(top, top + kLanes);
 }
 
 template <class T>
@@ -94,7 +102,7 @@ class Factorization {
       if (!(largest > std::max(limit * limit, floor_ * floor_))) break;
       choose_candidates(candidates);
       load_batch(candidates);
-      take_from_batch(candidates, std::max(limit, floor_));
+      take_from_batch(candidates, largest, std::max(limit, floor_));
       if (limit == 0 && stop > 0) limit = stop * leading_norm();
     }
   }
@@ -108,8 +116,13 @@ class Factorization {
   T* candidate(ptrdiff_t t) { return candidates_.data() + t * m_; }
   T* product(ptrdiff_t t) { return products_.data() + t * n_; }
 
+  // One orthogonalisation leaves parts of size eps / ratio in a candidate, where `ratio` is how far
+  // the norms have fallen since the last refresh, and its row of R then errs by eps / ratio^2: by
+  // eps^(3/4) at most. Two leave eps, and the row errs by as much as the norms: sqrt(eps).
   bool needs_refresh(double largest) const {
-    return largest >= 0 && largest < std::sqrt(kEpsilon<R>) * reference_ && base_ < rank();
+    const double root = std::sqrt(kEpsilon<R>);
+    const double least = slack_ == 1 ? root : std::sqrt(root);
+    return largest >= 0 && largest < least * reference_ && base_ < rank();
   }
 
   // Squared column norms of the residual held in a_; picked columns stay marked.
@@ -200,26 +213,22 @@ class Factorization {
     batch_start_ = rank();
     batch_norms_.resize(static_cast<std::size_t>(size));
     for (ptrdiff_t t = 0; t < size; ++t) {
-      batch_norms_[static_cast<std::size_t>(t)] = squared_norm(candidate(t), m_);
+      batch_norms_[static_cast<std::size_t>(t)] = std::real(inner(candidate(t), candidate(t), m_));
     }
     multiply<T>(PackedRows<T>(c, true, R(1), workers_), a_, false,
                 row_major<T>(products_.data(), size, n_), workers_);
   }
 
-  void take_from_batch(const std::vector<ptrdiff_t>& candidates, double stop) {
+  void take_from_batch(const std::vector<ptrdiff_t>& candidates, double largest, double stop) {
     const auto norm = [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)]; };
-    while (rank() < max_rank_) {
-      ptrdiff_t next = argmax();
-      const double largest = norm(next);
-      if (!(largest > stop * stop) || needs_refresh(largest)) return;
-      auto place = std::find(candidates.begin(), candidates.end(), next);
-      if (place == candidates.end()) {
-        place = std::max_element(candidates.begin(), candidates.end(),
-                                 [&](auto i, auto j) { return norm(i) < norm(j); });
-        next = *place;
-        if (!(slack_ < 1 && norm(next) >= slack_ * slack_ * largest)) return;
-      }
-      if (!take(next, place - candidates.begin())) return;
+    while (rank() < max_rank_ && largest > stop * stop && !needs_refresh(largest)) {
+      const auto place = slack_ == 1
+                             ? std::find(candidates.begin(), candidates.end(), argmax())
+                             : std::max_element(candidates.begin(), candidates.end(),
+                                                [&](auto i, auto j) { return norm(i) < norm(j); });
+      if (place == candidates.end() || !(norm(*place) >= slack_ * slack_ * largest)) return;
+      if (!take(*place, place - candidates.begin())) return;
+      largest = largest_;
     }
   }
 
@@ -234,15 +243,20 @@ class Factorization {
     T* b = product(t);
     const double original = batch_norms_[static_cast<std::size_t>(t)];
     const double negligible = kEpsilon<R> * kEpsilon<R> * original;
+    const ptrdiff_t before = i - batch_start_;
+    T* h = inner_.data();
     for (int pass = 0; pass < 2; ++pass) {
-      for (ptrdiff_t s = batch_start_; s < i; ++s) {
-        const T h = inner(q_row(s), c, m_);
-        if (squared_modulus(h) <= negligible) continue;
-        subtract(h, q_row(s), c, m_);
-        subtract(conjugate(h), r_row(s), b, n_);
+      bool any = false;
+      for (ptrdiff_t s = 0; s < before; ++s) {
+        h[s] = inner(q_row(batch_start_ + s), c, m_);
+        any |= squared_modulus(h[s]) > negligible;
       }
+      if (!any) break;
+      subtract_rows(before, h, q_row(batch_start_), m_, c, m_);
+      for (ptrdiff_t s = 0; s < before; ++s) h[s] = conjugate(h[s]);
+      subtract_rows(before, h, r_row(batch_start_), n_, b, n_);
     }
-    const double squared = squared_norm(c, m_);
+    const double squared = std::real(inner(c, c, m_));
     // Three lost digits are borne; the first of a batch has lost none.
     if (i > batch_start_ && squared < 1e-6 * original) return false;
     if (!(squared > 0)) return false;
@@ -251,11 +265,7 @@ class Factorization {
     T* q = q_row(i);
     T* r = r_row(i);
     for (ptrdiff_t k = 0; k < m_; ++k) q[k] = inverse * c[k];
-    for (ptrdiff_t k = 0; k < n_; ++k) {
-      r[k] = inverse * b[k];
-      double& d = norms_[static_cast<std::size_t>(k)];
-      if (d >= 0) d = std::max(0.0, d - squared_modulus(r[k]));
-    }
+    largest_ = take_row(inverse, b, r, norms_.data(), n_);
     for (ptrdiff_t p : result_.pivots) r[p] = T(0);
     r[j] = norm;
     norms_[static_cast<std::size_t>(j)] = kPicked;
@@ -268,6 +278,7 @@ class Factorization {
   ColumnStrips<T> q_strips_;  // the rows of q, packed as they come
   ptrdiff_t m_, n_, max_rank_;
   double slack_;
+  double largest_ = 0;  // largest squared norm after the last pivot
   int workers_;
   ptrdiff_t batch_ = 0;
   ptrdiff_t base_ = 0;

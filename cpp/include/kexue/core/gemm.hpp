@@ -152,7 +152,7 @@ class ColumnStrips {
 };
 
 // C <- beta C + A B for packed operands, where A multiplies the rows of B from `first_row` on, as
-// many as A is deep. C has unit column stride.
+// many as A is deep, and C takes the first columns of B. C has unit column stride.
 template <class T>
 void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
               int workers = 0, std::ptrdiff_t first_row = 0);

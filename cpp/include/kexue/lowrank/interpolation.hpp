@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "kexue/core/gemm.hpp"
+#include "kexue/lowrank/gram.hpp"
 
 namespace kexue::lowrank {
 
@@ -35,10 +36,11 @@ void interpolation_coefficients(MatrixView<const T> r, std::span<const std::ptrd
 // explains is judged on all columns, and together with the others. Returns positions in `pivots`.
 // directions (rank - keep, rank): row t is the unit vector, in the basis Q, that drop t adds to the
 // residual; so the residual of the columns left after t drops is that of all plus
-// directions[:t] R. O(rank^2 n) + O(rank^2) per column dropped.
+// directions[:t] R. r_gram = R R^H. O(rank^3) and O(rank^2) per column dropped.
 template <class T>
 std::vector<std::ptrdiff_t> elimination_order(MatrixView<const T> r,
                                               std::span<const std::ptrdiff_t> pivots,
+                                              MatrixView<const wide_t<T>> r_gram,
                                               MatrixView<T> directions, int workers);
 
 // Exchanges columns until no |z_ij| exceeds bound > 1; z follows. Returns the number of exchanges.

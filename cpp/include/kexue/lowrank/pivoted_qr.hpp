@@ -11,9 +11,8 @@
 // candidate or when its correction has cancelled (then its row would be inaccurate). About a third
 // of a batch is used on slowly decaying spectra.
 //
-// Downdated norms lose accuracy by cancellation: when the largest falls below kRefresh times the
-// largest at the last refresh, the residual A - Q R is formed and the norms are computed anew.
-// Candidates are orthogonalised twice against all of Q.
+// Downdated norms lose accuracy by cancellation: when the largest has fallen far below the largest
+// at the last refresh, the residual A - Q R is formed and the norms are computed anew.
 //
 // Cost: 2 m n b per batch and 2 m n per pivot for the refreshes, all as matrix products; memory:
 // the packed copy of A that the caller hands over, rank * (m + n) and b * (m + n).

@@ -1,0 +1,71 @@
+"""The matrix product of the core: every way through it, on every instruction set."""
+
+import numpy as np
+import pytest
+
+from kexue_num import _core
+
+DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
+# Rows, depth, columns: few rows of A, few columns of B, whole and broken tiles, empty sides.
+SHAPES = [
+    (1, 1, 1),
+    (12, 700, 130),
+    (24, 33, 517),
+    (25, 300, 40),
+    (200, 300, 12),
+    (97, 600, 1),
+    (130, 257, 300),
+    (0, 5, 3),
+    (4, 0, 7),
+    (60, 3, 0),
+]
+
+
+def _entries(rng, shape, dtype):
+    x = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        x = x + 1j * rng.standard_normal(shape)
+    return x.astype(dtype)
+
+
+def _layouts(x):
+    """The same matrix in memory in C order, in Fortran order, strided and reversed."""
+    wide = np.zeros((x.shape[0], 2 * x.shape[1]), x.dtype)
+    wide[:, ::2] = x
+    return [x, np.asfortranarray(x), wide[:, ::2], x[::-1].copy()[::-1]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_matmul(isa, shape, dtype):
+    m, depth, n = shape
+    rng = np.random.default_rng(1)
+    a, b, c = (_entries(rng, s, dtype) for s in [(m, depth), (depth, n), (m, n)])
+    exact = a.astype(np.clongdouble) @ b.astype(np.clongdouble)
+    conjugated = a.conj().astype(np.clongdouble) @ b.astype(np.clongdouble)
+    # Every product has `depth` terms of modulus about 1 and the error of as many roundings at most.
+    limit = 8 * (depth + 4) * np.finfo(dtype).eps
+    for left, right in zip(_layouts(a), reversed(_layouts(b)), strict=True):
+        for workers in (1, 2):
+            plain = _core.lowrank.matmul(left, right, False, 1.0, None, workers)
+            assert np.abs(plain - exact).max(initial=0) <= limit
+            mixed = _core.lowrank.matmul(left, right, True, -0.5, c.copy(), workers)
+            assert np.abs(mixed - (c - 0.5 * conjugated)).max(initial=0) <= limit
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_do_not_depend_on_the_workers(isa, dtype):
+    rng = np.random.default_rng(2)
+    a, b = _entries(rng, (300, 400), dtype), _entries(rng, (400, 270), dtype)
+    for left, right in [(a, b), (a[:12], b), (a, b[:, :12].copy())]:
+        one, two = (_core.lowrank.matmul(left, right, False, 1.0, None, w) for w in (1, 2))
+        np.testing.assert_array_equal(one, two)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_nan_reaches_its_row_alone(isa, dtype):
+    a, b = np.ones((30, 40), dtype), np.ones((40, 20), dtype)
+    a[7, 3] = np.nan
+    product = _core.lowrank.matmul(a, b, False, 1.0, None, 1)
+    assert np.isnan(product[7]).all()
+    assert not np.isnan(np.delete(product, 7, axis=0)).any()

@@ -1,0 +1,122 @@
+"""Norms read off Gram matrices, and the factorisation that the sketches go through."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+from kexue_num import _core
+
+DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
+NONE = np.empty(0, np.int64)
+
+
+def _rows(shape, dtype, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(shape) / (1 + np.arange(shape[0]))[:, None]
+    if np.dtype(dtype).kind == "c":
+        x = x * np.exp(2j * np.pi * rng.random(shape))
+    return x.astype(dtype)
+
+
+def _descending(shape, dtype):
+    """Rows that get larger: leading blocks whose norms differ."""
+    return _rows(shape, dtype)[::-1].copy()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [0, 1, 11, 48, 49, 150])
+def test_gram(isa, k, dtype):
+    r = _rows((k, 70), dtype)
+    wide = r.astype(np.result_type(dtype, np.float64))
+    for workers in (1, 2):
+        gram = _core.lowrank.gram(r, workers)
+        assert gram.dtype == wide.dtype
+        np.testing.assert_allclose(gram, wide @ wide.conj().T, rtol=0, atol=1e-13)
+        np.testing.assert_array_equal(gram, gram.conj().T)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("k", [1, 40, 48, 130])
+def test_leading_below_finds_the_norm_of_every_leading_part(isa, k, dtype):
+    r = _descending((k, 200), dtype)
+    gram = _core.lowrank.gram(r, 1)
+    norms = np.array([np.linalg.norm(r[:t], 2) for t in range(1, k + 1)])
+    for t in range(k + 1):
+        below, above = norms[t - 1] if t else 0.0, norms[t] if t < k else 2 * norms[-1]
+        limit = 0.5 * (below + above)
+        assert _core.lowrank.leading_below(gram, limit, 2) == t
+    # A view from the other end, as the search for the number of pivots uses it.
+    reverse = gram[::-1, ::-1]
+    assert _core.lowrank.leading_below(reverse, 2 * norms[-1], 1) == k
+    assert _core.lowrank.leading_below(gram, 0.0, 1) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_rayleigh_is_a_sharp_lower_bound(dtype):
+    for k in (1, 5, 60):
+        gram = _core.lowrank.gram(_rows((k, 300), dtype), 1)
+        largest = np.linalg.eigvalsh(gram)[-1]
+        for view in (gram, gram[::-1, ::-1], np.asfortranarray(gram)):
+            value = _core.lowrank.rayleigh(view)
+            assert 0.99 * largest <= value <= largest * (1 + 1e-14)
+    assert _core.lowrank.rayleigh(np.zeros((3, 3), dtype)) == 0
+    assert _core.lowrank.rayleigh(np.zeros((0, 0), dtype)) == 0
+
+
+def _matrix(dtype, m=90, n=160, decay=0.9, seed=3):
+    rng = np.random.default_rng(seed)
+    a = rng.standard_normal((m, m)) * decay ** np.arange(m) @ rng.standard_normal((m, n))
+    if np.dtype(dtype).kind == "c":
+        a = a * np.exp(2j * np.pi * rng.random((1, n)))
+    return a.astype(dtype)
+
+
+def _check_factors(a, pivots, r, tol):
+    """R = Q^H A for orthonormal Q that spans the pivots."""
+    q = np.linalg.qr(a[:, pivots])[0]
+    wide = a.astype(np.complex128)
+    residual = wide - q @ (q.conj().T @ wide)
+    triangle = r[:, pivots]
+    assert np.abs(np.tril(triangle, -1)).max(initial=0) <= tol * np.abs(a).max()
+    fitted = wide[:, pivots] @ np.linalg.solve(triangle.astype(np.complex128), r)
+    assert np.linalg.norm(wide - fitted - residual, 2) <= tol * np.linalg.norm(a, 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("slack", [1.0, 0.5])
+def test_pivoted_qr_factors(isa, slack, dtype):
+    a = _matrix(dtype)
+    pivots, r = _core.lowrank.pivoted_qr(_core.lowrank.pack(a, 1), NONE, 60, 0.0, slack, 2)
+    assert len(set(pivots)) == 60
+    eps = float(np.finfo(dtype).eps)
+    _check_factors(a, pivots, r, 300 * eps if slack == 1 else 2 * eps**0.75)
+    if slack == 1 and eps < 1e-10:
+        assert list(pivots) == list(scipy.linalg.qr(a, pivoting=True, mode="r")[1][:60])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_pivots_given_come_first_and_the_largest_follow(isa, dtype):
+    a = _matrix(dtype)
+    first = np.array([5, 17, 100, 3, *range(20, 50)])
+    pivots, r = _core.lowrank.pivoted_qr(_core.lowrank.pack(a, 1), first, 50, 0.0, 1.0, 1)
+    assert list(pivots[: len(first)]) == list(first)
+    assert len(pivots) == 50
+    _check_factors(a, pivots, r, 300 * np.finfo(dtype).eps)
+    # More than asked for: the first of them.
+    pivots, _ = _core.lowrank.pivoted_qr(_core.lowrank.pack(a, 1), first, 3, 0.0, 1.0, 1)
+    assert list(pivots) == [5, 17, 100]
+
+
+@pytest.mark.parametrize("slack", [1.0, 0.5])
+def test_the_relative_stop_leaves_short_columns_only(slack):
+    a = _matrix(np.float64, decay=0.7)
+    norm = np.linalg.norm(a, 2)
+    for stop in (1e-2, 1e-5):
+        pivots, r = _core.lowrank.pivoted_qr(_core.lowrank.pack(a, 1), NONE, 90, stop, slack, 1)
+        assert 0 < len(pivots) < 90
+        left = np.delete(np.arange(a.shape[1]), pivots)
+        q = np.linalg.qr(a[:, pivots])[0]
+        residual = a[:, left] - q @ (q.T @ a[:, left])
+        assert np.linalg.norm(residual, axis=0).max() <= stop * norm
+        # The norm that `stop` refers to is a lower bound, within a factor of 3 here.
+        assert abs(r[-1, pivots[-1]]) >= slack * stop * norm / 3
