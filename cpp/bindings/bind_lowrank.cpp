@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "kexue/lowrank/elimination.hpp"
 #include "kexue/lowrank/gram.hpp"
 #include "kexue/lowrank/interpolation.hpp"
 #include "kexue/lowrank/pivoted_qr.hpp"

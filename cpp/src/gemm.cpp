@@ -1,95 +1,15 @@
 #include "kexue/core/gemm.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstring>
 
 #include "kexue/core/pool.hpp"
+#include "packing.hpp"
 
 namespace kexue {
+
 namespace {
 
 using std::ptrdiff_t;
-
-constexpr double kParallelFlops = 5e5;  // about 20 microseconds of one core
-
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-
-double product_flops(ptrdiff_t m, ptrdiff_t depth, ptrdiff_t n) {
-  return 2.0 * static_cast<double>(m) * static_cast<double>(depth) * static_cast<double>(n);
-}
-
-int workers_for(double flops, int workers) { return flops < kParallelFlops ? 1 : workers; }
-
-// Splits x into the planes a packed operand holds.
-template <class T>
-void put(real_t<T>* plane0, ptrdiff_t plane_stride, T x) {
-  if constexpr (is_complex_v<T>) {
-    plane0[0] = x.real();
-    plane0[plane_stride] = x.imag();
-  } else {
-    plane0[0] = x;
-  }
-}
-
-// Packs b[k0:k0+depth, j0:j0+width] into (depth, nr) planes; columns beyond the matrix are zero.
-template <class T>
-void pack_strip(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t j0, ptrdiff_t nr,
-                real_t<T>* out, ptrdiff_t plane_stride) {
-  const ptrdiff_t width = std::min(nr, b.cols - j0);
-  if (width < nr) {
-    for (int p = 0; p < ColumnStrips<T>::kPlanes; ++p) {
-      std::fill_n(out + p * plane_stride, depth * nr, real_t<T>(0));
-    }
-  }
-  if (b.col_stride == 1 && !is_complex_v<T>) {
-    for (ptrdiff_t k = 0; k < depth; ++k) {
-      std::memcpy(out + k * nr, &b(k0 + k, j0), static_cast<std::size_t>(width) * sizeof(T));
-    }
-  } else if (b.row_stride == 1) {
-    // Reads nr streams and writes one.
-    const T* columns = &b(k0, j0);
-    for (ptrdiff_t k = 0; k < depth; ++k) {
-      for (ptrdiff_t j = 0; j < width; ++j) {
-        put<T>(out + k * nr + j, plane_stride, columns[j * b.col_stride + k]);
-      }
-    }
-  } else {
-    for (ptrdiff_t k = 0; k < depth; ++k) {
-      for (ptrdiff_t j = 0; j < width; ++j) {
-        put<T>(out + k * nr + j, plane_stride, b(k0 + k, j0 + j));
-      }
-    }
-  }
-}
-
-// Packs strips first..last-1, the s-th to out + (s - first) * strip_stride. Rows of full strips are
-// read in one piece: a strip's part of a row is one cache line, its neighbours are in the same
-// page.
-template <class T>
-void pack_strips(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t first,
-                 ptrdiff_t last, ptrdiff_t nr, real_t<T>* out, ptrdiff_t plane_stride,
-                 ptrdiff_t strip_stride) {
-  ptrdiff_t full = first;
-  if (b.col_stride == 1 && !is_complex_v<T>) {
-    full = std::max(first, std::min(last, b.cols / nr));
-    const auto bytes = static_cast<std::size_t>(nr) * sizeof(T);
-    for (ptrdiff_t k = 0; k < depth; ++k) {
-      const T* row = &b(k0 + k, first * nr);
-#if defined(__GNUC__)
-      const char* ahead =
-          reinterpret_cast<const char*>(&b(std::min(k0 + k + 16, b.rows - 1), first * nr));
-      for (ptrdiff_t s = first; s < full; ++s) __builtin_prefetch(ahead + (s - first) * 64);
-#endif
-      for (ptrdiff_t s = first; s < full; ++s) {
-        std::memcpy(out + (s - first) * strip_stride + k * nr, row + (s - first) * nr, bytes);
-      }
-    }
-  }
-  for (ptrdiff_t s = full; s < last; ++s) {
-    pack_strip<T>(b, k0, depth, s * nr, nr, out + (s - first) * strip_stride, plane_stride);
-  }
-}
 
 // c[0:rows, 0:cols] += A_strip B_strip for one tile; c points at its first entry.
 template <class T>
@@ -131,143 +51,7 @@ void clear_block(MatrixView<T> c, ptrdiff_t j0, ptrdiff_t cols) {
   for (ptrdiff_t i = 0; i < c.rows; ++i) std::fill_n(&c(i, j0), cols, T(0));
 }
 
-// Strips of B that one chunk multiplies: 512 bytes of columns, so that a depth block of them and
-// the matching part of A stay in the second-level cache.
-constexpr ptrdiff_t kGroup = 8;
-
 }  // namespace
-
-template <class T>
-PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<T> alpha,
-                          int workers)
-    : rows_(a.rows), depth_(a.cols), mr_(gemm_kernels<real_t<T>>().mr) {
-  using R = real_t<T>;
-  n_strips_ = ceil_div(rows_, mr_);
-  const ptrdiff_t plane = n_strips_ * depth_ * mr_;
-  data_ = AlignedBuffer<R>(plane * (is_complex_v<T> ? 3 : 1));
-  const double entries = static_cast<double>(rows_) * static_cast<double>(depth_);
-  parallel_for(
-      n_strips_,
-      [&](ptrdiff_t s, int) {
-        R* out = data_.data() + s * depth_ * mr_;
-        const ptrdiff_t rows = std::min(mr_, rows_ - s * mr_);
-        if (rows < mr_) {
-          for (int p = 0; p < (is_complex_v<T> ? 3 : 1); ++p) {
-            std::fill_n(out + p * plane, depth_ * mr_, R(0));
-          }
-        }
-        const auto put_entry = [&](R* place, T x) {
-          if constexpr (is_complex_v<T>) {
-            const R im = conjugate_entries ? -x.imag() : x.imag();
-            place[0] = alpha * x.real();
-            place[plane] = alpha * im;
-            place[2 * plane] = -alpha * im;
-          } else {
-            *place = alpha * x;
-          }
-        };
-        // In the order in which a lies in memory.
-        const MatrixView<const T> block = a.block(s * mr_, 0, rows, depth_);
-        if (a.row_stride == 1) {
-          for (ptrdiff_t k = 0; k < depth_; ++k) {
-            const T* column = &block(0, k);
-            for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, column[r]);
-          }
-        } else {
-          for (ptrdiff_t k = 0; k < depth_; ++k) {
-            for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, block(r, k));
-          }
-        }
-      },
-      workers_for(8 * entries, workers));
-}
-
-template <class T>
-ColumnStrips<T>::ColumnStrips(ptrdiff_t rows, ptrdiff_t cols)
-    : rows_(rows), cols_(cols), nr_(gemm_kernels<real_t<T>>().nr), n_strips_(ceil_div(cols, nr_)) {
-  data_ = AlignedBuffer<real_t<T>>(n_strips_ * kPlanes * rows_ * nr_);
-}
-
-template <class T>
-ColumnStrips<T>::ColumnStrips(MatrixView<const T> a, int workers) : ColumnStrips(a.rows, a.cols) {
-  // Row blocks outside, strips inside: a block of rows is read in full cache lines and pages.
-  const ptrdiff_t groups = ceil_div(n_strips_, kGroup);
-  const double entries = static_cast<double>(rows_) * static_cast<double>(cols_);
-  parallel_for(
-      groups,
-      [&](ptrdiff_t g, int) {
-        const ptrdiff_t last = std::min(n_strips_, (g + 1) * kGroup);
-        for (ptrdiff_t k0 = 0; k0 < rows_; k0 += 64) {
-          const ptrdiff_t depth = std::min<ptrdiff_t>(64, rows_ - k0);
-          pack_strips<T>(a, k0, depth, g * kGroup, last, nr_, strip(g * kGroup) + k0 * nr_,
-                         rows_ * nr_, kPlanes * rows_ * nr_);
-        }
-      },
-      workers_for(8 * entries, workers));
-}
-
-template <class T>
-double ColumnStrips<T>::max_component(int workers) const {
-  using R = real_t<T>;
-  const ptrdiff_t size = kPlanes * rows_ * nr_;
-  AlignedBuffer<double> largest(n_strips_);
-  parallel_for(
-      n_strips_,
-      [&](ptrdiff_t s, int) {
-        // Sixteen running maxima, and sums that turn NaN, let the compiler use vectors.
-        R top[16] = {}, poison[16] = {};
-        const R* x = strip(s);
-        for (ptrdiff_t i = 0; i < size; i += 16) {
-          const ptrdiff_t n = std::min<ptrdiff_t>(16, size - i);
-          for (ptrdiff_t j = 0; j < n; ++j) {
-            const R value = std::abs(x[i + j]);
-            top[j] = value > top[j] ? value : top[j];
-            poison[j] += value * R(0);
-          }
-        }
-        double value = 0;
-        for (int j = 0; j < 16; ++j) value = std::max(value, static_cast<double>(top[j]));
-        for (int j = 0; j < 16; ++j) value += static_cast<double>(poison[j]);
-        largest[s] = value;
-      },
-      workers_for(4.0 * static_cast<double>(size) * static_cast<double>(n_strips_), workers));
-  double value = 0;
-  for (ptrdiff_t s = 0; s < n_strips_; ++s) {
-    if (std::isnan(largest[s])) return largest[s];
-    value = std::max(value, largest[s]);
-  }
-  return value;
-}
-
-template <class T>
-void ColumnStrips<T>::scale(real_t<T> factor, int workers) const {
-  const ptrdiff_t size = kPlanes * rows_ * nr_;
-  parallel_for(
-      n_strips_,
-      [&](ptrdiff_t s, int) {
-        real_t<T>* x = strip(s);
-        for (ptrdiff_t i = 0; i < size; ++i) x[i] *= factor;
-      },
-      workers);
-}
-
-template <class T>
-void ColumnStrips<T>::gather_column(ptrdiff_t j, T* out) const {
-  const real_t<T>* re = strip(j / nr_) + j % nr_;
-  if constexpr (is_complex_v<T>) {
-    const real_t<T>* im = strip(j / nr_, 1) + j % nr_;
-    for (ptrdiff_t i = 0; i < rows_; ++i) out[i] = T(re[i * nr_], im[i * nr_]);
-  } else {
-    for (ptrdiff_t i = 0; i < rows_; ++i) out[i] = re[i * nr_];
-  }
-}
-
-template <class T>
-void ColumnStrips<T>::set_row(ptrdiff_t i, const T* row) {
-  for (ptrdiff_t s = 0; s < n_strips_; ++s) {
-    pack_strip<T>(row_major(row, 1, cols_), 0, 1, s * nr_, nr_, strip(s) + i * nr_, rows_ * nr_);
-  }
-}
 
 template <class T>
 void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
@@ -481,8 +265,6 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
 }
 
 #define KEXUE_INSTANTIATE(T)                                                                      \
-  template class PackedRows<T>;                                                                   \
-  template class ColumnStrips<T>;                                                                 \
   template void multiply<T>(const PackedRows<T>&, const ColumnStrips<T>&, bool, MatrixView<T>,    \
                             int, ptrdiff_t);                                                      \
   template void add_product<T>(const PackedRows<T>&, MatrixView<const T>, ColumnStrips<T>&, int); \

@@ -6,8 +6,7 @@
 #include <vector>
 
 #include "kexue/core/pool.hpp"
-#include "kexue/core/vectors.hpp"
-#include "kexue/lowrank/gram.hpp"
+#include "kexue/lowrank/triangular.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -18,150 +17,6 @@ constexpr ptrdiff_t kPanel = 64;  // columns per task
 
 ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 int workers_for(ptrdiff_t operations, int workers) { return operations < 50000 ? 1 : workers; }
-
-// x <- inverse of the upper triangular r, by back substitution on panels of columns. Rows of r are
-// contiguous.
-template <class T>
-void upper_inverse(MatrixView<const T> r, MatrixView<T> x, int workers) {
-  const ptrdiff_t k = r.rows;
-  parallel_for(
-      ceil_div(k, kPanel),
-      [&](ptrdiff_t panel, int) {
-        const ptrdiff_t j0 = panel * kPanel, j1 = std::min(k, j0 + kPanel);
-        for (ptrdiff_t i = 0; i < k; ++i) std::fill(&x(i, j0), &x(i, j0) + (j1 - j0), T(0));
-        for (ptrdiff_t i = j1 - 1; i >= 0; --i) {
-          T* xi = &x(i, j0);
-          if (i >= j0) xi[i - j0] = T(1);
-          if (i + 1 < j1) {
-            subtract_rows<T>(j1 - i - 1, &r(i, i + 1), &x(i + 1, j0), x.row_stride, xi, j1 - j0);
-          }
-          const T inverse = T(1) / r(i, i);
-          for (ptrdiff_t j = 0; j < j1 - j0; ++j) xi[j] = times(inverse, xi[j]);
-        }
-      },
-      workers_for(k * k * k / 6, workers));
-}
-
-template <class T>
-void gather_triangle(MatrixView<const T> r, std::span<const ptrdiff_t> pivots, MatrixView<T> r11) {
-  for (ptrdiff_t i = 0; i < r.rows; ++i) {
-    for (ptrdiff_t j = 0; j < r.rows; ++j) r11(i, j) = j < i ? T(0) : r(i, pivots[j]);
-  }
-}
-
-// conj(a) a^T = conj(a a^H)
-template <class T>
-void conjugate_gram(MatrixView<const T> a, MatrixView<T> out, int workers) {
-  gemm<T>(real_t<T>(1), a, true, a.transposed(), false, out, workers);
-}
-
-// f(row) for the first `count` rows, in parallel if they do `operations` each.
-template <class F>
-void share_rows(ptrdiff_t count, ptrdiff_t operations, int workers, F&& f) {
-  constexpr ptrdiff_t kRows = 16;
-  parallel_for(
-      ceil_div(count, kRows),
-      [&](ptrdiff_t block, int) {
-        const ptrdiff_t end = std::min(count, (block + 1) * kRows);
-        for (ptrdiff_t row = block * kRows; row < end; ++row) f(row);
-      },
-      workers_for(count * operations, workers));
-}
-
-// Symmetric exchange of index p and q in the leading block of Hermitian g.
-template <class T>
-void swap_symmetric(MatrixView<T> g, ptrdiff_t p, ptrdiff_t q, ptrdiff_t size) {
-  if (p == q) return;
-  std::swap_ranges(&g(p, 0), &g(p, 0) + size, &g(q, 0));
-  for (ptrdiff_t i = 0; i < size; ++i) std::swap(g(i, p), g(i, q));
-}
-
-// The pseudo-inverse W of columns in an orthonormal basis, while columns are dropped. Dropping
-// column p takes the multiple M_qp / M_pp of its row from row q of W, where M = W W^H: Gaussian
-// elimination of M. Only M is updated, over the columns still there, which come first in it.
-template <class T>
-class ShrinkingInverse {
-  using R = real_t<T>;
-
- public:
-  // From the triangular factor of all columns; at most directions.rows may be dropped. Row t of
-  // directions becomes the unit vector along the row of W that drop t removes.
-  ShrinkingInverse(MatrixView<const T> r11, MatrixView<T> directions, int workers)
-      : size_(r11.rows),
-        left_(r11.rows),
-        workers_(workers),
-        directions_(directions),
-        w_(size_ * size_),
-        m_(size_ * size_),
-        multiples_(directions.rows * size_),
-        shares_(size_) {
-    upper_inverse<T>(r11, inverse(), workers);
-    conjugate_gram<T>(inverse(), m(), workers);
-    for (ptrdiff_t i = 0; i < size_; ++i) columns_.push_back(i);
-  }
-
-  ptrdiff_t left() const { return left_; }
-  ptrdiff_t column(ptrdiff_t place) const { return columns_[static_cast<std::size_t>(place)]; }
-  ptrdiff_t place(ptrdiff_t column) const {
-    return std::find(columns_.begin(), columns_.end(), column) - columns_.begin();
-  }
-  MatrixView<T> inverse() const { return row_major(w_.data(), size_, size_); }
-  MatrixView<T> m() const { return row_major(m_.data(), size_, size_); }  // conj(W W^H)
-  // The multiple of the last row dropped that every row left has lost.
-  const T* shares() const { return shares_.data(); }
-
-  // Drops the column at a place; the last one left takes that place.
-  void drop(ptrdiff_t place) {
-    const ptrdiff_t last = --left_, t = dropped_++;
-    swap_symmetric(m(), place, last, last + 1);
-    std::swap(columns_[static_cast<std::size_t>(place)], columns_[static_cast<std::size_t>(last)]);
-    const R diagonal = std::real(m()(last, last)), norm = std::sqrt(diagonal);
-    remove_direction(column(last), t, norm);
-    for (ptrdiff_t q = 0; q < last; ++q) {
-      shares_[q] = conjugate(m()(q, last)) / diagonal;
-      multiples_[t * size_ + column(q)] = shares_[q] * norm;
-    }
-    share_rows(last, 2 * last, workers_, [&](ptrdiff_t q) {
-      const T h = conjugate(shares_[q]);
-      subtract_rows<T>(1, &h, &m()(last, 0), 0, &m()(q, 0), last);
-    });
-  }
-
-  // The rows of W for the columns left, in their original order.
-  AlignedBuffer<T> rows_left() {
-    std::sort(columns_.begin(), columns_.begin() + left_);
-    AlignedBuffer<T> rows(left_ * size_), lost(left_ * dropped_);
-    for (ptrdiff_t q = 0; q < left_; ++q) {
-      std::copy_n(&inverse()(column(q), 0), size_, rows.data() + q * size_);
-      for (ptrdiff_t t = 0; t < dropped_; ++t) {
-        lost[q * dropped_ + t] = multiples_[t * size_ + column(q)];
-      }
-    }
-    gemm<T>(R(-1), row_major<const T>(lost.data(), left_, dropped_), false,
-            directions_.block(0, 0, dropped_, size_), true, row_major(rows.data(), left_, size_),
-            workers_);
-    return rows;
-  }
-
- private:
-  // The row of W for that column as it is now, over its norm.
-  void remove_direction(ptrdiff_t column, ptrdiff_t t, R norm) {
-    std::vector<T> lost(static_cast<std::size_t>(t));
-    for (ptrdiff_t s = 0; s < t; ++s) {
-      lost[static_cast<std::size_t>(s)] = multiples_[s * size_ + column];
-    }
-    T* row = &directions_(t, 0);
-    std::copy_n(&inverse()(column, 0), size_, row);
-    subtract_rows<T>(t, lost.data(), directions_.data, size_, row, size_);
-    for (ptrdiff_t k = 0; k < size_; ++k) row[k] /= norm;
-  }
-
-  ptrdiff_t size_, left_, dropped_ = 0;
-  int workers_;
-  MatrixView<T> directions_;
-  AlignedBuffer<T> w_, m_, multiples_, shares_;
-  std::vector<ptrdiff_t> columns_;  // those left, then those dropped, last first
-};
 
 template <class T, class Measure>
 double largest(MatrixView<const T> a, int workers, Measure measure) {
@@ -191,80 +46,6 @@ double largest(MatrixView<const T> a, int workers, Measure measure) {
 }
 
 }  // namespace
-
-template <class T>
-std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const ptrdiff_t> pivots,
-                                         MatrixView<const wide_t<T>> r_gram,
-                                         MatrixView<T> directions, int workers) {
-  const ptrdiff_t size = r.rows;
-  AlignedBuffer<T> triangle(size * size), gram(size * size), product(size * size);
-  const auto r11 = row_major(triangle.data(), size, size);
-  gather_triangle<T>(r, pivots, r11);
-  ShrinkingInverse<T> inverse(r11, directions, workers);
-  // g = conj(W R R^H W^H)
-  const auto g = row_major(gram.data(), size, size), h = row_major(product.data(), size, size);
-  const MatrixView<const T> w = inverse.inverse();
-  for (ptrdiff_t i = 0; i < size; ++i) {
-    for (ptrdiff_t j = 0; j < size; ++j) h(i, j) = conjugate(static_cast<T>(r_gram(i, j)));
-  }
-  gemm<T>(real_t<T>(1), w, true, h, false, r11, workers);
-  gemm<T>(real_t<T>(1), r11, false, w.transposed(), false, g, workers);
-
-  std::vector<ptrdiff_t> order;
-  AlignedBuffer<T> pair(2 * size);
-  T *row = pair.data(), *shares = row + size;
-  for (ptrdiff_t t = 0; t < directions.rows; ++t) {
-    poll_interrupt();
-    ptrdiff_t least = 0;
-    real_t<T> least_loss = std::numeric_limits<real_t<T>>::infinity();
-    for (ptrdiff_t i = 0; i < inverse.left(); ++i) {
-      const real_t<T> loss = std::real(g(i, i)) / std::real(inverse.m()(i, i));
-      if (loss < least_loss || (loss == least_loss && inverse.column(i) < inverse.column(least))) {
-        least = i;
-        least_loss = loss;
-      }
-    }
-    order.push_back(inverse.column(least));
-    inverse.drop(least);
-    const ptrdiff_t last = inverse.left();
-    swap_symmetric(g, least, last, last + 1);
-    // Row q of W R has lost shares[q] times the last row.
-    std::copy_n(&g(last, 0), last, row);
-    std::copy_n(inverse.shares(), last, shares);
-    const T own = g(last, last);
-    share_rows(last, 4 * last, workers, [&](ptrdiff_t q) {
-      const T c = conjugate(shares[q]);
-      const T multiples[2] = {c, conjugate(row[q]) - times(c, own)};
-      subtract_rows<T>(2, multiples, row, size, &g(q, 0), last);
-    });
-  }
-  return order;
-}
-
-template <class T>
-void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
-                                std::span<const ptrdiff_t> dropped, MatrixView<T> z, int workers) {
-  const ptrdiff_t rank = r.rows, k = z.rows, drops = static_cast<ptrdiff_t>(dropped.size());
-  AlignedBuffer<T> triangle(rank * rank), directions(drops * rank);
-  const auto r11 = row_major(triangle.data(), rank, rank);
-  gather_triangle<T>(r, indices, r11);
-  ShrinkingInverse<T> inverse(r11, row_major(directions.data(), drops, rank), workers);
-  for (ptrdiff_t i : dropped) inverse.drop(inverse.place(i));
-  const AlignedBuffer<T> rows = inverse.rows_left();
-  const ptrdiff_t live = inverse.left();
-  std::vector<ptrdiff_t> kept;
-  kept.reserve(static_cast<std::size_t>(live));
-  for (ptrdiff_t i = 0; i < live; ++i) {
-    kept.push_back(indices[static_cast<std::size_t>(inverse.column(i))]);
-  }
-  for (auto j : indices.subspan(static_cast<std::size_t>(rank))) kept.push_back(j);
-  gemm<T>(real_t<T>(1), row_major<const T>(rows.data(), live, rank), false, r, false,
-          z.block(0, 0, live, z.cols), workers);
-  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), z.cols, T(0));
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
-  }
-}
 
 template <class T>
 ptrdiff_t exchange(MatrixView<T> z, std::span<ptrdiff_t> indices, double bound, int workers) {
@@ -390,20 +171,15 @@ bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixVi
   return true;
 }
 
-#define KEXUE_INSTANTIATE(T)                                                                       \
-  template std::vector<ptrdiff_t> elimination_order<T>(                                            \
-      MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<const wide_t<T>>, MatrixView<T>, \
-      int);                                                                                        \
-  template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,     \
-                                              std::span<const ptrdiff_t>, MatrixView<T>, int);     \
-  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);                \
-  template void gather_columns<T>(MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>,  \
-                                  int);                                                            \
-  template double max_component<T>(MatrixView<const T>, int);                                      \
-  template double max_modulus<T>(MatrixView<const T>, int);                                        \
-  template void whiten<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>, MatrixView<T>,      \
-                          int);                                                                    \
-  template bool orthogonalize<T>(MatrixView<T>, std::span<const ptrdiff_t>, MatrixView<const T>,   \
+#define KEXUE_INSTANTIATE(T)                                                                      \
+  template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
+  template void gather_columns<T>(MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, \
+                                  int);                                                           \
+  template double max_component<T>(MatrixView<const T>, int);                                     \
+  template double max_modulus<T>(MatrixView<const T>, int);                                       \
+  template void whiten<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>, MatrixView<T>,     \
+                          int);                                                                   \
+  template bool orthogonalize<T>(MatrixView<T>, std::span<const ptrdiff_t>, MatrixView<const T>,  \
                                  int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

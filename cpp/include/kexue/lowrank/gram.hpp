@@ -17,11 +17,6 @@ namespace kexue::lowrank {
 template <class T>
 using wide_t = std::conditional_t<is_complex_v<T>, std::complex<double>, double>;
 
-// The Cholesky factor of g, in place in its lower triangle, as far as g is positive definite.
-// Returns the order of the largest leading block that is. O(k^3 / 3), blocked.
-template <class T>
-std::ptrdiff_t cholesky(MatrixView<T> g, int workers);
-
 // out = R R^H, accumulated in double precision. Half the work of a general product.
 template <class T>
 void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers);
