@@ -1,8 +1,36 @@
-"""Maps onto the probability simplex, their gradients, losses, projections and minimisers.
+"""Maps onto the probability simplex, their gradients and losses.
 
 Nearly every map here is p_i = f(x_i - tau) with one number tau per row, the root of
 sum_i f(x_i - tau) = 1: an exponential f gives softmax, a ramp gives sparsemax (the Euclidean
 projection), its powers give entmax.
+
+References
+----------
+Jianlin Su, 科学空间 (https://kexue.fm), posts 10145 (2024-06-14), 10289 (2024-08-06) and 10373
+(2024-09-19).
 """
 
-__all__: list[str] = []
+from kexue_num.simplex._gradients import EntmaxGradient, entmax_vjp, softmax_vjp, sparsemax_vjp
+from kexue_num.simplex._maps import (
+    entmax,
+    entmax15,
+    log_softmax,
+    logsumexp,
+    normmax,
+    softmax,
+    sparsemax,
+)
+
+__all__ = [
+    "EntmaxGradient",
+    "entmax",
+    "entmax15",
+    "entmax_vjp",
+    "log_softmax",
+    "logsumexp",
+    "normmax",
+    "softmax",
+    "softmax_vjp",
+    "sparsemax",
+    "sparsemax_vjp",
+]
