@@ -146,7 +146,7 @@ def log_softmax(
     >>> import numpy as np
     >>> from kexue_num import simplex
     >>> simplex.log_softmax([1000.0, 990.0]).round(6)
-    array([-4.500000e-05, -1.0000045e+01])
+    array([-4.5000000e-05, -1.0000045e+01])
     """
     temperature = check_temperature("log_softmax", temperature)
     nan = check_empty("log_softmax", empty)
