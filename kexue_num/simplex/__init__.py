@@ -11,6 +11,7 @@ Jianlin Su, 科学空间 (https://kexue.fm), posts 10145 (2024-06-14), 10289 (20
 """
 
 from kexue_num.simplex._gradients import EntmaxGradient, entmax_vjp, softmax_vjp, sparsemax_vjp
+from kexue_num.simplex._losses import Loss, fenchel_young_loss, multilabel_loss
 from kexue_num.simplex._maps import (
     entmax,
     entmax15,
@@ -20,17 +21,40 @@ from kexue_num.simplex._maps import (
     softmax,
     sparsemax,
 )
+from kexue_num.simplex._select import (
+    perturbmax,
+    soft_topk,
+    soft_topk_vjp,
+    taylor_softmax,
+    taylor_softmax_vjp,
+    topk_softmax,
+    topp_softmax,
+)
+from kexue_num.simplex._support import Threshold, sparse, threshold
 
 __all__ = [
     "EntmaxGradient",
+    "Loss",
+    "Threshold",
     "entmax",
     "entmax15",
     "entmax_vjp",
+    "fenchel_young_loss",
     "log_softmax",
     "logsumexp",
+    "multilabel_loss",
     "normmax",
+    "perturbmax",
+    "soft_topk",
+    "soft_topk_vjp",
     "softmax",
     "softmax_vjp",
+    "sparse",
     "sparsemax",
     "sparsemax_vjp",
+    "taylor_softmax",
+    "taylor_softmax_vjp",
+    "threshold",
+    "topk_softmax",
+    "topp_softmax",
 ]
