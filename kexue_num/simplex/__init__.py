@@ -5,4 +5,30 @@ sum_i f(x_i - tau) = 1: an exponential f gives softmax, a ramp gives sparsemax (
 projection), its powers give entmax.
 """
 
-__all__: list[str] = []
+from kexue_num.simplex._permutahedron import (
+    isotonic,
+    project_permutahedron,
+    soft_rank,
+    soft_rank_vjp,
+    soft_sort,
+    soft_sort_vjp,
+)
+from kexue_num.simplex._projections import (
+    project_l1_ball,
+    project_l1inf_ball,
+    project_linf_ball,
+    project_simplex,
+)
+
+__all__ = [
+    "isotonic",
+    "project_l1_ball",
+    "project_l1inf_ball",
+    "project_linf_ball",
+    "project_permutahedron",
+    "project_simplex",
+    "soft_rank",
+    "soft_rank_vjp",
+    "soft_sort",
+    "soft_sort_vjp",
+]

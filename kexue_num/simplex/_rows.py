@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from kexue_num._validation import (
-    Array,
     Phrase,
     as_array,
     check_axis,
@@ -28,6 +28,7 @@ from kexue_num._validation import (
     round_result,
 )
 
+Array = NDArray[Any]
 Axis = int | tuple[int, ...] | None
 
 
