@@ -249,6 +249,18 @@ class lowrank:
 
 class projections:
     @staticmethod
+    def birkhoff(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        n: typing.SupportsInt | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        certify: bool,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        potentials: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        report: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
     def box_simplex(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         weights: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
@@ -285,12 +297,32 @@ class projections:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
     @staticmethod
+    def least_squares(
+        matrix: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        vector: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def permutahedron(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         w: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
+    @staticmethod
+    def quadratic(
+        matrix: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        vector: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def soft_rank(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

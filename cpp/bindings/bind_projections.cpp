@@ -4,9 +4,11 @@
 #include <optional>
 #include <string>
 
+#include "kexue/simplex/birkhoff.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/mixed_ball.hpp"
 #include "kexue/simplex/permutahedron.hpp"
+#include "kexue/simplex/quadratic.hpp"
 #include "views.hpp"
 
 namespace kexue::bindings {
@@ -129,6 +131,36 @@ void soft_vjp(const py::array& x, const py::array& g, double strength, const std
   });
 }
 
+void birkhoff(const py::array& x, std::ptrdiff_t n, double tol, std::ptrdiff_t max_iter,
+              bool certify, py::array& p, py::array& potentials, py::array& report, int workers) {
+  dispatch_real(x, [&]<class T>(Type<T>) {
+    const auto view = matrix_view<T>(x);
+    const auto result = mutable_matrix_view<T>(p);
+    const auto duals = mutable_matrix_view<double>(potentials);
+    const auto reports = mutable_matrix_view<double>(report);
+    without_gil([&] {
+      simplex::project_birkhoff_batch<T>(view, n, tol, max_iter, certify, result, duals, reports,
+                                         workers);
+    });
+  });
+}
+
+using Minimize = simplex::QuadraticMinimum (*)(MatrixView<const double>, std::span<const double>,
+                                               double, double, std::ptrdiff_t, double*, int);
+// minimize_quadratic and minimize_least_squares have one signature.
+template <Minimize minimize>
+py::tuple quadratic(const py::array& matrix, const py::array& vector, double radius, double tol,
+                    std::ptrdiff_t max_iter, py::array& p, int workers) {
+  const auto view = matrix_view<double>(matrix);
+  const auto right = vector_view<double>(vector);
+  const auto result = mutable_vector_view<double>(p);
+  const auto found = without_gil([&] {
+    return minimize(view, {right.data, static_cast<std::size_t>(right.size)}, radius, tol, max_iter,
+                    result.data, workers);
+  });
+  return py::make_tuple(found.value, found.gap, found.scale, found.n_iter, found.converged);
+}
+
 }  // namespace
 
 void bind_projections(py::module_& parent) {
@@ -140,6 +172,9 @@ void bind_projections(py::module_& parent) {
         py::arg("radius"), py::arg("out"), py::arg("workers"));
   m.def("l1_ball", &l1_ball, py::arg("x"), py::arg("radius"), py::arg("out"), py::arg("workers"));
   m.def("l1inf_ball", &l1inf_ball, py::arg("x"), py::arg("m"), py::arg("radius"), py::arg("out"),
+        py::arg("workers"));
+  m.def("birkhoff", &birkhoff, py::arg("x"), py::arg("n"), py::arg("tol"), py::arg("max_iter"),
+        py::arg("certify"), py::arg("p"), py::arg("potentials"), py::arg("report"),
         py::arg("workers"));
   m.def("permutahedron", &permutahedron, py::arg("x"), py::arg("w"), py::arg("out"),
         py::arg("workers"));
@@ -159,6 +194,12 @@ void bind_projections(py::module_& parent) {
           &soft_vjp<&simplex::soft_sort_vjp<float>, &simplex::soft_sort_vjp<double>>);
   def_vjp("soft_rank_vjp",
           &soft_vjp<&simplex::soft_rank_vjp<float>, &simplex::soft_rank_vjp<double>>);
+  const auto def_quadratic = [&](const char* name, auto f) {
+    m.def(name, f, py::arg("matrix"), py::arg("vector"), py::arg("radius"), py::arg("tol"),
+          py::arg("max_iter"), py::arg("p"), py::arg("workers"));
+  };
+  def_quadratic("quadratic", &quadratic<&simplex::minimize_quadratic>);
+  def_quadratic("least_squares", &quadratic<&simplex::minimize_least_squares>);
 }
 
 }  // namespace kexue::bindings

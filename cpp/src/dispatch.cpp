@@ -6,6 +6,7 @@
 #include "kexue/core/rng.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
+#include "kexue/simplex/quadratic.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
@@ -39,6 +40,7 @@
 namespace kexue {
 
 KEXUE_DISPATCH(BoxTables, box_tables)
+KEXUE_DISPATCH(DenseKernels, dense_kernels)
 KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
 KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)
