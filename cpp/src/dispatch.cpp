@@ -7,6 +7,7 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/quadratic.hpp"
+#include "kexue/simplex/kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
@@ -46,5 +47,8 @@ KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
+KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
+KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 
 }  // namespace kexue

@@ -76,15 +76,14 @@ class Rows:
         reduced = tuple(self.shape[axis] for axis in self.axes)
         return np.moveaxis(matrix.reshape(self.batch + reduced), _last(self.axes), self.axes)
 
-    def like(self, argument: str, value: object, *, dtype: object = None) -> Array:
-        """Another array of the input's shape as rows, in the dtype of `x` unless told."""
+    def like(self, argument: str, value: object) -> Array:
+        """Another array of the input's shape as rows, in the dtype of `x`."""
         array = as_array(self.function, argument, value)
         if array.shape != self.shape:
             expected = f"must have shape {self.shape}"
             got = Phrase(f"shape {array.shape}")
             raise ValueError(message(self.function, argument, expected, got))
-        array = array.astype(self.x.dtype if dtype is None else dtype, copy=False)  # type: ignore[arg-type]
-        return _fold(array, self.axes)
+        return _fold(array.astype(self.x.dtype, copy=False), self.axes)
 
     def per_row(self, argument: str, value: object) -> Array:
         """One float64 for every row, from a scalar or an array of the batch's shape."""
@@ -190,11 +189,7 @@ def _check_overlap(function: str, x: object, argument: str, out: Array) -> None:
     same = x.strides == out.strides and x.ctypes.data == out.ctypes.data and x.dtype == out.dtype
     if same:
         return
-    try:
-        shared = np.shares_memory(x, out, max_work=10_000)
-    except np.exceptions.TooHardError:
-        shared = True
-    if shared:
+    if np.shares_memory(x, out):
         expected = f"must be '{argument}' itself or not overlap it"
         got = Phrase(f"an array that shares memory with '{argument}'")
         raise ValueError(message(function, "out", expected, got))

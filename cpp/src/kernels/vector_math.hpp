@@ -281,30 +281,44 @@ KEXUE_INLINE F64 sixteenths(I64 j) {
 }
 
 // x = n log(2)/16 + r and n = 16 k + j: e^x = 2^k 2^(j/16) (1 + r + r^2 q(r)), |r| <= log(2)/32.
-// At most 1.13 ulp for all x.
-KEXUE_INLINE F64 exp(F64 x) {
-  constexpr double kSixteenthsPerUnit = 0x1.71547652b82fep4;
-  constexpr double kHigh = 0x1.62e42fefa0000p-5, kLow = 0x1.cf79abc9e3b3ap-44;
-  constexpr double kSeries[] = {0x1.0000000000005p-1, 0x1.555555548f728p-3, 0x1.555555545e93dp-5,
-                                0x1.11123abf04506p-7, 0x1.6c185e05b7a2bp-10};
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 bounded = clamp(x, broadcast<double>(-746), broadcast<double>(710));
-  const F64 shifted = multiply_add(bounded, broadcast<double>(kSixteenthsPerUnit), rounder);
-  const F64 n = shifted - rounder;
-  const F64 high = multiply_add(n, broadcast<double>(-kHigh), bounded);
-  const F64 r = multiply_add(n, broadcast<double>(-kLow), high);
-  const F64 rest = multiply_add(r * r, polynomial<double>(r, kSeries), r);
+struct SixteenthConstants {
+  static constexpr double kPerUnit = 0x1.71547652b82fep4;
+  static constexpr double kHigh = 0x1.62e42fefa0000p-5, kLow = 0x1.cf79abc9e3b3ap-44;
+  static constexpr double kSeries[] = {0x1.0000000000005p-1, 0x1.555555548f728p-3,
+                                       0x1.555555545e93dp-5, 0x1.11123abf04506p-7,
+                                       0x1.6c185e05b7a2bp-10};
+};
+// e^x 2^-lowered for x = n log(2)/16 + r, shifted = n + kRounder, lowered integral: the exponent
+// of the result lies in [-2000, 1024].
+KEXUE_INLINE F64 exp_from_sixteenths(F64 shifted, F64 n, F64 r, F64 lowered) {
+  const F64 rest = multiply_add(r * r, polynomial<double>(r, SixteenthConstants::kSeries), r);
   const F64 root = sixteenths(bits(shifted));
 #if KEXUE_X86_BYTES == 64
-  return scale_by_power(multiply_add(root, rest, root), n * broadcast<double>(0.0625));
+  (void)shifted;
+  return scale_by_power(multiply_add(root, rest, root),
+                        multiply_add(n, broadcast<double>(0.0625), zero<double>() - lowered));
 #else
+  (void)n;
   // k in two halves, modulo 2^12 in the exponent's field: the first into the root's exponent.
-  const I64 k = shift_right<double>(bits(shifted), 4);
+  const I64 down = bits(broadcast<double>(Format<double>::kRounder) - lowered);
+  const I64 k = wrap_add<double>(shift_right<double>(bits(shifted), 4), down);
   const I64 half = shift_right<double>(k, 1);
   const F64 scaled = real(wrap_add<double>(bits(root), shift_left<double>(half, 52)));
   const I64 other = wrap_add<double>(k - half, broadcast<std::int64_t>(Format<double>::kBias));
   return multiply_add(scaled, rest, scaled) * real(shift_left<double>(other, 52));
 #endif
+}
+
+// At most 1.13 ulp for all x.
+KEXUE_INLINE F64 exp(F64 x) {
+  using C = SixteenthConstants;
+  const F64 rounder = broadcast<double>(Format<double>::kRounder);
+  const F64 bounded = clamp(x, broadcast<double>(-746), broadcast<double>(710));
+  const F64 shifted = multiply_add(bounded, broadcast<double>(C::kPerUnit), rounder);
+  const F64 n = shifted - rounder;
+  const F64 high = multiply_add(n, broadcast<double>(-C::kHigh), bounded);
+  const F64 r = multiply_add(n, broadcast<double>(-C::kLow), high);
+  return exp_from_sixteenths(shifted, n, r, zero<double>());
 }
 
 // ---- Sine and cosine of pi x --------------------------------------------------------------------

@@ -7,7 +7,7 @@
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
-#include "kexue/simplex/rows.hpp"
+#include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/sorting.hpp"
 
 namespace kexue::simplex {

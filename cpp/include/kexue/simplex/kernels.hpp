@@ -1,0 +1,128 @@
+// Kernels of the simplex area: one row, or a few short rows at once, on one thread.
+//
+// Every map is p_i = f(x_i - tau) with one root tau per row. Three families of f cover them:
+//
+//   exponential   p_i = e^{(x_i - shift) s} / Z
+//   linear        p_i = (x_i - tau)_+
+//   power         u_i = 1 + slope (x_i - max) - drop,  p_i ~ (u_i)_+^power
+//
+// The driver (maps.hpp) finds the root from the sums that these kernels return; rows of at most
+// kShortRow entries are solved whole, one row per vector lane.
+//
+// x and out are the same memory or disjoint. Sums are kept in double, in blocks whose totals are
+// added with their rounding errors (two-sum), so that they are right to a few units whatever n is.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kexue::simplex {
+
+inline constexpr std::ptrdiff_t kShortRow = 64;
+// Elements of room a kernel may use beyond the last one it keeps.
+inline constexpr std::ptrdiff_t kRoom = 64;
+
+template <class T>
+struct Extremes {
+  T max;     // -inf for no entries; NaN is passed over
+  bool nan;  // whether there is one
+};
+
+// Sum of the entries kept, as sum + low.
+struct Kept {
+  double sum, low;
+  std::ptrdiff_t count;
+};
+
+// e^{(x - shift) (scale + scale_low)} 2^{-power}
+template <class T>
+struct Exponential {
+  T shift, scale, scale_low;
+  T lowest;  // x is raised to at least this, where the result has long been zero
+  double power;
+};
+
+struct Power {
+  double max, slope, drop;
+  double power;  // p_i ~ u_i^power
+};
+// sum u_i^power and sum u_i^(power - 1) over u_i > 0
+struct PowerSums {
+  double sum, slope_sum;
+};
+
+// What a row of the linear family is written with: out = scale ((x - tau) - tau_low)_+
+template <class T>
+struct LinearRow {
+  T tau, tau_low, scale;
+};
+
+template <class T>
+struct SoftmaxKernels {
+  // sum of the exponentials; with out, they are kept there
+  double (*exponentials)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f);
+  // out_i = factor e_i: past the cache if told
+  void (*scale)(const T* x, T* out, std::ptrdiff_t n, T factor, bool past);
+  // out_i = factor e^{...}
+  void (*write)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f, T factor, bool past);
+  // out_i = (x_i (scale + scale_low) - level) - level_low
+  void (*write_log)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f, T level,
+                    T level_low, bool past);
+  // n_rows rows of n <= kShortRow; lse[r] (may be null) their log-sum-exp, NaN where a row is left
+  // as it was because it has NaN, +inf or no finite entry.
+  void (*short_rows)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, T scale,
+                     T scale_low, double* lse);
+};
+
+template <class T>
+struct SparseKernels {
+  Extremes<T> (*extremes)(const T* x, std::ptrdiff_t n);
+  // kept <- the entries > above, in order; x and kept may be the same. kRoom beyond the last.
+  std::ptrdiff_t (*filter)(const T* x, std::ptrdiff_t n, T above, T* kept);
+  // The same with the sum of what is kept.
+  Kept (*filter_sum)(const T* x, std::ptrdiff_t n, T above, T* kept);
+  PowerSums (*power_sums)(const T* x, std::ptrdiff_t n, const Power& f);
+  void (*write_linear)(const T* x, T* out, std::ptrdiff_t n, const LinearRow<T>& row, bool past);
+  void (*write_power)(const T* x, T* out, std::ptrdiff_t n, const Power& f, double factor,
+                      bool past);
+  void (*zero)(T* out, std::ptrdiff_t n);
+  // n_rows rows of n <= kShortRow. tau[r]: the root, NaN where the row was copied to out because
+  // it has NaN, +inf or no finite entry. linear: sum (x - tau)_+ = radius, out = scale (x - tau)_+.
+  // power: u_i^power with slope given, tau is the drop; `derivative` writes u^(power-1) / sum.
+  void (*short_linear)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double radius,
+                       double scale, double* tau);
+  void (*short_power)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double slope,
+                      double power, bool derivative, double* tau);
+};
+
+// Gradients: dx_i = scale w_i (g_i - <w, g> / sum w)
+enum class Weight : int { probability, support, root, power };
+template <class T>
+struct GradientKernels {
+  // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0
+  void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n, Weight weight, double exponent,
+              double scale);
+};
+
+struct SimplexSoftmaxKernels {
+  SoftmaxKernels<double> f64;
+  SoftmaxKernels<float> f32;
+};
+struct SimplexSparseKernels {
+  SparseKernels<double> f64;
+  SparseKernels<float> f32;
+};
+struct SimplexGradientKernels {
+  GradientKernels<double> f64;
+  GradientKernels<float> f32;
+};
+
+}  // namespace kexue::simplex
+
+namespace kexue {
+
+const simplex::SimplexSoftmaxKernels& simplex_softmax_kernels();
+const simplex::SimplexSparseKernels& simplex_sparse_kernels();
+const simplex::SimplexGradientKernels& simplex_gradient_kernels();
+
+}  // namespace kexue

@@ -1,0 +1,204 @@
+// Shared by the kernels of the simplex area: careful sums, and short rows turned into columns with
+// one row per lane.
+#pragma once
+
+#include "kexue/simplex/kernels.hpp"
+#include "lanes.hpp"
+#include "vector_math.hpp"
+
+namespace kexue::KEXUE_ISA {
+namespace {
+
+// ---- Masks --------------------------------------------------------------------------------------
+
+template <class R>
+KEXUE_INLINE bool any(Mask<R> mask) {
+  return above(select<R>(mask, broadcast<R>(1), broadcast<R>(0)), broadcast<R>(0)) != 0;
+}
+KEXUE_INLINE Mask<double> first_lanes(ptrdiff_t n) {
+  std::int64_t lane[kLanes<double>];
+  for (int i = 0; i < kLanes<double>; ++i) lane[i] = i < n ? -1 : 0;
+  return load<std::int64_t>(lane);
+}
+// Bits of the lanes in which a or b is NaN.
+#if KEXUE_X86_BYTES == 16
+KEXUE_INLINE unsigned unordered(F64 a, F64 b) {
+  return (unsigned)_mm_movemask_pd(_mm_cmpunord_pd(a, b));
+}
+KEXUE_INLINE unsigned unordered(F32 a, F32 b) {
+  return (unsigned)_mm_movemask_ps(_mm_cmpunord_ps(a, b));
+}
+#elif KEXUE_X86_BYTES == 32
+KEXUE_INLINE unsigned unordered(F64 a, F64 b) {
+  return (unsigned)_mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_UNORD_Q));
+}
+KEXUE_INLINE unsigned unordered(F32 a, F32 b) {
+  return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_UNORD_Q));
+}
+#elif KEXUE_X86_BYTES == 64
+KEXUE_INLINE unsigned unordered(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_UNORD_Q); }
+KEXUE_INLINE unsigned unordered(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_UNORD_Q); }
+#else
+template <class V>
+KEXUE_INLINE unsigned unordered(const V& a, const V& b) {
+  unsigned bits = 0;
+  for (unsigned i = 0; i < KEXUE_VECTOR_BYTES / sizeof(a[0]); ++i) {
+    bits |= a[(int)i] != a[(int)i] || b[(int)i] != b[(int)i] ? 1u << i : 0u;
+  }
+  return bits;
+}
+#endif
+
+// ---- Sums ---------------------------------------------------------------------------------------
+
+// The upper 26 bits: products with integers below 2^27 are exact.
+KEXUE_INLINE F64 upper_half(F64 x) {
+  return real(bits(x) & broadcast<std::int64_t>(~(((std::int64_t)1 << 27) - 1)));
+}
+
+struct SumPair {
+  double high, low;
+};
+
+// Plain sums of 32 vectors, whose totals are added with their rounding errors.
+struct CarefulSum {
+  F64 plain = broadcast<double>(0), high = broadcast<double>(0), low = broadcast<double>(0);
+  int pending = 0;
+
+  KEXUE_INLINE void add_exactly(F64 v) {
+    const F64 next = high + v, back = next - high;
+    low += (high - (next - back)) + (v - back);
+    high = next;
+  }
+  KEXUE_INLINE void add(F64 v) {
+    plain += v;
+    if (++pending == 32) flush();
+  }
+  KEXUE_INLINE void flush() {
+    add_exactly(plain);
+    plain = broadcast<double>(0);
+    pending = 0;
+  }
+  KEXUE_INLINE SumPair total() {
+    flush();
+    double highs[kLanes<double>], lows[kLanes<double>];
+    store<double>(highs, high);
+    store<double>(lows, low);
+    double sum = 0, rest = 0;
+    for (int i = 0; i < kLanes<double>; ++i) {
+      const double next = sum + highs[i], back = next - sum;
+      rest += (sum - (next - back)) + (highs[i] - back) + lows[i];
+      sum = next;
+    }
+    return {sum, rest};
+  }
+};
+
+// ---- Float vectors as two of double -------------------------------------------------------------
+
+KEXUE_INLINE void widen(F32 v, F64* wide) {
+  float lane[kLanes<float>];
+  store<float>(lane, v);
+  wide[0] = load_wide(lane);
+  wide[1] = load_wide(lane + kLanes<double>);
+}
+// f applied in double.
+template <class T, class F>
+KEXUE_INLINE Vec<T> through_wide(Vec<T> v, F&& f) {
+  if constexpr (sizeof(T) == 8) {
+    return f(v);
+  } else {
+    F64 wide[2];
+    widen(v, wide);
+    float lane[kLanes<float>];
+    store_narrow(lane, f(wide[0]));
+    store_narrow(lane + kLanes<double>, f(wide[1]));
+    return load<float>(lane);
+  }
+}
+
+// ---- Short rows ---------------------------------------------------------------------------------
+
+template <class R>
+struct ShortRows {
+  Vec<R> max;
+  Mask<R> ordinary;  // finite maximum, no NaN
+  Vec<R> nan;
+};
+
+template <class R>
+KEXUE_INLINE ShortRows<R> look_at(const Vec<R>* columns, ptrdiff_t n) {
+  const Vec<R> infinite = broadcast<R>(kInfinity<R>), none = broadcast<R>(0);
+  const Vec<R> lowest = broadcast<R>(-kInfinity<R>);
+  Vec<R> max = lowest, probe = none;
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    max = maximum(max, columns[j]);
+    // Infinities become finite, NaN stays.
+    probe += clamp(columns[j], none, none);
+  }
+  const Mask<R> finite = less<R>(max, infinite) & less<R>(lowest, max);
+  return {select<R>(finite, max, none), finite & less<R>(probe, infinite),
+          real(broadcast<Bits<R>>(Format<R>::kNaN))};
+}
+
+template <class R, class T>
+KEXUE_INLINE Vec<R> load_column(const T* p) {
+  if constexpr (sizeof(R) == sizeof(T)) {
+    return load<R>(p);
+  } else {
+    return load_wide(p);
+  }
+}
+template <class R, class T>
+KEXUE_INLINE void store_column(T* p, Vec<R> v) {
+  if constexpr (sizeof(R) == sizeof(T)) {
+    store<R>(p, v);
+  } else {
+    store_narrow(p, v);
+  }
+}
+
+// f(columns, first row, number of rows) on groups of kLanes<R> rows held as n columns of R, one row
+// per lane; what f leaves in the columns is written to out. Lanes without a row hold zeros.
+template <class R, class T, class F>
+KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, F&& f) {
+  constexpr int kLane = kLanes<R>;
+  Vec<R> columns[simplex::kShortRow + kLane];
+  T edge[kLane];
+  for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
+    const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
+    const ptrdiff_t size = rows * n;
+    const T* from = x + first * n;
+    for (ptrdiff_t c = 0; c < n; c += kLane) {
+      KEXUE_UNROLL
+      for (int r = 0; r < kLane; ++r) {
+        const ptrdiff_t place = r * n + c;
+        if (place + kLane <= size) {
+          columns[c + r] = load_column<R>(from + place);
+        } else {
+          for (int i = 0; i < kLane; ++i) edge[i] = place + i < size ? from[place + i] : T(0);
+          columns[c + r] = load_column<R>(edge);
+        }
+      }
+      transpose<R>(columns + c);
+    }
+    f(columns, first, rows);
+    for (ptrdiff_t c = 0; c < n; c += kLane) transpose<R>(columns + c);
+    // Rows in order: what a vector writes beyond its row is the next row's to overwrite.
+    T* to = out + first * n;
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      for (ptrdiff_t c = 0; c < n; c += kLane) {
+        const ptrdiff_t place = r * n + c;
+        if (place + kLane <= size) {
+          store_column<R>(to + place, columns[c + r]);
+        } else {
+          store_column<R>(edge, columns[c + r]);
+          for (int i = 0; c + i < n && i < kLane; ++i) to[place + i] = edge[i];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace kexue::KEXUE_ISA

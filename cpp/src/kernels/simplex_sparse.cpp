@@ -1,0 +1,325 @@
+// Linear and power families (kexue/simplex/kernels.hpp): sparsemax, entmax, normmax.
+#include "kexue/simplex/kernels.hpp"
+#include "lanes.hpp"
+#include "simplex_lanes.hpp"
+#include "vector_math.hpp"
+
+namespace kexue::KEXUE_ISA {
+namespace {
+
+using simplex::Extremes;
+using simplex::Kept;
+using simplex::kShortRow;
+using simplex::LinearRow;
+using simplex::Power;
+using simplex::PowerSums;
+
+// ---- One row: looking ---------------------------------------------------------------------------
+
+template <class T>
+Extremes<T> extremes(const T* x, ptrdiff_t n) {
+  constexpr ptrdiff_t kStep = kLanes<T>;
+  Vec<T> max[4];
+  for (auto& v : max) v = broadcast<T>(-kInfinity<T>);
+  unsigned nan = 0;
+  ptrdiff_t i = 0;
+  for (; i + 4 * kStep <= n; i += 4 * kStep) {
+    Vec<T> v[4];
+    KEXUE_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      v[j] = load<T>(x + i + j * kStep);
+      max[j] = maximum(max[j], v[j]);
+    }
+    nan |= unordered(v[0], v[1]) | unordered(v[2], v[3]);
+  }
+  for (; i < n; i += kStep) {
+    const Vec<T> v = load_up_to<T>(x + i, n - i, -kInfinity<T>);
+    max[0] = maximum(max[0], v);
+    nan |= unordered(v, v);
+  }
+  return {largest<T>(maximum(maximum(max[0], max[1]), maximum(max[2], max[3]))), nan != 0};
+}
+
+template <class T>
+ptrdiff_t filter(const T* x, ptrdiff_t n, T limit, T* kept) {
+  constexpr ptrdiff_t kStep = kLanes<T>;
+  const Vec<T> t = broadcast<T>(limit);
+  ptrdiff_t count = 0, i = 0;
+  for (; i + 4 * kStep <= n; i += 4 * kStep) {
+    Vec<T> v[4];
+    unsigned bits[4];
+    KEXUE_UNROLL
+    for (int j = 0; j < 4; ++j) {
+      v[j] = load<T>(x + i + j * kStep);
+      bits[j] = above(v[j], t);
+    }
+    if ((bits[0] | bits[1] | bits[2] | bits[3]) == 0) continue;
+    KEXUE_UNROLL
+    for (int j = 0; j < 4; ++j) count += append<T>(kept + count, v[j], bits[j]);
+  }
+  for (; i < n; i += kStep) {
+    const Vec<T> v = load_up_to<T>(x + i, n - i, -kInfinity<T>);
+    count += append<T>(kept + count, v, above(v, t));
+  }
+  return count;
+}
+
+template <class T>
+Kept filter_sum(const T* x, ptrdiff_t n, T limit, T* kept) {
+  constexpr ptrdiff_t kStep = kLanes<T>;
+  const Vec<T> t = broadcast<T>(limit), none = broadcast<T>(0);
+  ptrdiff_t count = 0;
+  CarefulSum sum;
+  for (ptrdiff_t i = 0; i < n; i += kStep) {
+    const Vec<T> v = load_up_to<T>(x + i, n - i, -kInfinity<T>);
+    const Vec<T> part = select<T>(less<T>(t, v), v, none);
+    count += append<T>(kept + count, v, above(v, t));
+    if constexpr (sizeof(T) == 8) {
+      sum.add_exactly(part);
+    } else {
+      F64 wide[2];
+      widen(part, wide);
+      // 29 bits to spare: 2^20 terms of one magnitude are summed without error.
+      sum.add(wide[0] + wide[1]);
+    }
+  }
+  const SumPair pair = sum.total();
+  return {pair.high, pair.low, count};
+}
+
+// Powers 1 and 2 need no logarithm.
+enum class Kind { plain, square, general };
+// u^exponent for u = 1 + w > 0
+KEXUE_INLINE F64 power_of(F64 w, F64 exponent) { return exp(exponent * log1p(w)); }
+
+template <Kind kind, class T>
+PowerSums power_sums_of(const T* x, ptrdiff_t n, const Power& f) {
+  constexpr ptrdiff_t kStep = kLanes<double>;
+  const F64 max = broadcast<double>(f.max), slope = broadcast<double>(f.slope);
+  const F64 drop = broadcast<double>(f.drop), exponent = broadcast<double>(f.power - 1);
+  const F64 one = broadcast<double>(1), none = broadcast<double>(0);
+  CarefulSum sum, slope_sum;
+  for (ptrdiff_t i = 0; i < n; i += kStep) {
+    const F64 v = n - i < kStep ? load_wide_part(x + i, n - i, f.max) : load_wide(x + i);
+    const F64 w = multiply_add(slope, v - max, none - drop);
+    Mask<double> inside = less<double>(none - one, w);
+    if (n - i < kStep) inside = inside & first_lanes(n - i);
+    F64 t;
+    if constexpr (kind == Kind::square) {
+      t = one + w;
+    } else {
+      t = power_of(select<double>(inside, w, none), exponent);
+    }
+    t = select<double>(inside, t, none);
+    slope_sum.add(t);
+    sum.add(multiply_add(t, select<double>(inside, w, none), t));
+  }
+  const SumPair s = sum.total(), s1 = slope_sum.total();
+  return {s.high + s.low, s1.high + s1.low};
+}
+template <class T>
+PowerSums power_sums(const T* x, ptrdiff_t n, const Power& f) {
+  return f.power == 2 ? power_sums_of<Kind::square>(x, n, f)
+                      : power_sums_of<Kind::general>(x, n, f);
+}
+
+// ---- One row: writing ---------------------------------------------------------------------------
+
+template <class T>
+void write_linear(const T* x, T* out, ptrdiff_t n, const LinearRow<T>& row, bool past) {
+  const Vec<T> tau = broadcast<T>(row.tau), low = broadcast<T>(row.tau_low);
+  const Vec<T> none = broadcast<T>(0), scale = broadcast<T>(row.scale);
+  if (row.scale == 1) {
+    map_vectors<T>(x, out, n, -kInfinity<T>, past,
+                   [&](Vec<T> v) { return maximum(none, (v - tau) - low); });
+  } else {
+    map_vectors<T>(x, out, n, -kInfinity<T>, past,
+                   [&](Vec<T> v) { return scale * maximum(none, (v - tau) - low); });
+  }
+}
+
+// Vectors without support cost a comparison.
+template <Kind kind, class T>
+void write_power_of(const T* x, T* out, ptrdiff_t n, const Power& f, double factor, bool past) {
+  const F64 max = broadcast<double>(f.max), slope = broadcast<double>(f.slope);
+  const F64 drop = broadcast<double>(f.drop), exponent = broadcast<double>(f.power);
+  const F64 one = broadcast<double>(1), none = broadcast<double>(0);
+  const F64 scale = broadcast<double>(factor);
+  // x > cut wherever u > 0: one part in 10^5 of slack for the rounding of cut to T.
+  const double exact_cut = f.slope > 0 ? f.max + (f.drop - 1) / f.slope : -kInfinity<double>;
+  const double slack = 1e-5 * ((exact_cut < 0 ? -exact_cut : exact_cut) + f.max - exact_cut);
+  const Vec<T> cut = broadcast<T>(f.slope > 0 ? (T)(exact_cut - slack) : -kInfinity<T>);
+  const auto wide = [&](F64 v) {
+    const F64 w = multiply_add(slope, v - max, none - drop);
+    const Mask<double> inside = less<double>(none - one, w);
+    const F64 u = one + w;
+    F64 p;
+    if constexpr (kind == Kind::plain) {
+      p = u;
+    } else if constexpr (kind == Kind::square) {
+      p = u * u;
+    } else {
+      p = power_of(select<double>(inside, w, none), exponent);
+    }
+    return select<double>(inside, scale * p, none);
+  };
+  map_vectors<T>(x, out, n, -kInfinity<T>, past, [&](Vec<T> v) {
+    if (above(v, cut) == 0) return broadcast<T>(0);
+    return through_wide<T>(v, wide);
+  });
+}
+template <class T>
+void write_power(const T* x, T* out, ptrdiff_t n, const Power& f, double factor, bool past) {
+  if (f.power == 1) {
+    write_power_of<Kind::plain>(x, out, n, f, factor, past);
+  } else if (f.power == 2) {
+    write_power_of<Kind::square>(x, out, n, f, factor, past);
+  } else {
+    write_power_of<Kind::general>(x, out, n, f, factor, past);
+  }
+}
+
+template <class T>
+void zero_past(T* out, ptrdiff_t n) {
+  map_vectors<T>(out, out, n, T(0), true, [](Vec<T>) { return broadcast<T>(0); });
+}
+
+// ---- Short rows: one per lane -------------------------------------------------------------------
+
+// Michelot's iteration: tau <- the root if the support were {x > tau}; from the left, until the
+// support stays. The last sum carries its rounding errors, so that tau is right to an ulp.
+void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64& tau_low) {
+  const F64 none = broadcast<double>(0), one = broadcast<double>(1);
+  F64 count = none;
+  tau = max - radius;
+  for (ptrdiff_t iteration = 0; iteration <= n + 1; ++iteration) {
+    F64 sum = none, inside = none;
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      const Mask<double> in = less<double>(tau, x[j]);
+      sum += select<double>(in, x[j], none);
+      inside += select<double>(in, one, none);
+    }
+    if (!any<double>(less<double>(inside, count) | less<double>(count, inside))) break;
+    count = inside;
+    tau = (sum - radius) / count;
+  }
+  F64 sum = none - radius, low = none;
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    const F64 v = select<double>(less<double>(tau, x[j]), x[j], none);
+    const F64 next = sum + v, back = next - sum;
+    low += (sum - (next - back)) + (v - back);
+    sum = next;
+  }
+  tau = (sum + low) / count;
+  const F64 upper = upper_half(tau);
+  tau_low = (((sum - count * upper) - count * (tau - upper)) + low) / count;
+}
+
+// Newton's iteration on the p-norm of u (maps.hpp), in all lanes until the last has converged.
+// Returns the factor that makes the sum one.
+template <Kind kind>
+F64 solve_power(const F64* w, ptrdiff_t n, double power, double tolerance, bool derivative,
+                F64& drop) {
+  const F64 none = broadcast<double>(0), one = broadcast<double>(1);
+  const F64 limit = broadcast<double>(1 + tolerance), exponent = broadcast<double>(power - 1);
+  F64 sum = none, slope_sum = none, before = broadcast<double>(kInfinity<double>);
+  drop = none;
+  for (int iteration = 0; iteration < 200; ++iteration) {
+    sum = slope_sum = none;
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      const F64 v = w[j] - drop;
+      const Mask<double> inside = less<double>(none - one, v);
+      F64 t;
+      if constexpr (kind == Kind::square) {
+        t = select<double>(inside, one + v, none);
+        sum = multiply_add(t, t, sum);
+      } else {
+        t = select<double>(inside, power_of(select<double>(inside, v, none), exponent), none);
+        sum += select<double>(inside, multiply_add(t, v, t), none);
+      }
+      slope_sum += t;
+    }
+    // A lane rests once its sum is one or has stopped falling.
+    const Mask<double> moving = less<double>(limit, sum) & less<double>(sum, before);
+    if (!any<double>(moving)) break;
+    before = sum;
+    F64 excess;
+    if constexpr (kind == Kind::square) {
+      excess = sum - square_root<double>(sum);
+    } else {
+      excess = none - sum * expm1(broadcast<double>(-1 / power) * log(sum));
+    }
+    drop += select<double>(moving, excess / slope_sum, none);
+  }
+  return one / (derivative ? slope_sum : sum);
+}
+
+template <class T>
+void short_linear(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius, double scale,
+                  double* tau) {
+  for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
+    const ShortRows<double> look = look_at<double>(columns, n);
+    F64 root, low;
+    solve_linear(columns, n, look.max, broadcast<double>(radius), root, low);
+    const F64 none = broadcast<double>(0), factor = broadcast<double>(scale);
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      const F64 p = factor * maximum(none, (columns[j] - root) - low);
+      columns[j] = select<double>(look.ordinary, p, columns[j]);
+    }
+    store_part<double>(tau + first, select<double>(look.ordinary, root, look.nan), rows);
+  });
+}
+
+template <Kind kind, class T>
+void short_power_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
+                    bool derivative, double* tau) {
+  const double tolerance = sizeof(T) == 8 ? 4e-16 : 1e-11;
+  for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
+    const ShortRows<double> look = look_at<double>(columns, n);
+    const F64 none = broadcast<double>(0), one = broadcast<double>(1);
+    F64 w[kShortRow];
+    const F64 nowhere = broadcast<double>(slope > 0 ? -kInfinity<double> : 1e300);
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      const F64 v = broadcast<double>(slope) * (columns[j] - look.max);
+      w[j] = select<double>(less<double>(broadcast<double>(-kInfinity<double>), columns[j]), v,
+                            nowhere);
+    }
+    F64 drop;
+    const F64 factor = solve_power<kind>(w, n, power, tolerance, derivative, drop);
+    const F64 exponent = broadcast<double>(derivative ? power - 1 : power);
+    for (ptrdiff_t j = 0; j < n; ++j) {
+      const F64 v = w[j] - drop, u = one + v;
+      const Mask<double> inside = less<double>(none - one, v);
+      F64 p;
+      if constexpr (kind == Kind::square) {
+        p = derivative ? u : u * u;
+      } else {
+        p = power_of(select<double>(inside, v, none), exponent);
+      }
+      p = select<double>(inside & less<double>(v, broadcast<double>(1e299)), factor * p, none);
+      columns[j] = select<double>(look.ordinary, p, columns[j]);
+    }
+    store_part<double>(tau + first, select<double>(look.ordinary, drop, look.nan), rows);
+  });
+}
+template <class T>
+void short_power(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
+                 bool derivative, double* tau) {
+  if (power == 2) {
+    short_power_of<Kind::square>(x, out, n_rows, n, slope, power, derivative, tau);
+  } else {
+    short_power_of<Kind::general>(x, out, n_rows, n, slope, power, derivative, tau);
+  }
+}
+
+template <class T>
+constexpr simplex::SparseKernels<T> kKernels = {extremes<T>,   filter<T>,       filter_sum<T>,
+                                                power_sums<T>, write_linear<T>, write_power<T>,
+                                                zero_past<T>,  short_linear<T>, short_power<T>};
+
+}  // namespace
+
+extern const simplex::SimplexSparseKernels simplex_sparse_kernels;
+const simplex::SimplexSparseKernels simplex_sparse_kernels = {kKernels<double>, kKernels<float>};
+
+}  // namespace kexue::KEXUE_ISA

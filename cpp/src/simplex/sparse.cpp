@@ -1,0 +1,365 @@
+// The linear and power families: projection of any radius, entmax, normmax.
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "kexue/simplex/maps.hpp"
+#include "kexue/simplex/root.hpp"
+#include "kexue/simplex/rows.hpp"
+
+namespace kexue::simplex {
+
+using std::ptrdiff_t;
+
+namespace {
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+// Policies: what a map needs to know where a row's candidates are, to find its root and to write.
+
+struct Linear {
+  double radius, scale;
+
+  template <class T>
+  T cut(double max) const {
+    return floor_to<T>(max - radius - 4e-16 * std::abs(max));
+  }
+  template <class T>
+  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
+    const LinearRoot root = linear_root(candidates, max, radius);
+    tau = root.tau;
+    const T high = static_cast<T>(root.tau);
+    const double rest = (root.tau - static_cast<double>(high)) + root.low;
+    const LinearRow<T> row{high, static_cast<T>(rest), static_cast<T>(scale)};
+    return [row](const T* x, T* out, ptrdiff_t n, bool past) {
+      sparse_kernels<T>().write_linear(x, out, n, row, past);
+    };
+  }
+  template <class T>
+  bool short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double* tau) const {
+    sparse_kernels<T>().short_linear(x, out, n_rows, n, radius, scale, tau);
+    return true;
+  }
+  double mass() const { return radius * scale; }
+};
+
+struct PowerMap {
+  double slope, power;
+  bool derivative = false;  // normmax: u^{P-1} over its sum
+
+  template <class T>
+  T cut(double max) const {
+    return power_cut<T>(Power{max, slope, 0, power});
+  }
+  // p_i = (slope x_i - tau)_+^power, so tau = slope max + drop - 1.
+  template <class T>
+  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
+    Power f{max, slope, 0, power};
+    const PowerRoot root = power_root(candidates, f, derivative);
+    f.drop = root.drop;
+    if (derivative) f.power -= 1;
+    tau = slope * max + (root.drop - 1);
+    return [f, factor = root.factor](const T* x, T* out, ptrdiff_t n, bool past) {
+      sparse_kernels<T>().write_power(x, out, n, f, factor, past);
+    };
+  }
+  template <class T>
+  bool short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double* tau) const {
+    sparse_kernels<T>().short_power(x, out, n_rows, n, slope, power, derivative, tau);
+    return false;
+  }
+  double mass() const { return 1; }
+};
+
+struct Steep {
+  double slope, power;
+
+  template <class T>
+  T cut(double max) const {
+    return power_cut<T>(Power{max, slope, 0, power});
+  }
+  template <class T>
+  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
+    std::vector<T> entries;
+    for (const Segment<T>& s : candidates.segments) {
+      entries.insert(entries.end(), s.data, s.data + s.count);
+    }
+    const SteepRoot root = steep_root(std::span<const T>(entries), max, slope, power);
+    tau = slope * max - root.high;
+    return [root, max, f = *this](const T* x, T* out, ptrdiff_t n, bool) {
+      write_steep(x, out, n, max, f.slope, f.power, root);
+    };
+  }
+  double mass() const { return 1; }
+};
+
+// Rows whose alpha is infinite: uniform over the largest entries.
+struct ArgMax {
+  template <class T>
+  T cut(double max) const {
+    return std::nextafter(static_cast<T>(max), -std::numeric_limits<T>::infinity());
+  }
+  template <class T>
+  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
+    tau = max;
+    const T top = static_cast<T>(max);
+    const T share = static_cast<T>(1 / static_cast<double>(candidates.count()));
+    return [top, share](const T* x, T* out, ptrdiff_t n, bool) {
+      for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] == top ? share : T(0);
+    };
+  }
+  double mass() const { return 1; }
+};
+
+template <class T>
+bool ordinary(const Extremes<T>& seen) {
+  return !seen.nan && std::isfinite(seen.max);
+}
+
+template <class T, class Map>
+ptrdiff_t solve_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty, double* tau,
+                    bool past, T* scratch) {
+  const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
+  if (!ordinary(seen)) {
+    if (tau != nullptr) *tau = seen.nan ? kNaN : static_cast<double>(seen.max);
+    return special_row(x, out, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
+  }
+  Segment<T> segment{scratch, 0};
+  segment.count =
+      sparse_kernels<T>().filter(x, n, map.template cut<T>(static_cast<double>(seen.max)), scratch);
+  double root = 0;
+  const auto write =
+      map.solve(Candidates<T>{{&segment, 1}, 1}, static_cast<double>(seen.max), root);
+  if (tau != nullptr) *tau = root;
+  write(x, out, n, past);
+  return 0;
+}
+
+// A huge row: each block keeps what can be positive given the largest entry so far, and meanwhile
+// fills its output with zeros past the cache; tiles with support are written once the root is
+// known.
+template <class T, class Map>
+ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty, double* tau,
+                         int workers, T* scratch) {
+  const auto& kernels = sparse_kernels<T>();
+  const bool in_place = x == out;
+  const ptrdiff_t n_blocks = (n + kBlock - 1) / kBlock, tiles = kBlock / kTile;
+  std::vector<Segment<T>> segments(static_cast<std::size_t>(n_blocks));
+  std::vector<Extremes<T>> seen(static_cast<std::size_t>(n_blocks * tiles),
+                                {-std::numeric_limits<T>::infinity(), false});
+  const auto block_bounds = [&](ptrdiff_t b) {
+    return std::pair{b * kBlock, std::min(n, (b + 1) * kBlock)};
+  };
+  parallel_for(
+      n_blocks,
+      [&](ptrdiff_t b, int) {
+        const auto [begin, end] = block_bounds(b);
+        T* kept = scratch + b * (kBlock + kRoom);
+        ptrdiff_t count = 0;
+        T max = -std::numeric_limits<T>::infinity(), cut = max;
+        for (ptrdiff_t i = begin; i < end; i += kTile) {
+          const ptrdiff_t size = std::min(kTile, end - i);
+          const Extremes<T> tile = kernels.extremes(x + i, size);
+          seen[static_cast<std::size_t>(i / kTile)] = tile;
+          if (tile.max > max && std::isfinite(tile.max)) {
+            max = tile.max;
+            cut = map.template cut<T>(static_cast<double>(max));
+          }
+          if (tile.max > cut) count += kernels.filter(x + i, size, cut, kept + count);
+          if (!in_place) kernels.zero(out + i, size);
+        }
+        segments[static_cast<std::size_t>(b)] = {kept, kernels.filter(kept, count, cut, kept)};
+      },
+      workers);
+  Extremes<T> row{-std::numeric_limits<T>::infinity(), false};
+  for (const Extremes<T>& tile : seen) {
+    row.max = std::max(row.max, tile.max);
+    row.nan = row.nan || tile.nan;
+  }
+  if (!ordinary(row)) {
+    if (tau != nullptr) *tau = row.nan ? kNaN : static_cast<double>(row.max);
+    return special_row(x, out, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
+  }
+  const T cut = map.template cut<T>(static_cast<double>(row.max));
+  for (Segment<T>& s : segments) s.count = kernels.filter(s.data, s.count, cut, s.data);
+  double root = 0;
+  const auto write =
+      map.solve(Candidates<T>{segments, workers}, static_cast<double>(row.max), root);
+  if (tau != nullptr) *tau = root;
+  parallel_for(
+      n_blocks,
+      [&](ptrdiff_t b, int) {
+        const auto [begin, end] = block_bounds(b);
+        for (ptrdiff_t i = begin; i < end; i += kTile) {
+          const bool support = seen[static_cast<std::size_t>(i / kTile)].max > cut;
+          if (support || in_place) write(x + i, out + i, std::min(kTile, end - i), false);
+        }
+      },
+      workers);
+  return 0;
+}
+
+// A map with a kernel for short rows.
+template <class Map, class T>
+concept HasShortRows = requires(const Map& map, T* p, double* tau) {
+  map.short_rows(p, p, ptrdiff_t{}, ptrdiff_t{}, tau);
+};
+
+// The short kernel left special rows as they were and marked them by a NaN.
+template <class T, class Map>
+ptrdiff_t solve_short_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows, const Map& map,
+                           Empty empty, double* tau, bool wanted) {
+  const ptrdiff_t n = batch.n;
+  T* out = batch.out + first * n;
+  // tau is a function of the row's maximum too, which the kernel does not return.
+  std::vector<T> max;
+  if (wanted) {
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      max.push_back(sparse_kernels<T>().extremes(batch.x + (first + r) * n, n).max);
+    }
+  }
+  const bool final = map.short_rows(batch.x + first * n, out, rows, n, tau);
+  ptrdiff_t count = 0;
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    if (std::isnan(tau[r])) {
+      T* row = out + r * n;
+      if (wanted) {
+        const Extremes<T> seen = sparse_kernels<T>().extremes(row, n);
+        tau[r] = seen.nan ? kNaN : static_cast<double>(seen.max);
+      }
+      count += special_row(row, row, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
+    } else if (wanted && !final) {
+      if constexpr (requires { map.slope; }) {
+        tau[r] += map.slope * static_cast<double>(max[static_cast<std::size_t>(r)]) - 1;
+      }
+    }
+  }
+  return count;
+}
+
+// map_of(row) on every row; the same for all rows if `uniform`.
+template <class T, class MapOf>
+ptrdiff_t solve_rows(const Batch<T>& batch, bool uniform, Empty empty, double* tau,
+                     MapOf&& map_of) {
+  const ptrdiff_t n = batch.n;
+  const bool past = write_past(batch);
+  if (batch.n_rows == 0) return 0;
+  if (n >= kHugeRow) {
+    AlignedBuffer<T> scratch((n + kBlock - 1) / kBlock * (kBlock + kRoom));
+    ptrdiff_t count = 0;
+    for (ptrdiff_t r = 0; r < batch.n_rows; ++r) {
+      count += solve_huge_row(batch.x + r * n, batch.out + r * n, n, map_of(r), empty,
+                              tau == nullptr ? nullptr : tau + r, batch.workers, scratch.data());
+    }
+    return count;
+  }
+  const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
+  SlotBuffers<T> scratch(workers, n + kRoom);
+  SlotBuffers<double> roots(workers, kChunk + 1);
+  std::vector<ptrdiff_t> empty_rows(static_cast<std::size_t>(workers));
+  for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
+    ptrdiff_t& count = empty_rows[static_cast<std::size_t>(slot)];
+    if constexpr (HasShortRows<decltype(map_of(first)), T>) {
+      if (n <= kShortRow && uniform) {
+        count += solve_short_rows(batch, first, rows, map_of(first), empty,
+                                  tau == nullptr ? roots[slot] : tau + first, tau != nullptr);
+        return;
+      }
+    }
+    for (ptrdiff_t r = first; r < first + rows; ++r) {
+      count += solve_row(batch.x + r * n, batch.out + r * n, n, map_of(r), empty,
+                         tau == nullptr ? nullptr : tau + r, past, scratch[slot]);
+    }
+  });
+  ptrdiff_t sum = 0;
+  for (ptrdiff_t c : empty_rows) sum += c;
+  return sum;
+}
+
+// One alpha for all rows of the batch.
+template <class T>
+ptrdiff_t entmax_uniform(const Batch<T>& batch, double alpha, double temperature, Empty empty,
+                         double* tau) {
+  const double b = alpha - 1, slope = b / temperature;
+  if (alpha == 1) return softmax(batch, temperature, empty, tau);
+  if (alpha == 2) return project_rows(batch, temperature, 1 / temperature, empty, tau);
+  if (std::isinf(alpha)) {
+    return solve_rows(batch, true, empty, tau, [](ptrdiff_t) { return ArgMax{}; });
+  }
+  if (alpha > 2) {
+    return solve_rows(batch, true, empty, tau, [=](ptrdiff_t) { return Steep{slope, 1 / b}; });
+  }
+  return solve_rows(batch, true, empty, tau, [=](ptrdiff_t) { return PowerMap{slope, 1 / b}; });
+}
+
+}  // namespace
+
+template <class T>
+ptrdiff_t project_rows(const Batch<T>& batch, double radius, double scale, Empty empty,
+                       double* tau) {
+  const ptrdiff_t count =
+      solve_rows(batch, true, empty, tau, [=](ptrdiff_t) { return Linear{radius, scale}; });
+  if (tau != nullptr && scale != 1) {
+    for (ptrdiff_t r = 0; r < batch.n_rows; ++r) tau[r] *= scale;
+  }
+  return count;
+}
+
+template <class T>
+ptrdiff_t entmax(const Batch<T>& batch, const double* alpha, ptrdiff_t alpha_step,
+                 double temperature, Empty empty, double* tau) {
+  if (batch.n_rows == 0) return 0;
+  if (alpha_step == 0) return entmax_uniform(batch, *alpha, temperature, empty, tau);
+  const auto row_at = [&](ptrdiff_t r, int workers) {
+    const Batch<T> row{batch.x + r * batch.n, batch.out + r * batch.n, 1, batch.n, workers};
+    return entmax_uniform(row, alpha[r], temperature, empty, tau == nullptr ? nullptr : tau + r);
+  };
+  std::vector<ptrdiff_t> counts(static_cast<std::size_t>(batch.n_rows));
+  if (batch.n >= kHugeRow) {
+    for (ptrdiff_t r = 0; r < batch.n_rows; ++r) {
+      counts[static_cast<std::size_t>(r)] = row_at(r, batch.workers);
+    }
+  } else {
+    for_row_chunks(batch.n_rows, batch.n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
+      for (ptrdiff_t r = first; r < first + rows; ++r) {
+        counts[static_cast<std::size_t>(r)] = row_at(r, 1);
+      }
+    });
+  }
+  ptrdiff_t sum = 0;
+  for (ptrdiff_t c : counts) sum += c;
+  return sum;
+}
+
+template <class T>
+ptrdiff_t normmax(const Batch<T>& batch, double alpha, double temperature, Empty empty,
+                  double* tau) {
+  const double slope = 1 / temperature;
+  if (std::isinf(alpha)) {
+    // ||u||_1 = 1, uniform over the support.
+    const ptrdiff_t count = project_rows(batch, temperature, slope, empty, tau);
+    for_row_chunks(batch.n_rows, batch.n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
+      for (ptrdiff_t r = first; r < first + rows; ++r) {
+        T* p = batch.out + r * batch.n;
+        const auto support = std::count_if(p, p + batch.n, [](T v) { return v > 0; });
+        const T share = static_cast<T>(1 / static_cast<double>(support));
+        std::transform(p, p + batch.n, p, [&](T v) { return v > 0 ? share : v; });
+      }
+    });
+    return count;
+  }
+  return solve_rows(batch, true, empty, tau,
+                    [=](ptrdiff_t) { return PowerMap{slope, alpha / (alpha - 1), true}; });
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                       \
+  template ptrdiff_t project_rows<T>(const Batch<T>&, double, double, Empty, double*);             \
+  template ptrdiff_t entmax<T>(const Batch<T>&, const double*, ptrdiff_t, double, Empty, double*); \
+  template ptrdiff_t normmax<T>(const Batch<T>&, double, double, Empty, double*);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::simplex
