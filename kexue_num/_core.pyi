@@ -262,6 +262,130 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
+class projections:
+    @staticmethod
+    def birkhoff(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        n: typing.SupportsInt | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        certify: bool,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        potentials: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        report: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def box_simplex(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        lower: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        upper: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        lowest: typing.SupportsFloat | typing.SupportsIndex,
+        highest: typing.SupportsFloat | typing.SupportsIndex,
+        radius: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        lowest_sum: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def isotonic(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        increasing: bool,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def l1_ball(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def l1inf_ball(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        m: typing.SupportsInt | typing.SupportsIndex,
+        radius: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def least_squares(
+        matrix: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        vector: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def permutahedron(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        w: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def quadratic(
+        matrix: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        vector: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def soft_rank(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        strength: typing.SupportsFloat | typing.SupportsIndex,
+        regularization: str,
+        descending: bool,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def soft_rank_vjp(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        strength: typing.SupportsFloat | typing.SupportsIndex,
+        regularization: str,
+        descending: bool,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def soft_sort(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        strength: typing.SupportsFloat | typing.SupportsIndex,
+        regularization: str,
+        descending: bool,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def soft_sort_vjp(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        strength: typing.SupportsFloat | typing.SupportsIndex,
+        regularization: str,
+        descending: bool,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def sparse_simplex(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        highest: typing.SupportsFloat | typing.SupportsIndex,
+        radius: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+
 class random:
     @staticmethod
     def fill_normal(

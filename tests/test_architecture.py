@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CORE = ROOT / "cpp" / "include" / "kexue" / "core"
 FRAMEWORKS = {"cupy", "dask", "jax", "pandas", "sklearn", "tensorflow", "torch"}
 ADAPTERS = {"dask", "jax", "sklearn", "torch"}
+# Bindings that are a part of an area of another name.
+PARTS = {"projections": "simplex"}
 # fmt: off
 C_PLUS_PLUS = {
     "algorithm", "any", "array", "atomic", "bit", "bitset", "cfenv", "cfloat", "charconv",
@@ -103,6 +105,7 @@ def intrinsic_violations(text):
 def binding_violations(areas, stem, text):
     """A binding knows the views and its own area, and computes nothing."""
     area = stem.removeprefix("bind_")
+    area = PARTS.get(area, area)
     for name in includes(text):
         other = re.match(r"kexue/(\w+)/", name)
         if other and other[1] not in ("core", area):

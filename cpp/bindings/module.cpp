@@ -8,6 +8,7 @@ void bind_core(py::module_& m);
 void bind_elementary(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
+void bind_projections(py::module_& m);
 void bind_simplex(py::module_& m);
 void bind_testing(py::module_& m);
 }  // namespace kexue::bindings
@@ -19,6 +20,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_elementary(m);
   kexue::bindings::bind_limits(m);
   kexue::bindings::bind_lowrank(m);
+  kexue::bindings::bind_projections(m);
   kexue::bindings::bind_simplex(m);
   kexue::bindings::bind_testing(m);
 }

@@ -6,6 +6,8 @@
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/sketch.hpp"
+#include "kexue/simplex/box_projection.hpp"
+#include "kexue/simplex/quadratic.hpp"
 #include "kexue/simplex/kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -39,6 +41,8 @@
 
 namespace kexue {
 
+KEXUE_DISPATCH(BoxTables, box_tables)
+KEXUE_DISPATCH(DenseKernels, dense_kernels)
 KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
 KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)

@@ -10,6 +10,7 @@ Jianlin Su, 科学空间 (https://kexue.fm), posts 10145 (2024-06-14), 10289 (20
 (2024-09-19).
 """
 
+from kexue_num.simplex._flow import WassersteinFlow, wasserstein_flow
 from kexue_num.simplex._gradients import EntmaxGradient, entmax_vjp, softmax_vjp, sparsemax_vjp
 from kexue_num.simplex._losses import Loss, fenchel_young_loss, multilabel_loss
 from kexue_num.simplex._maps import (
@@ -21,6 +22,27 @@ from kexue_num.simplex._maps import (
     softmax,
     sparsemax,
 )
+from kexue_num.simplex._matrices import (
+    BirkhoffProjection,
+    project_birkhoff,
+    project_spectrahedron,
+)
+from kexue_num.simplex._minimize import SimplexMinimum, minimize
+from kexue_num.simplex._permutahedron import (
+    isotonic,
+    project_permutahedron,
+    soft_rank,
+    soft_rank_vjp,
+    soft_sort,
+    soft_sort_vjp,
+)
+from kexue_num.simplex._projections import (
+    project_l1_ball,
+    project_l1inf_ball,
+    project_linf_ball,
+    project_simplex,
+)
+from kexue_num.simplex._quadratic import simplex_least_squares, simplex_qp
 from kexue_num.simplex._select import (
     perturbmax,
     soft_topk,
@@ -33,18 +55,36 @@ from kexue_num.simplex._select import (
 from kexue_num.simplex._support import Threshold, sparse, threshold
 
 __all__ = [
+    "BirkhoffProjection",
     "EntmaxGradient",
     "Loss",
+    "SimplexMinimum",
     "Threshold",
+    "WassersteinFlow",
     "entmax",
     "entmax15",
     "entmax_vjp",
     "fenchel_young_loss",
+    "isotonic",
     "log_softmax",
     "logsumexp",
+    "minimize",
     "multilabel_loss",
     "normmax",
     "perturbmax",
+    "project_birkhoff",
+    "project_l1_ball",
+    "project_l1inf_ball",
+    "project_linf_ball",
+    "project_permutahedron",
+    "project_simplex",
+    "project_spectrahedron",
+    "simplex_least_squares",
+    "simplex_qp",
+    "soft_rank",
+    "soft_rank_vjp",
+    "soft_sort",
+    "soft_sort_vjp",
     "soft_topk",
     "soft_topk_vjp",
     "softmax",
@@ -57,4 +97,5 @@ __all__ = [
     "threshold",
     "topk_softmax",
     "topp_softmax",
+    "wasserstein_flow",
 ]

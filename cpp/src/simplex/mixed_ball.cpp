@@ -1,0 +1,136 @@
+#include "kexue/simplex/mixed_ball.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kexue/core/buffer.hpp"
+#include "kexue/core/pool.hpp"
+#include "kexue/simplex/sorting.hpp"
+
+namespace kexue::simplex {
+namespace {
+
+using std::ptrdiff_t;
+
+constexpr int kMaxSteps = 200;
+
+// A row of |X| from the largest entry down, and its running sums.
+struct SortedRow {
+  const double* value;
+  const double* sum;  // sum[k] of the k largest
+  ptrdiff_t n;
+};
+
+// The level mu at which the row is cut by theta, and the number of entries above it.
+struct Level {
+  double mu;
+  ptrdiff_t count;
+};
+Level level_at(const SortedRow& row, double theta) {
+  if (row.sum[row.n] <= theta) return {0, row.n};
+  // The first k such that cutting down to the next entry takes theta or more.
+  ptrdiff_t low = 1, high = row.n;
+  while (low < high) {
+    const ptrdiff_t k = low + (high - low) / 2;
+    const double cut = row.sum[k] - static_cast<double>(k) * row.value[k];
+    (cut >= theta ? high : low) = cut >= theta ? k : k + 1;
+  }
+  return {std::max(0.0, (row.sum[low] - theta) / static_cast<double>(low)), low};
+}
+
+class Matrix {
+ public:
+  template <class T>
+  Matrix(const T* x, ptrdiff_t m, ptrdiff_t n, int workers)
+      : m_(m), n_(n), values_(m * n), sums_(m * (n + 1)) {
+    const int slots = planned_workers(m, m * n < 20000 ? 1 : workers);
+    std::vector<FallingOrder<T>> orders;
+    for (int s = 0; s < slots; ++s) orders.emplace_back(n);
+    AlignedBuffer<T> magnitudes(slots * n);
+    parallel_for(
+        m,
+        [&](ptrdiff_t i, int slot) {
+          T* magnitude = magnitudes.data() + slot * n;
+          for (ptrdiff_t j = 0; j < n; ++j) magnitude[j] = std::abs(x[i * n + j]);
+          auto& order = orders[static_cast<std::size_t>(slot)];
+          order.sort(magnitude, n);
+          double* sum = sums_.data() + i * (n + 1);
+          sum[0] = 0;
+          for (ptrdiff_t k = 0; k < n; ++k) {
+            values_[i * n + k] = static_cast<double>(magnitude[order[k]]);
+            sum[k + 1] = sum[k] + values_[i * n + k];
+          }
+        },
+        slots);
+  }
+
+  double norm() const {
+    double total = 0;
+    for (ptrdiff_t i = 0; i < m_; ++i) total += values_[i * n_];
+    return total;
+  }
+  Level level(ptrdiff_t i, double theta) const {
+    return level_at({values_.data() + i * n_, sums_.data() + i * (n_ + 1), n_}, theta);
+  }
+  double cut(double radius) const {
+    double theta = 0;
+    for (int step = 0; step < kMaxSteps; ++step) {
+      double excess = -radius, slope = 0;
+      for (ptrdiff_t i = 0; i < m_; ++i) {
+        const Level level = this->level(i, theta);
+        excess += level.mu;
+        if (level.mu > 0) slope += 1 / static_cast<double>(level.count);
+      }
+      if (!(excess > 0) || slope == 0) break;
+      const double next = theta + excess / slope;
+      if (!(next > theta)) break;
+      theta = next;
+    }
+    return theta;
+  }
+
+ private:
+  ptrdiff_t m_, n_;
+  AlignedBuffer<double> values_, sums_;
+};
+
+template <class T>
+void project(const T* x, ptrdiff_t m, ptrdiff_t n, double radius, T* out, int workers) {
+  if (!std::all_of(x, x + m * n, [](T v) { return std::isfinite(v); })) {
+    std::fill_n(out, m * n, std::numeric_limits<T>::quiet_NaN());
+    return;
+  }
+  const Matrix matrix(x, m, n, workers);
+  if (matrix.norm() <= radius) {
+    if (out != x) std::copy_n(x, m * n, out);
+    return;
+  }
+  const double theta = matrix.cut(radius);
+  for (ptrdiff_t i = 0; i < m; ++i) {
+    const T mu = radius == 0 ? T(0) : static_cast<T>(matrix.level(i, theta).mu);
+    for (ptrdiff_t j = 0; j < n; ++j) out[i * n + j] = std::clamp(x[i * n + j], -mu, mu);
+  }
+}
+
+}  // namespace
+
+template <class T>
+void project_l1inf_ball(MatrixView<const T> x, ptrdiff_t m, VectorView<const double> radius,
+                        MatrixView<T> out, int workers) {
+  const ptrdiff_t n = x.cols / m;
+  // Of several matrices each is one thread's work; regions inside a region run serially.
+  parallel_for(
+      x.rows, [&](ptrdiff_t b, int) { project(x.row(b), m, n, radius[b], out.row(b), workers); },
+      x.rows == 1 ? 1 : workers);
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                    \
+  template void project_l1inf_ball<T>(MatrixView<const T>, ptrdiff_t, VectorView<const double>, \
+                                      MatrixView<T>, int);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::simplex

@@ -1,0 +1,331 @@
+#include "kexue/simplex/permutahedron.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kexue/core/buffer.hpp"
+#include "kexue/core/pool.hpp"
+#include "kexue/simplex/row_loop.hpp"
+#include "kexue/simplex/sorting.hpp"
+
+namespace kexue::simplex {
+namespace {
+
+using std::ptrdiff_t;
+
+// sum e^v = scale e^top, without overflow.
+struct ExpSum {
+  double top, scale;
+
+  double log() const { return top + std::log(scale); }
+  void add(const ExpSum& other) {
+    const double high = std::max(top, other.top);
+    scale = scale * std::exp(top - high) + other.scale * std::exp(other.top - high);
+    top = high;
+  }
+};
+
+// A run of the sorted row: sums of a and w, and what must fall from run to run.
+struct MeanRun {
+  ptrdiff_t first, count;
+  double a, w, level;
+
+  static MeanRun of(ptrdiff_t i, double a, double w, double strength) {
+    return {i, 1, a, w, a - strength * w};
+  }
+  void add(const MeanRun& next, double strength) {
+    count += next.count;
+    a += next.a;
+    w += next.w;
+    level = (a - strength * w) / static_cast<double>(count);
+  }
+};
+struct ExpRun {
+  ptrdiff_t first, count;
+  ExpSum a, w;
+  double level;
+
+  static ExpRun of(ptrdiff_t i, double a, double w, double strength) {
+    return {i, 1, {a / strength, 1}, {w, 1}, a / strength - w};
+  }
+  void add(const ExpRun& next, double) {
+    count += next.count;
+    a.add(next.a);
+    w.add(next.w);
+    level = a.log() - w.log();
+  }
+};
+
+// Pools a and w, both sorted to fall. Equal entries of a always share a run; without rounding they
+// would anyway.
+template <class Run>
+ptrdiff_t pool(const double* a, const double* w, ptrdiff_t n, double strength, Run* runs) {
+  ptrdiff_t count = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    Run run = Run::of(i, a[i], w[i], strength);
+    bool tied = i > 0 && a[i] == a[i - 1];
+    while (count > 0 && (tied || runs[count - 1].level <= run.level)) {
+      Run& before = runs[count - 1];
+      before.add(run, strength);
+      run = before;
+      tied = false;
+      --count;
+    }
+    runs[count++] = run;
+  }
+  return count;
+}
+
+// Scratch of one thread for rows of n entries.
+template <class T>
+struct Scratch {
+  FallingOrder<T> order, other_order;
+  AlignedBuffer<double> a, w, g;
+  AlignedBuffer<MeanRun> mean_runs;
+  AlignedBuffer<ExpRun> exp_runs;
+
+  Scratch(ptrdiff_t n, Regularization kind)
+      : order(n),
+        a(n),
+        w(n),
+        g(n),
+        mean_runs(kind == Regularization::l2 ? n : 0),
+        exp_runs(kind == Regularization::kl ? n : 0) {}
+};
+
+// f(i, scratch) for every row of finite numbers; the others become NaN.
+template <class T, class F>
+void for_finite_rows(MatrixView<const T> x, Regularization kind, MatrixView<T> out, int workers,
+                     F&& f) {
+  const ptrdiff_t n = x.cols;
+  const int slots = planned_workers(x.rows, workers);
+  std::vector<Scratch<T>> scratch;
+  for (int s = 0; s < slots; ++s) scratch.emplace_back(n, kind);
+  for_each_row(x.rows, n, slots, [&](ptrdiff_t i, int slot) {
+    const T* row = x.row(i);
+    if (std::all_of(row, row + n, [](T v) { return std::isfinite(v); })) {
+      f(i, scratch[static_cast<std::size_t>(slot)]);
+    } else {
+      std::fill_n(out.row(i), n, std::numeric_limits<T>::quiet_NaN());
+    }
+  });
+}
+
+// f(first, count, run) for the runs of the pooled row.
+template <class T, class F>
+void for_runs(Scratch<T>& s, ptrdiff_t n, double strength, Regularization kind, F&& f) {
+  if (kind == Regularization::l2) {
+    const ptrdiff_t count = pool(s.a.data(), s.w.data(), n, strength, s.mean_runs.data());
+    for (ptrdiff_t r = 0; r < count; ++r) f(s.mean_runs[r]);
+  } else {
+    const ptrdiff_t count = pool(s.a.data(), s.w.data(), n, strength, s.exp_runs.data());
+    for (ptrdiff_t r = 0; r < count; ++r) f(s.exp_runs[r]);
+  }
+}
+
+// p_i of the header, i in the run.
+double point(const MeanRun& run, double a, double w, double strength) {
+  if (run.count == 1) return w;
+  const auto size = static_cast<double>(run.count);
+  return (a - run.a / size) / strength + run.w / size;
+}
+double point(const ExpRun& run, double a, double w, double strength) {
+  if (run.count == 1) return w;
+  return (a / strength - run.a.top) - std::log(run.a.scale) + run.w.log();
+}
+// e^z_i / sum_B e^z; for l2 the weight of an entry in a mean.
+double share(const MeanRun& run, double, double) { return 1 / static_cast<double>(run.count); }
+double share(const ExpRun& run, double a, double strength) {
+  return std::exp(a / strength - run.a.top) / run.a.scale;
+}
+double share_of_w(const MeanRun& run, double) { return 1 / static_cast<double>(run.count); }
+double share_of_w(const ExpRun& run, double w) { return std::exp(w - run.w.top) / run.w.scale; }
+
+// Ranks: e^p for kl, p itself for l2. (first + 1, ... counted from the largest) sum exactly.
+double rank_sum(ptrdiff_t n, ptrdiff_t first, ptrdiff_t count) {
+  return static_cast<double>(count) *
+         (static_cast<double>(n - first) - static_cast<double>(count - 1) / 2);
+}
+
+// a = (n, ..., 1), w = x sorted to fall; where place i of the falling order goes.
+template <class T>
+void prepare_sort(const T* x, ptrdiff_t n, Scratch<T>& s) {
+  s.order.sort(x, n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    s.a[i] = static_cast<double>(n - i);
+    s.w[i] = static_cast<double>(x[s.order[i]]);
+  }
+}
+ptrdiff_t place(ptrdiff_t i, ptrdiff_t n, bool descending) { return descending ? i : n - 1 - i; }
+
+// a = x (-x) sorted to fall, w = (n, ..., 1) or its logarithms.
+template <class T>
+void prepare_rank(const T* x, ptrdiff_t n, Regularization kind, bool descending, Scratch<T>& s) {
+  s.order.sort(x, n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    s.a[i] = static_cast<double>(x[s.order[i]]);
+    s.w[i] = static_cast<double>(n - i);
+    if (kind == Regularization::kl) s.w[i] = std::log(s.w[i]);
+  }
+  if (descending) {
+    std::reverse(s.a.data(), s.a.data() + n);
+    for (ptrdiff_t i = 0; i < n; ++i) s.a[i] = -s.a[i];
+  }
+}
+// The entry of x behind place i of a.
+template <class T>
+ptrdiff_t source(const Scratch<T>& s, ptrdiff_t i, ptrdiff_t n, bool descending) {
+  return s.order[place(i, n, !descending)];
+}
+
+}  // namespace
+
+template <class T>
+void project_permutahedron(MatrixView<const T> x, MatrixView<const T> w, MatrixView<T> out,
+                           int workers) {
+  const ptrdiff_t n = x.cols;
+  const auto l2 = Regularization::l2;
+  for_finite_rows(x, l2, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
+    s.order.sort(x.row(row), n);
+    s.other_order = FallingOrder<T>(n);
+    s.other_order.sort(w.row(row), n);
+    for (ptrdiff_t i = 0; i < n; ++i) {
+      s.a[i] = static_cast<double>(x(row, s.order[i]));
+      s.w[i] = static_cast<double>(w(row, s.other_order[i]));
+    }
+    for_runs(s, n, 1.0, l2, [&](const auto& run) {
+      for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
+        out(row, s.order[i]) = static_cast<T>(point(run, s.a[i], s.w[i], 1.0));
+      }
+    });
+  });
+}
+
+template <class T>
+void soft_sort(MatrixView<const T> x, double strength, Regularization kind, bool descending,
+               MatrixView<T> out, int workers) {
+  const ptrdiff_t n = x.cols;
+  for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
+    prepare_sort(x.row(row), n, s);
+    for_runs(s, n, strength, kind, [&](const auto& run) {
+      for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
+        out(row, place(i, n, descending)) = static_cast<T>(point(run, s.a[i], s.w[i], strength));
+      }
+    });
+  });
+}
+
+template <class T>
+void soft_sort_vjp(MatrixView<const T> x, MatrixView<const T> g, double strength,
+                   Regularization kind, bool descending, MatrixView<T> out, int workers) {
+  const ptrdiff_t n = x.cols;
+  for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
+    prepare_sort(x.row(row), n, s);
+    for_runs(s, n, strength, kind, [&](const auto& run) {
+      const ptrdiff_t end = run.first + run.count;
+      double total = 0;
+      for (ptrdiff_t i = run.first; i < end; ++i) {
+        total += static_cast<double>(g(row, place(i, n, descending)));
+      }
+      for (ptrdiff_t i = run.first; i < end; ++i) {
+        out(row, s.order[i]) = static_cast<T>(total * share_of_w(run, s.w[i]));
+      }
+    });
+  });
+}
+
+template <class T>
+void soft_rank(MatrixView<const T> x, double strength, Regularization kind, bool descending,
+               MatrixView<T> out, int workers) {
+  const ptrdiff_t n = x.cols;
+  for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
+    prepare_rank(x.row(row), n, kind, descending, s);
+    for_runs(s, n, strength, kind, [&](const auto& run) {
+      for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
+        const double rank = kind == Regularization::l2
+                                ? point(run, s.a[i], s.w[i], strength)
+                                : share(run, s.a[i], strength) * rank_sum(n, run.first, run.count);
+        out(row, source(s, i, n, descending)) = static_cast<T>(rank);
+      }
+    });
+  });
+}
+
+template <class T>
+void soft_rank_vjp(MatrixView<const T> x, MatrixView<const T> g, double strength,
+                   Regularization kind, bool descending, MatrixView<T> out, int workers) {
+  const ptrdiff_t n = x.cols;
+  const double sign = descending ? -1 : 1;
+  for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
+    prepare_rank(x.row(row), n, kind, descending, s);
+    for_runs(s, n, strength, kind, [&](const auto& run) {
+      const ptrdiff_t end = run.first + run.count;
+      double mean = 0;
+      for (ptrdiff_t i = run.first; i < end; ++i) {
+        mean +=
+            share(run, s.a[i], strength) * static_cast<double>(g(row, source(s, i, n, descending)));
+      }
+      const double mass = kind == Regularization::l2 ? 1 : rank_sum(n, run.first, run.count);
+      for (ptrdiff_t i = run.first; i < end; ++i) {
+        const ptrdiff_t j = source(s, i, n, descending);
+        const double factor = kind == Regularization::l2 ? 1 : share(run, s.a[i], strength) * mass;
+        const double value = run.count == 1 ? 0 : factor * (static_cast<double>(g(row, j)) - mean);
+        out(row, j) = static_cast<T>(sign * value / strength);
+      }
+    });
+  });
+}
+
+template <class T>
+void isotonic(MatrixView<const T> x, MatrixView<const T> w, bool increasing, MatrixView<T> out,
+              int workers) {
+  const ptrdiff_t n = x.cols;
+  struct Run {
+    ptrdiff_t first, count;
+    double sum, weight, mean;
+  };
+  const int slots = planned_workers(x.rows, workers);
+  AlignedBuffer<Run> scratch(slots * n);
+  for_each_row(x.rows, n, slots, [&](ptrdiff_t row, int slot) {
+    Run* runs = scratch.data() + slot * n;
+    ptrdiff_t count = 0;
+    for (ptrdiff_t i = 0; i < n; ++i) {
+      const ptrdiff_t j = place(i, n, increasing);
+      const double weight = w.data == nullptr ? 1 : static_cast<double>(w(row, j));
+      const double value = static_cast<double>(x(row, j));
+      Run run{i, 1, weight * value, weight, value};
+      while (count > 0 && runs[count - 1].mean >= run.mean) {
+        const Run before = runs[--count];
+        run = {before.first, before.count + run.count, before.sum + run.sum,
+               before.weight + run.weight, 0};
+        run.mean = run.sum / run.weight;
+      }
+      runs[count++] = run;
+    }
+    for (ptrdiff_t r = 0; r < count; ++r) {
+      for (ptrdiff_t i = runs[r].first; i < runs[r].first + runs[r].count; ++i) {
+        out(row, place(i, n, increasing)) = static_cast<T>(runs[r].mean);
+      }
+    }
+  });
+}
+
+#define KEXUE_INSTANTIATE(T)                                                                       \
+  template void project_permutahedron<T>(MatrixView<const T>, MatrixView<const T>, MatrixView<T>,  \
+                                         int);                                                     \
+  template void soft_sort<T>(MatrixView<const T>, double, Regularization, bool, MatrixView<T>,     \
+                             int);                                                                 \
+  template void soft_sort_vjp<T>(MatrixView<const T>, MatrixView<const T>, double, Regularization, \
+                                 bool, MatrixView<T>, int);                                        \
+  template void soft_rank<T>(MatrixView<const T>, double, Regularization, bool, MatrixView<T>,     \
+                             int);                                                                 \
+  template void soft_rank_vjp<T>(MatrixView<const T>, MatrixView<const T>, double, Regularization, \
+                                 bool, MatrixView<T>, int);                                        \
+  template void isotonic<T>(MatrixView<const T>, MatrixView<const T>, bool, MatrixView<T>, int);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::simplex
