@@ -14,6 +14,7 @@ from kexue_num import _tour
 from kexue_num import lowrank as library
 from kexue_num._tour import _report, _timing
 from kexue_num._tour import lowrank as chapter
+from kexue_num._tour import simplex as simplex_chapter
 
 
 def photograph(name):
@@ -32,20 +33,33 @@ def kernel():
     return chapter.Data("digits kernel", matrix, float(np.linalg.norm(matrix, 2)))
 
 
+def digits():
+    """Blurred squares in ten places, 8 x 8 with values up to 16 as the real ones have."""
+    rng = np.random.default_rng(5)
+    labels = np.arange(120) % 10
+    images = rng.integers(0, 4, (120, 8, 8)).astype(float)
+    for image, label in zip(images, labels, strict=True):
+        image[label // 2 : label // 2 + 3, 4 * (label % 2) : 4 * (label % 2) + 3] += 12
+    return images.reshape(120, 64), labels
+
+
 @pytest.fixture
 def small_data(monkeypatch):
     monkeypatch.setattr(chapter, "_load_photograph", photograph)
     monkeypatch.setattr(chapter, "_digits_kernel", kernel)
-    monkeypatch.setattr(
-        chapter, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
-    )
+    monkeypatch.setattr(simplex_chapter, "_load_digits", digits)
+    for module in (chapter, simplex_chapter):
+        monkeypatch.setattr(
+            module, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
+        )
 
 
 @pytest.mark.usefixtures("small_data")
 def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
-    for name in ("china.png", "flower.png", "error-by-rank.png", "promises.png"):
+    names = ("china", "flower", "error-by-rank", "promises", "attention", "supports")
+    for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")
     assert "(promises.png)" in report
@@ -53,7 +67,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     assert "- [ ]" not in report
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
-    assert "4 figures and" in output
+    assert "6 figures and" in output
 
 
 @pytest.mark.usefixtures("small_data")
@@ -75,6 +89,13 @@ def test_a_broken_promise_fails_the_tour(tmp_path, capsys, monkeypatch, change, 
     assert program.main(["--quick", "--out", str(tmp_path)]) == 1
     output = capsys.readouterr().out
     assert any("FAILED" in line and complaint in line for line in output.splitlines()), output
+
+
+@pytest.mark.usefixtures("small_data")
+def test_a_wrong_projection_fails_the_tour(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(simplex_chapter.simplex, "sparsemax", simplex_chapter.simplex.softmax)
+    assert program.main(["--quick", "--area", "simplex", "--out", str(tmp_path)]) == 1
+    assert "sparsemax: the support is that of the exact map" in capsys.readouterr().out
 
 
 def test_without_scikit_learn_the_table_says_so(tmp_path, capsys, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,9 +12,36 @@ import kexue_num
 from kexue_num import _core
 
 
+def duration(seconds: float | None) -> str:
+    """Return a time with three digits and its unit."""
+    if seconds is None:
+        return ""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in percent with three digits."""
+    if fraction is None:
+        return ""
+    value = 100 * fraction
+    if 0 < value < 1e-3:
+        return f"{value:.1e} %".replace("e-0", "e-")
+    return f"{value:.3g} %"
+
+
+def plain(value: float | None) -> str:
+    """Return a small number with two digits."""
+    if value is None:
+        return ""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
 @dataclass(frozen=True)
 class Row:
-    """One task through kexue_num and a peer; errors in the spectral norm, relative to ||A||."""
+    """One task through kexue_num and a peer; the chapter says what its errors are."""
 
     task: str
     peer: str
@@ -23,6 +51,8 @@ class Row:
     bound: float | None = None
     peer_error: float | None = None
     missing: str | None = None
+    number: Callable[[float | None], str] = percent
+    """How errors are written."""
 
     def cells(self) -> list[str]:
         """Return the row as text, in the order of `HEADER`."""
@@ -37,9 +67,9 @@ class Row:
             duration(self.seconds),
             duration(self.peer_seconds),
             ratio,
-            percent(self.error),
-            percent(self.bound),
-            percent(self.peer_error),
+            self.number(self.error),
+            self.number(self.bound),
+            self.number(self.peer_error),
         ]
 
 
@@ -82,26 +112,6 @@ class Chapter:
     def failures(self) -> list[str]:
         """Return the statements that did not hold."""
         return [check.statement for check in self.checks if not check.holds]
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time with three digits and its unit."""
-    if seconds is None:
-        return ""
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e6:.3g} µs"
-
-
-def percent(fraction: float | None) -> str:
-    """Return a fraction in percent with three digits."""
-    if fraction is None:
-        return ""
-    value = 100 * fraction
-    if 0 < value < 1e-3:
-        return f"{value:.1e} %".replace("e-0", "e-")
-    return f"{value:.3g} %"
 
 
 def print_chapter(chapter: Chapter) -> None:
@@ -154,10 +164,7 @@ def _gap(row: Row | None) -> bool:
 
 def write_report(out: Path, chapters: list[Chapter], threads: str) -> Path:
     """Write report.md beside the figures."""
-    method = (
-        "Times are medians of runs that alternate between the two sides in one process; errors "
-        "are spectral norms relative to the norm of the data."
-    )
+    method = "Times are medians of runs that alternate between the two sides in one process."
     lines = ["# A tour of kexue_num", ""]
     lines += [f"{_software()}. {_machine()}. Threads: {threads}. {method}", ""]
     for chapter in chapters:
