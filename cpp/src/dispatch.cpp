@@ -4,6 +4,7 @@
 #include "kexue/core/isa.hpp"
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
+#include "kexue/density/kernels.hpp"
 #include "kexue/lowrank/sketch.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -44,3 +45,10 @@ KEXUE_DISPATCH(RandomKernels, random_kernels)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
 
 }  // namespace kexue
+
+namespace kexue::density {
+
+KEXUE_DISPATCH(DensityKernels, density_kernels)
+KEXUE_DISPATCH(FitKernels, fit_kernels)
+
+}  // namespace kexue::density
