@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _core
+from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import as_array, check_choice, check_integer, message
 from kexue_num.density import _bytes, _canonical, _gradient
 from kexue_num.density._distribution import Distribution
-from kexue_num.density._fit import MOMENTS, Measure, Optimum, Samples, Settings, fit_order
+from kexue_num.density._fit import MOMENTS, Measure, Optimum, Settings, fit_order
 from kexue_num.density._frames import BASES, Frame, bounded_frame, check_support, open_frame
 
 Array = NDArray[Any]
 
 LARGEST_ORDER = 1024
+# Nodes a row of the transform: at least 8192 for a function given everywhere.
+_LANES = 64
 
 
 class Conversions(Distribution):
     """What a density is made from and turned into, apart from samples."""
 
     loglik_: float
+    tol: float
 
     if TYPE_CHECKING:
 
@@ -42,6 +48,15 @@ class Conversions(Distribution):
         self.gap_ = best.gap
         self.n_iter_ = best.n_iter
         self.converged_ = best.converged
+
+    def _warn_of_gap(self, function: str) -> None:
+        if not self.converged_:
+            warnings.warn(
+                f"{function}: gap_ is {self.gap_:.3g} nats, more than tol={self.tol:g}; "
+                f"lower the order or raise tol",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
 
     @property
     def coef_(self) -> Array:
@@ -121,7 +136,7 @@ class Conversions(Distribution):
             frame = open_frame(name, kind, base, loc, 1.0 if scale is None else scale)
         else:
             frame = bounded_frame(name, kind, loc, scale)
-        nodes = max(8192, Samples(frame, order, 1).cells)
+        nodes = _core.density.grid_rows(order) * _LANES
         t = 2 * np.arange(nodes) / nodes
         t[t >= 1] -= 2
         flat = cls._from_frame(frame)._model
@@ -135,8 +150,11 @@ class Conversions(Distribution):
         moments = np.zeros((nodes, MOMENTS))
         moments[:, 0] = values / values.sum()
         nothing = np.empty(0)
-        found = fit_order(Measure(nothing, nothing, moments.reshape(-1)), order, settings)
+        found = fit_order(
+            Measure(nothing, nothing, moments.reshape(-1)), order, settings, lanes=_LANES
+        )
         out._set(frame, found)
+        out._warn_of_gap(name)
         with np.errstate(divide="ignore"):
             out.loglik_ = found.mean_log + float(
                 moments[live, 0] @ np.log(slope[live])

@@ -9,7 +9,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import (
     Phrase,
     as_array,
@@ -294,13 +293,7 @@ class FourierDensity(Conversions):
         self.path_ = path.rows
         self.loglik_ = samples.weight * best.mean_log + samples.log_slope
         self._set(samples.frame, best)
-        if not best.converged:
-            warnings.warn(
-                f"fit: gap_ is {best.gap:.3g} nats, more than tol={self.tol:g}; "
-                f"lower the order or raise tol",
-                ConvergenceWarning,
-                stacklevel=3,
-            )
+        self._warn_of_gap("fit")
 
 
 _PARAMETERS = (

@@ -160,9 +160,11 @@ def fit_order(
     *,
     start: Array | None = None,
     certify: bool = True,
+    lanes: int | None = None,
 ) -> Optimum:
     """The optimum of one order; without `certify` a coarser grid, for comparing orders."""
-    lanes = _core.density.FIT_LANES if certify else _core.density.PATH_LANES
+    if lanes is None:
+        lanes = _core.density.FIT_LANES if certify else _core.density.PATH_LANES
     b, mean_log, gap, n_iter, converged = _core.density.fit(
         measure.t,
         measure.w,

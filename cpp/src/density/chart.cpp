@@ -226,7 +226,7 @@ void Chart::forward_interval(const double* y, ptrdiff_t n, double* t, double* sl
   const double last = loc_ + scale_;
   for (ptrdiff_t i = 0; i < n; ++i) {
     double v = y[i];
-    if (base_ == Base::circle) {
+    if (base_ == Base::circle && !(v >= loc_ && v <= last)) {
       v -= scale_ * std::floor((v - loc_) / scale_);
       v = std::min(std::max(v, loc_), last);
       if (std::isnan(y[i]) || std::isinf(y[i])) v = kNaN;

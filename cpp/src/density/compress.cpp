@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
@@ -146,45 +147,83 @@ void add_cubic(const double* m, std::size_t cell, std::span<double> nodes) {
   nodes[(cell + 2) % n] += (m[3] - m[1]) / 6;
 }
 
-void add_linear(const double* m, std::size_t cell, std::span<double> nodes) {
-  nodes[cell] += std::max(m[0] - m[1], 0.0);
-  nodes[(cell + 1) % nodes.size()] += std::max(m[1], 0.0);
+// What cancellation left of larger terms, and weights too small to matter: log p is above -80 at
+// doubles, so that they move no likelihood by more than 1e-22.
+constexpr double kNegligible = 1e-24;
+
+void drop_noise(std::span<const double> moments, std::span<double> nodes, double least) {
+  const std::size_t n = nodes.size();
+  constexpr double kRounding = 16 * std::numeric_limits<double>::epsilon();
+  for (std::size_t node = 0; node < n; ++node) {
+    double reached = 0;
+    for (std::size_t k : {n - 2, n - 1, std::size_t{0}, std::size_t{1}}) {
+      reached += moments[kMoments * ((node + k) % n)];
+    }
+    if (std::abs(nodes[node]) <= std::max(least, kRounding * reached)) nodes[node] = 0;
+  }
+}
+
+// Gauss's rule of two points for the moments of one cell.
+void add_points(const double* m, std::size_t cell, std::size_t cells, Points& points) {
+  const double width = 2 / static_cast<double>(cells);
+  const double mean = m[1] / m[0], second = m[2] / m[0], third = m[3] / m[0];
+  const auto add = [&](double d, double w) {
+    const double t = width * (static_cast<double>(cell) + std::clamp(d, 0.0, 1.0));
+    points.t.push_back(t > 1 ? t - 2 : t);
+    points.w.push_back(w);
+  };
+  const double variance = second - mean * mean;
+  if (!(variance > 1e-13)) return add(mean, m[0]);
+  const double skewness = (third - 3 * mean * second + 2 * mean * mean * mean) / variance;
+  const double root = std::sqrt(skewness * skewness + 4 * variance);
+  const double low = 0.5 * (skewness - root), high = 0.5 * (skewness + root);
+  add(mean + low, m[0] * high / root);
+  add(mean + high, -m[0] * low / root);
+}
+
+// Marks the cells that reach a negative node; false if there is none.
+bool mark_negative(std::span<const double> nodes, std::vector<char>& sparse) {
+  const std::size_t n = nodes.size();
+  bool changed = false;
+  for (std::size_t node = 0; node < n; ++node) {
+    if (nodes[node] >= 0) continue;
+    for (std::size_t k : {n - 2, n - 1, std::size_t{0}, std::size_t{1}}) {
+      char& flag = sparse[(node + k) % n];
+      changed |= flag == 0;
+      flag = 1;
+    }
+  }
+  return changed;
 }
 
 }  // namespace
 
-void node_weights(std::span<const double> moments, std::span<double> nodes) {
+Points node_weights(std::span<const double> moments, std::span<double> nodes) {
   const std::size_t n = nodes.size();
   require(moments.size() == kMoments * n, "four moments for every node");
-  std::vector<char> linear(n, 0);
-  for (bool negative = true; negative;) {
+  double total = 0;
+  for (std::size_t cell = 0; cell < n; ++cell) total += moments[kMoments * cell];
+  require(total > 0, "the moments hold no mass");
+  std::vector<char> sparse(n, 0);
+  do {
     std::fill(nodes.begin(), nodes.end(), 0.0);
     for (std::size_t cell = 0; cell < n; ++cell) {
       const double* m = moments.data() + kMoments * cell;
-      if (m[0] > 0 && linear[cell] != 0) add_linear(m, cell, nodes);
-      if (m[0] > 0 && linear[cell] == 0) add_cubic(m, cell, nodes);
+      if (m[0] > 0 && sparse[cell] == 0) add_cubic(m, cell, nodes);
     }
-    negative = false;
-    for (std::size_t node = 0; node < n; ++node) {
-      if (nodes[node] >= 0) continue;
-      // The cells that reach the node; a cell once linear stays so, hence this ends.
-      bool changed = false;
-      for (std::size_t k : {n - 2, n - 1, std::size_t{0}, std::size_t{1}}) {
-        char& flag = linear[(node + k) % n];
-        changed |= flag == 0;
-        flag = 1;
-      }
-      if (changed) {
-        negative = true;
-      } else {
-        nodes[node] = 0;
-      }
-    }
+    drop_noise(moments, nodes, kNegligible * total);
+  } while (mark_negative(nodes, sparse));
+  Points points;
+  for (std::size_t cell = 0; cell < n; ++cell) {
+    const double* m = moments.data() + kMoments * cell;
+    if (sparse[cell] != 0 && m[0] > kNegligible * total) add_points(m, cell, n, points);
   }
-  double total = 0;
-  for (const double node : nodes) total += node;
-  require(total > 0, "the moments hold no mass");
-  for (double& node : nodes) node /= total;
+  total = 0;
+  for (const double w : nodes) total += w;
+  for (const double w : points.w) total += w;
+  for (double& w : nodes) w /= total;
+  for (double& w : points.w) w /= total;
+  return points;
 }
 
 }  // namespace kexue::density

@@ -50,11 +50,9 @@ class Fit {
         stride_((m_ + 7) / 8 * 8),
         transform_(Transform::get(grid_rows(order), lanes)),
         grid_nodes_(transform_->nodes()),
-        nodes_(measure.t.empty() ? grid_nodes_
-                                 : (static_cast<ptrdiff_t>(measure.t.size()) + 7) / 8 * 8),
-        t_(measure.t.empty() ? 0 : nodes_),
-        sums_(measure.t.empty() ? 0 : 16 * (2 * n_ - 1)),
-        h_(nodes_),
+        points_(load(measure)),
+        nodes_(used_ + static_cast<ptrdiff_t>(points_.t.size())),
+        sums_(points_.t.empty() ? 0 : 16 * (2 * n_ - 1)),
         values_(std::max(nodes_, grid_nodes_)),
         first_(values_.re.size()),
         second_(values_.re.size()),
@@ -64,11 +62,7 @@ class Fit {
         toeplitz_(n_),
         system_(m_ * stride_) {
     std::fill_n(system_.data(), system_.size(), 0.0);
-    if (measure.t.empty()) {
-      load_cells(measure.moments);
-    } else {
-      load_points(measure);
-    }
+    h_.insert(h_.end(), points_.w.begin(), points_.w.end());
   }
 
   double log_likelihood(const Coefficients& b) {
@@ -112,52 +106,59 @@ class Fit {
  private:
   // ---- the measure ------------------------------------------------------------------------------
 
-  void load_cells(std::span<const double> moments) {
-    const std::span<double> h(h_.data(), static_cast<std::size_t>(nodes_));
-    require(moments.size() >= kMoments * h.size(), "too few cells for the order");
-    if (moments.size() == kMoments * h.size()) {
-      node_weights(moments, h);
+  // Weights of the grid into h_, the points beside it back, eights of them.
+  Points load(const Measure& measure) {
+    Points points;
+    if (measure.t.empty()) {
+      h_.resize(static_cast<std::size_t>(grid_nodes_));
+      used_ = grid_nodes_;
+      require(measure.moments.size() >= kMoments * h_.size(), "too few cells for the order");
+      std::vector<double> coarse(kMoments * h_.size());
+      coarsen(measure.moments, coarse);
+      points = node_weights(coarse, h_);
     } else {
-      std::vector<double> coarse(kMoments * h.size());
-      coarsen(moments, coarse);
-      node_weights(coarse, h);
+      points = normalized(measure);
     }
+    const std::size_t padded = (points.t.size() + 7) / 8 * 8;
+    points.t.resize(padded, 0.0);
+    points.w.resize(padded, 0.0);
+    return points;
   }
 
-  void load_points(const Measure& measure) {
+  static Points normalized(const Measure& measure) {
     require(measure.w.empty() || measure.w.size() == measure.t.size(), "one weight per point");
-    const auto n = static_cast<ptrdiff_t>(measure.t.size());
-    std::fill_n(h_.data(), nodes_, 0.0);
-    std::fill_n(t_.data(), nodes_, 0.0);
-    std::copy_n(measure.t.data(), n, t_.data());
+    Points points{{measure.t.begin(), measure.t.end()}, {measure.w.begin(), measure.w.end()}};
+    if (points.w.empty()) points.w.assign(points.t.size(), 1.0);
     double total = 0;
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      h_[i] = measure.w.empty() ? 1.0 : measure.w[static_cast<std::size_t>(i)];
-      total += h_[i];
-    }
+    for (const double w : points.w) total += w;
     require(total > 0, "the points hold no mass");
-    for (ptrdiff_t i = 0; i < n; ++i) h_[i] /= total;
+    for (double& w : points.w) w /= total;
+    return points;
   }
 
-  bool has_points() const { return t_.size() > 0; }
-
-  // sum_k b_k e^{i pi k t} at the nodes of the measure.
+  // sum_k b_k e^{i pi k t} at the nodes of the grid, if it is in use, and at the points.
   void values_at_nodes(const SplitVector& b, SplitArray& out) {
-    if (has_points()) {
-      density_kernels().amplitude(b.re.data(), b.im.data(), n_ - 1, t_.data(), out.re.data(),
-                                  out.im.data(), nodes_);
-    } else {
-      transform_->values(b.re.data(), b.im.data(), n_, out, scratch_);
-    }
+    if (used_ > 0) transform_->values(b.re.data(), b.im.data(), n_, out, scratch_);
+    density_kernels().amplitude(b.re.data(), b.im.data(), n_ - 1, points_.t.data(),
+                                out.re.data() + used_, out.im.data() + used_, nodes_ - used_);
   }
 
-  // sum_j u_j e^{-i pi k t_j} over the nodes of the measure, k < m; destroys u.
+  // sum_j u_j e^{-i pi k t_j} over the same, k < m; destroys u.
   void moments_of_nodes(SplitArray& u, ptrdiff_t m, SplitVector& out) {
-    if (has_points()) {
-      fit_kernels().point_moments(t_.data(), u.re.data(), u.im.data(), nodes_, m, sums_.data(),
-                                  out.re.data(), out.im.data());
-    } else {
+    SplitVector rest(points_.t.empty() ? 0 : m);
+    if (!points_.t.empty()) {
+      fit_kernels().point_moments(points_.t.data(), u.re.data() + used_, u.im.data() + used_,
+                                  nodes_ - used_, m, sums_.data(), rest.re.data(), rest.im.data());
+    }
+    if (used_ > 0) {
       transform_->moments(u, scratch_, m, out.re.data(), out.im.data());
+    } else {
+      std::fill_n(out.re.begin(), m, 0.0);
+      std::fill_n(out.im.begin(), m, 0.0);
+    }
+    for (std::size_t k = 0; k < rest.re.size(); ++k) {
+      out.re[k] += rest.re[k];
+      out.im[k] += rest.im[k];
     }
   }
 
@@ -411,7 +412,7 @@ class Fit {
 
   void toeplitz_moments() {
     for (ptrdiff_t j = 0; j < nodes_; ++j) {
-      first_.re[j] = h_[j] == 0 ? 0 : h_[j] / power(values_, j);
+      first_.re[j] = weight(j) == 0 ? 0 : weight(j) / power(values_, j);
     }
     std::fill_n(first_.im.data(), nodes_, 0.0);
     moments_of_nodes(first_, n_, toeplitz_);
@@ -477,8 +478,8 @@ class Fit {
     for (double share = 0.5; share > 1e-6; share *= 0.4) {
       double value = 0;
       for (ptrdiff_t j = 0; j < nodes_; ++j) {
-        if (h_[j] == 0) continue;
-        value += h_[j] * std::log1p(share * (power(first_, j) / power(values_, j) - 1));
+        if (weight(j) == 0) continue;
+        value += weight(j) * std::log1p(share * (power(first_, j) / power(values_, j) - 1));
       }
       if (value > best_value) {
         best_value = value;
@@ -498,6 +499,7 @@ class Fit {
     return true;
   }
 
+  double weight(ptrdiff_t j) const { return h_[static_cast<std::size_t>(j)]; }
   static double power(const SplitArray& a, ptrdiff_t j) {
     return a.re[j] * a.re[j] + a.im[j] * a.im[j];
   }
@@ -513,8 +515,11 @@ class Fit {
   FitOptions options_;
   ptrdiff_t n_, m_, stride_;
   std::shared_ptr<const Transform> transform_;
-  ptrdiff_t grid_nodes_, nodes_;
-  AlignedBuffer<double> t_, sums_, h_;
+  ptrdiff_t grid_nodes_, used_ = 0;  // nodes of the grid, and those that carry weight
+  std::vector<double> h_;
+  Points points_;
+  ptrdiff_t nodes_;
+  AlignedBuffer<double> sums_;
   SplitArray values_, first_, second_, scratch_;
   SplitVector gradient_, hankel_, toeplitz_;
   AlignedBuffer<double> system_;

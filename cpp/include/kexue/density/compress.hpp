@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "kexue/density/chart.hpp"
 
@@ -28,9 +29,16 @@ void coarsen(std::span<const double> fine, std::span<double> coarse);
 double positions(const Chart& chart, std::span<const double> y, std::span<const double> w,
                  std::span<double> t);
 
-// Weights of the nodes divided by their sum, from nodes.size() * kMoments moments: Lagrange's, but
-// linear interpolation in cells whose cubic weights would leave a node negative. A measure that
-// is not negative keeps the likelihood bounded and the certificate of the fit true.
-void node_weights(std::span<const double> moments, std::span<double> nodes);
+// Points with weights, none negative.
+struct Points {
+  std::vector<double> t, w;
+};
+
+// The moments as a measure that is not negative: weights of the nodes t_j = 2 j / nodes, and points
+// beside them. Dense cells give Lagrange's weights; those that would leave a node negative, sparse
+// ones, become the two points of Gauss's rule with the same four moments, which one or two samples
+// in a cell are themselves. Non-negative weights keep the likelihood bounded and the certificate of
+// the fit true. nodes.size() * kMoments moments.
+Points node_weights(std::span<const double> moments, std::span<double> nodes);
 
 }  // namespace kexue::density
