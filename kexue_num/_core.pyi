@@ -185,7 +185,6 @@ class density:
         w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         moments: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         order: typing.SupportsInt | typing.SupportsIndex,
-        lanes: typing.SupportsInt | typing.SupportsIndex,
         start: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128],
         tol: typing.SupportsFloat | typing.SupportsIndex,
         smoothness: typing.SupportsFloat | typing.SupportsIndex,
@@ -193,7 +192,7 @@ class density:
         certify: bool,
     ) -> tuple[numpy.typing.NDArray[numpy.complex128], float, float, int, bool]: ...
     @staticmethod
-    def grid_rows(order: typing.SupportsInt | typing.SupportsIndex) -> int: ...
+    def fit_cells(order: typing.SupportsInt | typing.SupportsIndex, certify: bool) -> int: ...
     @staticmethod
     def is_minimum_phase(b: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128]) -> bool: ...
     @staticmethod
@@ -202,7 +201,6 @@ class density:
         w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         moments: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         b: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128],
-        lanes: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
     @staticmethod
     def model(
@@ -214,9 +212,7 @@ class density:
         y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     ) -> tuple[numpy.typing.NDArray[numpy.float64], float]: ...
-    FIT_LANES: int
     MOMENTS: int
-    PATH_LANES: int
 
 class elementary:
     @staticmethod

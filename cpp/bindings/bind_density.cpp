@@ -133,20 +133,17 @@ density::Measure measure_of(const Reals& t, const Reals& w, const Reals& moments
 
 void bind_fit(py::module_& m) {
   m.attr("MOMENTS") = density::kMoments;
-  m.attr("FIT_LANES") = density::kFitLanes;
-  m.attr("PATH_LANES") = density::kPathLanes;
-  m.def("grid_rows", &density::grid_rows, py::arg("order"));
+  m.def("fit_cells", &density::fit_cells, py::arg("order"), py::arg("certify"));
   m.def("compress", &compress, py::arg("chart"), py::arg("y"), py::arg("w"), py::arg("moments"),
         py::arg("workers"));
   m.def(
       "log_likelihood",
-      [](const Reals& t, const Reals& w, const Reals& moments, const Complexes& b,
-         py::ssize_t lanes) {
+      [](const Reals& t, const Reals& w, const Reals& moments, const Complexes& b) {
         const density::Measure from = measure_of(t, w, moments);
         const Coefficients at = coefficients(b);
-        return without_gil([&] { return density::log_likelihood(from, at, lanes); });
+        return without_gil([&] { return density::log_likelihood(from, at); });
       },
-      py::arg("t"), py::arg("w"), py::arg("moments"), py::arg("b"), py::arg("lanes"));
+      py::arg("t"), py::arg("w"), py::arg("moments"), py::arg("b"));
   m.def(
       "positions",
       [](const Chart& chart, const Reals& y, const Reals& w) {
@@ -163,19 +160,17 @@ void bind_fit(py::module_& m) {
       [](const Complexes& b) { return density::is_minimum_phase(coefficients(b)); }, py::arg("b"));
   m.def(
       "fit",
-      [](const Reals& t, const Reals& w, const Reals& moments, py::ssize_t order, py::ssize_t lanes,
+      [](const Reals& t, const Reals& w, const Reals& moments, py::ssize_t order,
          const Complexes& start, double tol, double smoothness, int max_iter, bool certify) {
         const density::Measure from = measure_of(t, w, moments);
         const Coefficients first = coefficients(start);
-        const density::FitResult r = without_gil([&] {
-          return density::fit(from, order, lanes, first, {tol, smoothness, max_iter, certify});
-        });
+        const density::FitResult r = without_gil(
+            [&] { return density::fit(from, order, first, {tol, smoothness, max_iter, certify}); });
         return py::make_tuple(Complexes(static_cast<py::ssize_t>(r.b.size()), r.b.data()),
                               r.log_likelihood, r.gap, r.iterations, r.converged);
       },
-      py::arg("t"), py::arg("w"), py::arg("moments"), py::arg("order"), py::arg("lanes"),
-      py::arg("start"), py::arg("tol"), py::arg("smoothness"), py::arg("max_iter"),
-      py::arg("certify"));
+      py::arg("t"), py::arg("w"), py::arg("moments"), py::arg("order"), py::arg("start"),
+      py::arg("tol"), py::arg("smoothness"), py::arg("max_iter"), py::arg("certify"));
 }
 
 }  // namespace

@@ -10,19 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
 from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import as_array, check_choice, check_integer, message
 from kexue_num.density import _bytes, _canonical, _gradient
 from kexue_num.density._distribution import Distribution
-from kexue_num.density._fit import MOMENTS, Measure, Optimum, Settings, fit_order
+from kexue_num.density._fit import Measure, Optimum, Settings, fit_order
 from kexue_num.density._frames import BASES, Frame, bounded_frame, check_support, open_frame
 
 Array = NDArray[Any]
 
 LARGEST_ORDER = 1024
-# Nodes a row of the transform: at least 8192 for a function given everywhere.
-_LANES = 64
+# A function given everywhere is taken at so many nodes, or 128 to a degree.
+_NODES = 8192
 
 
 class Conversions(Distribution):
@@ -136,7 +135,7 @@ class Conversions(Distribution):
             frame = open_frame(name, kind, base, loc, 1.0 if scale is None else scale)
         else:
             frame = bounded_frame(name, kind, loc, scale)
-        nodes = _core.density.grid_rows(order) * _LANES
+        nodes = max(_NODES, 128 * (order + 1))
         t = 2 * np.arange(nodes) / nodes
         t[t >= 1] -= 2
         flat = cls._from_frame(frame)._model
@@ -147,17 +146,14 @@ class Conversions(Distribution):
         values[live] = np.asarray(f(y[live]), np.float64) / slope[live]
         if not np.isfinite(values).all() or values.min() < 0 or not values.any():
             raise ValueError(message(name, "f", "must return finite values >= 0, not all 0", f))
-        moments = np.zeros((nodes, MOMENTS))
-        moments[:, 0] = values / values.sum()
-        nothing = np.empty(0)
-        found = fit_order(
-            Measure(nothing, nothing, moments.reshape(-1)), order, settings, lanes=_LANES
-        )
+        weights = values / values.sum()
+        used = weights > 0
+        found = fit_order(Measure(t[used], weights[used], np.empty(0)), order, settings)
         out._set(frame, found)
         out._warn_of_gap(name)
         with np.errstate(divide="ignore"):
             out.loglik_ = found.mean_log + float(
-                moments[live, 0] @ np.log(slope[live])
+                weights[live] @ np.log(slope[live])
             )  # fmt: skip
         return out
 

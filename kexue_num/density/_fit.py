@@ -43,7 +43,7 @@ class Samples:
 
     def __init__(self, frame: Frame, order: int, folds: int) -> None:
         self.frame = frame
-        self.cells = _core.density.grid_rows(order) * _core.density.FIT_LANES
+        self.cells = _core.density.fit_cells(order, True)
         self.folds = folds
         self.size = 0
         self.weight = 0.0  # the sum of the weights
@@ -160,17 +160,13 @@ def fit_order(
     *,
     start: Array | None = None,
     certify: bool = True,
-    lanes: int | None = None,
 ) -> Optimum:
-    """The optimum of one order; without `certify` a coarser grid, for comparing orders."""
-    if lanes is None:
-        lanes = _core.density.FIT_LANES if certify else _core.density.PATH_LANES
+    """The optimum of one order; without `certify` coarser cells, for comparing orders."""
     b, mean_log, gap, n_iter, converged = _core.density.fit(
         measure.t,
         measure.w,
         measure.moments,
         order,
-        lanes,
         np.empty(0, np.complex128) if start is None else start,
         settings.tol,
         settings.smoothness,
@@ -252,6 +248,6 @@ def _held_out(
         kept = fit_order(others, order, settings, start=starts[fold], certify=False)
         starts[fold] = kept.b
         value += weight * _core.density.log_likelihood(
-            left_out.t, left_out.w, left_out.moments, kept.b, _core.density.PATH_LANES
+            left_out.t, left_out.w, left_out.moments, kept.b
         )
     return value

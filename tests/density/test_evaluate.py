@@ -1,5 +1,7 @@
 """Densities, masses, quantiles and samples of given coefficients."""
 
+import itertools
+
 import mpmath
 import numpy as np
 import pytest
@@ -150,7 +152,7 @@ def test_bins_against_exact_integrals():
     found = d.bin_prob(edges[:-1], edges[1:])
     with mpmath.workdps(60):
         ends = [oracle.exact_logistic_end(y, 0, 1) for y in edges]
-        exact = [oracle.exact_mass(a, lo, hi) for lo, hi in zip(ends[:-1], ends[1:], strict=True)]
+        exact = [oracle.exact_mass(a, lo, hi) for lo, hi in itertools.pairwise(ends)]
         error = [
             abs(float((mpmath.mpf(float(f)) - e) / e)) for f, e in zip(found, exact, strict=True)
         ]

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
@@ -139,30 +138,6 @@ double positions(const Chart& chart, std::span<const double> y, std::span<const 
 
 namespace {
 
-void add_cubic(const double* m, std::size_t cell, std::span<double> nodes) {
-  const std::size_t n = nodes.size();
-  nodes[(cell + n - 1) % n] += (-2 * m[1] + 3 * m[2] - m[3]) / 6;
-  nodes[cell] += (2 * m[0] - m[1] - 2 * m[2] + m[3]) / 2;
-  nodes[(cell + 1) % n] += (2 * m[1] + m[2] - m[3]) / 2;
-  nodes[(cell + 2) % n] += (m[3] - m[1]) / 6;
-}
-
-// What cancellation left of larger terms, and weights too small to matter: log p is above -80 at
-// doubles, so that they move no likelihood by more than 1e-22.
-constexpr double kNegligible = 1e-24;
-
-void drop_noise(std::span<const double> moments, std::span<double> nodes, double least) {
-  const std::size_t n = nodes.size();
-  constexpr double kRounding = 16 * std::numeric_limits<double>::epsilon();
-  for (std::size_t node = 0; node < n; ++node) {
-    double reached = 0;
-    for (std::size_t k : {n - 2, n - 1, std::size_t{0}, std::size_t{1}}) {
-      reached += moments[kMoments * ((node + k) % n)];
-    }
-    if (std::abs(nodes[node]) <= std::max(least, kRounding * reached)) nodes[node] = 0;
-  }
-}
-
 // Gauss's rule of two points for the moments of one cell.
 void add_points(const double* m, std::size_t cell, std::size_t cells, Points& points) {
   const double width = 2 / static_cast<double>(cells);
@@ -181,48 +156,15 @@ void add_points(const double* m, std::size_t cell, std::size_t cells, Points& po
   add(mean + high, -m[0] * low / root);
 }
 
-// Marks the cells that reach a negative node; false if there is none.
-bool mark_negative(std::span<const double> nodes, std::vector<char>& sparse) {
-  const std::size_t n = nodes.size();
-  bool changed = false;
-  for (std::size_t node = 0; node < n; ++node) {
-    if (nodes[node] >= 0) continue;
-    for (std::size_t k : {n - 2, n - 1, std::size_t{0}, std::size_t{1}}) {
-      char& flag = sparse[(node + k) % n];
-      changed |= flag == 0;
-      flag = 1;
-    }
-  }
-  return changed;
-}
-
 }  // namespace
 
-Points node_weights(std::span<const double> moments, std::span<double> nodes) {
-  const std::size_t n = nodes.size();
-  require(moments.size() == kMoments * n, "four moments for every node");
-  double total = 0;
-  for (std::size_t cell = 0; cell < n; ++cell) total += moments[kMoments * cell];
-  require(total > 0, "the moments hold no mass");
-  std::vector<char> sparse(n, 0);
-  do {
-    std::fill(nodes.begin(), nodes.end(), 0.0);
-    for (std::size_t cell = 0; cell < n; ++cell) {
-      const double* m = moments.data() + kMoments * cell;
-      if (m[0] > 0 && sparse[cell] == 0) add_cubic(m, cell, nodes);
-    }
-    drop_noise(moments, nodes, kNegligible * total);
-  } while (mark_negative(nodes, sparse));
+Points gauss_points(std::span<const double> moments) {
+  const std::size_t cells = moments.size() / kMoments;
   Points points;
-  for (std::size_t cell = 0; cell < n; ++cell) {
+  for (std::size_t cell = 0; cell < cells; ++cell) {
     const double* m = moments.data() + kMoments * cell;
-    if (sparse[cell] != 0 && m[0] > kNegligible * total) add_points(m, cell, n, points);
+    if (m[0] > 0) add_points(m, cell, cells, points);
   }
-  total = 0;
-  for (const double w : nodes) total += w;
-  for (const double w : points.w) total += w;
-  for (double& w : nodes) w /= total;
-  for (double& w : points.w) w /= total;
   return points;
 }
 

@@ -41,18 +41,31 @@ void normalize(Coefficients& b) {
   for (auto& z : b) z *= scale;
 }
 
+// The grid of the warm start and of spectral factors.
+constexpr ptrdiff_t kLanes = 16;
+constexpr ptrdiff_t kFewestCells = 1024;
+constexpr double kNegligible = 1e-24;
+constexpr ptrdiff_t kLargestOrder = 4096;
+
+ptrdiff_t transform_rows(ptrdiff_t order) {
+  require(order >= 0 && order <= kLargestOrder, "the order is out of range");
+  ptrdiff_t rows = Transform::kMinRows;
+  while (rows < 2 * order + 1) rows *= 2;
+  return rows;
+}
+
 class Fit {
  public:
-  Fit(const Measure& measure, ptrdiff_t order, ptrdiff_t lanes, const FitOptions& options)
+  Fit(const Measure& measure, ptrdiff_t order, const FitOptions& options)
       : options_(options),
         n_(order + 1),
         m_(2 * n_),
         stride_((m_ + 7) / 8 * 8),
-        transform_(Transform::get(grid_rows(order), lanes)),
+        transform_(Transform::get(transform_rows(order), kLanes)),
         grid_nodes_(transform_->nodes()),
-        points_(load(measure)),
-        nodes_(used_ + static_cast<ptrdiff_t>(points_.t.size())),
-        sums_(points_.t.empty() ? 0 : 16 * (2 * n_ - 1)),
+        points_(load(measure, fit_cells(order, options.certify))),
+        nodes_(static_cast<ptrdiff_t>(points_.t.size())),
+        sums_(16 * (2 * n_ - 1)),
         values_(std::max(nodes_, grid_nodes_)),
         first_(values_.re.size()),
         second_(values_.re.size()),
@@ -62,7 +75,6 @@ class Fit {
         toeplitz_(n_),
         system_(m_ * stride_) {
     std::fill_n(system_.data(), system_.size(), 0.0);
-    h_.insert(h_.end(), points_.w.begin(), points_.w.end());
   }
 
   double log_likelihood(const Coefficients& b) {
@@ -106,69 +118,52 @@ class Fit {
  private:
   // ---- the measure ------------------------------------------------------------------------------
 
-  // Weights of the grid into h_, the points beside it back, eights of them.
-  Points load(const Measure& measure) {
+  // Points, eights of them, of weight 1 in all.
+  static Points load(const Measure& measure, ptrdiff_t cells) {
     Points points;
-    if (measure.t.empty()) {
-      h_.resize(static_cast<std::size_t>(grid_nodes_));
-      used_ = grid_nodes_;
-      require(measure.moments.size() >= kMoments * h_.size(), "too few cells for the order");
-      std::vector<double> coarse(kMoments * h_.size());
+    if (!measure.t.empty()) {
+      require(measure.w.empty() || measure.w.size() == measure.t.size(), "one weight per point");
+      points.t.assign(measure.t.begin(), measure.t.end());
+      points.w.assign(measure.w.begin(), measure.w.end());
+      if (points.w.empty()) points.w.assign(points.t.size(), 1.0);
+    } else if (const auto size = static_cast<std::size_t>(kMoments * cells);
+               size < measure.moments.size()) {
+      std::vector<double> coarse(size);
       coarsen(measure.moments, coarse);
-      points = node_weights(coarse, h_);
+      points = gauss_points(coarse);
     } else {
-      points = normalized(measure);
+      points = gauss_points(measure.moments);
     }
+    double total = 0;
+    for (const double w : points.w) total += w;
+    require(total > 0, "the samples hold no mass");
+    // log p is above -80 in doubles: what is dropped moves no likelihood by more than 1e-20.
+    for (double& w : points.w) w = w > kNegligible * total ? w / total : 0.0;
     const std::size_t padded = (points.t.size() + 7) / 8 * 8;
     points.t.resize(padded, 0.0);
     points.w.resize(padded, 0.0);
     return points;
   }
 
-  static Points normalized(const Measure& measure) {
-    require(measure.w.empty() || measure.w.size() == measure.t.size(), "one weight per point");
-    Points points{{measure.t.begin(), measure.t.end()}, {measure.w.begin(), measure.w.end()}};
-    if (points.w.empty()) points.w.assign(points.t.size(), 1.0);
-    double total = 0;
-    for (const double w : points.w) total += w;
-    require(total > 0, "the points hold no mass");
-    for (double& w : points.w) w /= total;
-    return points;
+  // sum_k b_k e^{i pi k t} at the points.
+  void values_at_points(const SplitVector& b, SplitArray& out) const {
+    density_kernels().amplitude(b.re.data(), b.im.data(), n_ - 1, points_.t.data(), out.re.data(),
+                                out.im.data(), nodes_);
   }
 
-  // sum_k b_k e^{i pi k t} at the nodes of the grid, if it is in use, and at the points.
-  void values_at_nodes(const SplitVector& b, SplitArray& out) {
-    if (used_ > 0) transform_->values(b.re.data(), b.im.data(), n_, out, scratch_);
-    density_kernels().amplitude(b.re.data(), b.im.data(), n_ - 1, points_.t.data(),
-                                out.re.data() + used_, out.im.data() + used_, nodes_ - used_);
-  }
-
-  // sum_j u_j e^{-i pi k t_j} over the same, k < m; destroys u.
-  void moments_of_nodes(SplitArray& u, ptrdiff_t m, SplitVector& out) {
-    SplitVector rest(points_.t.empty() ? 0 : m);
-    if (!points_.t.empty()) {
-      fit_kernels().point_moments(points_.t.data(), u.re.data() + used_, u.im.data() + used_,
-                                  nodes_ - used_, m, sums_.data(), rest.re.data(), rest.im.data());
-    }
-    if (used_ > 0) {
-      transform_->moments(u, scratch_, m, out.re.data(), out.im.data());
-    } else {
-      std::fill_n(out.re.begin(), m, 0.0);
-      std::fill_n(out.im.begin(), m, 0.0);
-    }
-    for (std::size_t k = 0; k < rest.re.size(); ++k) {
-      out.re[k] += rest.re[k];
-      out.im[k] += rest.im[k];
-    }
+  // sum_j u_j e^{-i pi k t_j} over the points, k < m.
+  void moments_of_points(const SplitArray& u, ptrdiff_t m, SplitVector& out) {
+    fit_kernels().point_moments(points_.t.data(), u.re.data(), u.im.data(), nodes_, m, sums_.data(),
+                                out.re.data(), out.im.data());
   }
 
   // ---- objective --------------------------------------------------------------------------------
 
   // Values of B on the grid and the objective without log 2.
   double evaluate(const Coefficients& b) {
-    values_at_nodes(split(b), values_);
-    double value =
-        fit_kernels().log_likelihood(h_.data(), values_.re.data(), values_.im.data(), nodes_);
+    values_at_points(split(b), values_);
+    double value = fit_kernels().log_likelihood(points_.w.data(), values_.re.data(),
+                                                values_.im.data(), nodes_);
     if (options_.smoothness > 0) {
       correlate(b);
       value -= options_.smoothness * roughness_;
@@ -223,10 +218,11 @@ class Fit {
 
   // The residual r = g - b (without a penalty) and the Hankel moments; returns ||r||.
   double derivatives() {
-    fit_kernels().newton_weights(h_.data(), values_.re.data(), values_.im.data(), first_.re.data(),
-                                 first_.im.data(), second_.re.data(), second_.im.data(), nodes_);
-    moments_of_nodes(first_, n_, gradient_);
-    moments_of_nodes(second_, 2 * n_ - 1, hankel_);
+    fit_kernels().newton_weights(points_.w.data(), values_.re.data(), values_.im.data(),
+                                 first_.re.data(), first_.im.data(), second_.re.data(),
+                                 second_.im.data(), nodes_);
+    moments_of_points(first_, n_, gradient_);
+    moments_of_points(second_, 2 * n_ - 1, hankel_);
     if (options_.smoothness > 0) correlate(b_);
     residual_.resize(static_cast<std::size_t>(m_));
     double sum = 0;
@@ -389,10 +385,10 @@ class Fit {
 
   // The characteristic function of h under Fejer's taper, clipped.
   void warm_start() {
-    std::copy_n(h_.data(), nodes_, first_.re.data());
+    std::copy_n(points_.w.data(), nodes_, first_.re.data());
     std::fill_n(first_.im.data(), nodes_, 0.0);
     SplitVector moments(n_);
-    moments_of_nodes(first_, n_, moments);
+    moments_of_points(first_, n_, moments);
     for (ptrdiff_t k = 0; k < n_; ++k) {
       const double taper =
           (k == 0 ? 0.5 : 1.0) * (1 - static_cast<double>(k) / static_cast<double>(n_));
@@ -415,7 +411,7 @@ class Fit {
       first_.re[j] = weight(j) == 0 ? 0 : weight(j) / power(values_, j);
     }
     std::fill_n(first_.im.data(), nodes_, 0.0);
-    moments_of_nodes(first_, n_, toeplitz_);
+    moments_of_points(first_, n_, toeplitz_);
     if (options_.smoothness <= 0) return;
     correlate(b_);
     for (ptrdiff_t k = 0; k < n_; ++k) {
@@ -473,7 +469,7 @@ class Fit {
       top.re[static_cast<std::size_t>(k)] = z.real();
       top.im[static_cast<std::size_t>(k)] = z.imag();
     }
-    values_at_nodes(top, first_);
+    values_at_points(top, first_);
     double best_value = 0, best_share = 0;
     for (double share = 0.5; share > 1e-6; share *= 0.4) {
       double value = 0;
@@ -499,7 +495,7 @@ class Fit {
     return true;
   }
 
-  double weight(ptrdiff_t j) const { return h_[static_cast<std::size_t>(j)]; }
+  double weight(ptrdiff_t j) const { return points_.w[static_cast<std::size_t>(j)]; }
   static double power(const SplitArray& a, ptrdiff_t j) {
     return a.re[j] * a.re[j] + a.im[j] * a.im[j];
   }
@@ -515,8 +511,7 @@ class Fit {
   FitOptions options_;
   ptrdiff_t n_, m_, stride_;
   std::shared_ptr<const Transform> transform_;
-  ptrdiff_t grid_nodes_, used_ = 0;  // nodes of the grid, and those that carry weight
-  std::vector<double> h_;
+  ptrdiff_t grid_nodes_;
   Points points_;
   ptrdiff_t nodes_;
   AlignedBuffer<double> sums_;
@@ -530,22 +525,21 @@ class Fit {
 
 }  // namespace
 
-ptrdiff_t grid_rows(ptrdiff_t order) {
-  require(order >= 0 && order <= Transform::kMaxRows / 2 - 1, "the order is out of range");
-  ptrdiff_t rows = Transform::kMinRows;
-  while (rows < 2 * order + 1) rows *= 2;
-  return rows;
+ptrdiff_t fit_cells(ptrdiff_t order, bool certify) {
+  ptrdiff_t cells = certify ? kFewestCells : kFewestCells / 2;
+  while (cells < (certify ? 64 : 32) * (order + 1)) cells *= 2;
+  return cells;
 }
 
-FitResult fit(const Measure& measure, ptrdiff_t order, ptrdiff_t lanes, const Coefficients& start,
+FitResult fit(const Measure& measure, ptrdiff_t order, const Coefficients& start,
               const FitOptions& options) {
   require(static_cast<ptrdiff_t>(start.size()) <= order + 1, "the start has too high an order");
-  return Fit(measure, order, lanes, options).run(start);
+  return Fit(measure, order, options).run(start);
 }
 
-double log_likelihood(const Measure& measure, const Coefficients& b, ptrdiff_t lanes) {
+double log_likelihood(const Measure& measure, const Coefficients& b) {
   require(!b.empty(), "a density needs a coefficient");
-  return Fit(measure, static_cast<ptrdiff_t>(b.size()) - 1, lanes, {}).log_likelihood(b);
+  return Fit(measure, static_cast<ptrdiff_t>(b.size()) - 1, {}).log_likelihood(b);
 }
 
 bool is_minimum_phase(const Coefficients& b) {

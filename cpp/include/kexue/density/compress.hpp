@@ -1,10 +1,11 @@
 // One pass over the samples: what the likelihood of a smooth factor needs to know of them.
 //
 // The period is cut into cells; of the samples in a cell the moments sum w d^k, k = 0..3, are kept,
-// d in [0, 1) being the place in the cell. A function that is a cubic over four nodes has its sum
-// over the samples exactly, through Lagrange's weights, which are cubics in d. Moments add:
-// weights, further batches and merging come for free, and they coarsen without error. About 4 ns a
-// sample with the logistic chart.
+// d in [0, 1) being the place in the cell. For the fit every cell becomes the two points of Gauss's
+// rule with the same four moments: inside the cell, weights not negative, exact for cubics, and one
+// or two samples are those points themselves. A measure that is not negative keeps the likelihood
+// bounded and the certificate of the fit true. Moments add: weights, further batches and merging
+// come for free; and they coarsen without error.
 #pragma once
 
 #include <cstddef>
@@ -34,11 +35,7 @@ struct Points {
   std::vector<double> t, w;
 };
 
-// The moments as a measure that is not negative: weights of the nodes t_j = 2 j / nodes, and points
-// beside them. Dense cells give Lagrange's weights; those that would leave a node negative, sparse
-// ones, become the two points of Gauss's rule with the same four moments, which one or two samples
-// in a cell are themselves. Non-negative weights keep the likelihood bounded and the certificate of
-// the fit true. nodes.size() * kMoments moments.
-Points node_weights(std::span<const double> moments, std::span<double> nodes);
+// The points of all cells that are not empty, weights as in the moments.
+Points gauss_points(std::span<const double> moments);
 
 }  // namespace kexue::density

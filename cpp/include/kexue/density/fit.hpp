@@ -13,7 +13,8 @@
 // its rounding. With a penalty T loses smoothness times the Toeplitz matrix of its gradient.
 //
 // If the gap stays open, a Frank-Wolfe step mixes the top eigenvector's density in, a spectral
-// factor is taken by the cepstrum and Newton goes on. 8 to 25 steps of O(G log N + N^3).
+// factor is taken by the cepstrum and Newton goes on. 8 to 25 steps of O(n N + N^3)
+// for n points.
 #pragma once
 
 #include <complex>
@@ -32,8 +33,8 @@ struct FitOptions {
   bool certify = true;
 };
 
-// Where the samples lie: at points t with weights w, or on cells by their moments (kMoments each,
-// a power of two of at least grid_rows(order) * lanes cells).
+// Where the samples lie: at points t with weights w (empty: 1), or, without points, in cells by
+// their moments (kMoments each, a power of two of cells).
 struct Measure {
   std::span<const double> t, w;
   std::span<const double> moments;
@@ -47,16 +48,15 @@ struct FitResult {
   bool converged = false;
 };
 
-// Rows and lanes of the grid for an order; G = rows * lanes nodes.
-std::ptrdiff_t grid_rows(std::ptrdiff_t order);
-inline constexpr std::ptrdiff_t kFitLanes = 32, kPathLanes = 16;
+// Cells that a fit of the order works on: enough for the certificate, or to compare orders.
+std::ptrdiff_t fit_cells(std::ptrdiff_t order, bool certify);
 
 // `start` (empty: the tapered characteristic function of h) may be of a lower order.
-FitResult fit(const Measure& measure, std::ptrdiff_t order, std::ptrdiff_t lanes,
-              const Coefficients& start, const FitOptions& options);
+FitResult fit(const Measure& measure, std::ptrdiff_t order, const Coefficients& start,
+              const FitOptions& options);
 
 // sum h log p under the normalised coefficients b.
-double log_likelihood(const Measure& measure, const Coefficients& b, std::ptrdiff_t lanes);
+double log_likelihood(const Measure& measure, const Coefficients& b);
 
 // All zeros of sum b_k z^k on or outside the unit circle, by Schur's and Cohn's recursion.
 bool is_minimum_phase(const Coefficients& b);

@@ -21,7 +21,7 @@ struct SplitArray {
 
 class Transform {
  public:
-  static constexpr std::ptrdiff_t kMinRows = 128, kMaxRows = std::ptrdiff_t{1} << 20;
+  static constexpr std::ptrdiff_t kMinRows = 32, kMaxRows = std::ptrdiff_t{1} << 20;
 
   Transform(std::ptrdiff_t rows, std::ptrdiff_t lanes);
   // From a cache that keeps a few: the roots cost more than a transform.
