@@ -156,13 +156,13 @@ def check_samples(function: str, support: Support, x: Array) -> None:
 # Location and scale
 
 
-_QUANTILE_SAMPLES = 1 << 15
+_QUANTILE_SAMPLES = 1 << 13
 
 
 def _spread(x: Array, w: Array | None) -> tuple[float, float, float]:
     """Median, interquartile range and the range of the middle 95 %, in normal deviations.
 
-    From at most 2^15 samples at fixed places: exact for smaller ones, and equivariant always.
+    From at most 2^13 samples at fixed places: exact for smaller ones, and equivariant always.
     """
     if x.size > _QUANTILE_SAMPLES:
         place = (np.arange(_QUANTILE_SAMPLES) * (x.size / _QUANTILE_SAMPLES)).astype(np.int64)
@@ -193,6 +193,8 @@ def candidate_frames(
     w: Array | None,
 ) -> list[Frame]:
     """The frames among which a fit chooses, the customary one first."""
+    if loc is not None and scale is not None and base != "auto":
+        return [open_frame(function, support, base, loc, scale)]
     y = np.log(x) if support == "positive" else x
     with np.errstate(over="ignore"):
         weight = x.size if w is None else float(w.sum())

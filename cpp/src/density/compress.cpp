@@ -19,33 +19,21 @@ namespace {
 constexpr ptrdiff_t kSmallestPart = ptrdiff_t{1} << 16;
 constexpr ptrdiff_t kParts = 32;  // bounds the memory of the partial sums
 
-// sum w log s. Where no product of eight leaves the range, one logarithm serves eight slopes.
+// sum w log s; s is destroyed with weights.
 double sum_of_logs(double* s, const double* w, ptrdiff_t n) {
-  constexpr ptrdiff_t kFold = 8;
-  if (w == nullptr && n % kFold == 0) {
-    const auto [low, high] = std::minmax_element(s, s + n);
-    if (*low > 1e-35 && *high < 1e35) {
-      const ptrdiff_t m = n / kFold;
-      for (ptrdiff_t k = 1; k < kFold; ++k) {
-        for (ptrdiff_t i = 0; i < m; ++i) s[i] *= s[k * m + i];
-      }
-      n = m;
-    }
-  }
+  if (w == nullptr) return density_kernels().sum_of_logs(s, n);
   elementary_kernels().f64.log(s, s, n);
   double sum = 0;
-  if (w == nullptr) {
-    for (ptrdiff_t i = 0; i < n; ++i) sum += s[i];
-  } else {
-    for (ptrdiff_t i = 0; i < n; ++i) sum += w[i] > 0 ? w[i] * s[i] : 0.0;
-  }
+  for (ptrdiff_t i = 0; i < n; ++i) sum += w[i] > 0 ? w[i] * s[i] : 0.0;
   return sum;
 }
 
 // sum w log(dx/dy) of a block whose slopes are given, and destroyed.
 double block_log_slope(const Chart& chart, const double* y, const double* w, ptrdiff_t n,
                        double* slope) {
-  for (ptrdiff_t j = 0; j < n; ++j) {
+  bool underflow = false;
+  for (ptrdiff_t j = 0; j < n; ++j) underflow |= !(slope[j] > 1e-300);
+  for (ptrdiff_t j = 0; underflow && j < n; ++j) {
     if (!(slope[j] > 1e-300)) slope[j] = std::max(std::exp(chart.log_slope(y[j])), 1e-300);
   }
   return sum_of_logs(slope, w, n);

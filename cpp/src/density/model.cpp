@@ -272,11 +272,11 @@ void Model::solve_block(const Side& side, const double* q, ptrdiff_t n, double* 
     bool done = true;
     for (ptrdiff_t i = 0; i < n; ++i) {
       const double excess = part[i] - rest[i];
-      if (std::abs(excess) <= kEpsilon * q[i]) continue;
+      if (std::abs(excess) <= kEpsilon * (0.5 * q[i] + 2 * part[i])) continue;
       (excess > 0 ? high : low)[i] = t[i];
       double next = t[i] - 2 * excess / density[i];
       if (!(next > low[i] && next < high[i])) next = 0.5 * (low[i] + high[i]);
-      if (std::abs(next - t[i]) <= 0.5 * kEpsilon * std::abs(t[i])) continue;
+      if (std::abs(next - t[i]) <= kEpsilon * std::abs(t[i])) continue;
       t[i] = next;
       done = false;
     }

@@ -38,6 +38,8 @@ struct DensityKernels {
   // there; even samples to `even`, odd ones to `odd`. w null means 1. cells is a power of two.
   void (*bin)(const double* t, const double* w, std::ptrdiff_t n, std::ptrdiff_t cells,
               double* even, double* odd);
+  // sum log x, x > 0
+  double (*sum_of_logs)(const double* x, std::ptrdiff_t n);
   // Positions from uniforms in [0, 1).
   void (*sample)(const SampleTable& table, const double* uniform, double* t, std::ptrdiff_t n);
 };
