@@ -10,5 +10,6 @@ A. De la Fuente, S. Singh, J. Balle, "Fourier basis density model", 2024, arXiv:
 """
 
 from kexue_num.density._density import FourierDensity
+from kexue_num.density._density2d import FourierDensity2D
 
-__all__ = ["FourierDensity"]
+__all__ = ["FourierDensity", "FourierDensity2D"]

@@ -275,8 +275,8 @@ void Model::solve_block(const Side& side, const double* q, ptrdiff_t n, double* 
       if (std::abs(excess) <= kEpsilon * (0.5 * q[i] + 2 * part[i])) continue;
       (excess > 0 ? high : low)[i] = t[i];
       double next = t[i] - 2 * excess / density[i];
-      if (!(next > low[i] && next < high[i])) next = 0.5 * (low[i] + high[i]);
       if (std::abs(next - t[i]) <= kEpsilon * std::abs(t[i])) continue;
+      if (!(next > low[i] && next < high[i])) next = 0.5 * (low[i] + high[i]);
       t[i] = next;
       done = false;
     }
