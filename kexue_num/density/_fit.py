@@ -176,6 +176,17 @@ def fit_order(
     return Optimum(np.asarray(b), mean_log, gap, n_iter, converged)
 
 
+def path_columns(orders: Array, loglik: Array, cv: Array, weight: float) -> dict[str, Array]:
+    """The columns of `path_`: 2 N parameters at order N."""
+    return {
+        "order": orders.astype(np.int64),
+        "loglik": loglik,
+        "aic": 4 * orders - 2 * loglik,
+        "bic": 2 * orders * math.log(weight) - 2 * loglik,
+        "cv": cv,
+    }
+
+
 def path_orders(max_order: int) -> list[int]:
     """The orders of a path, with the largest at its end."""
     return [n for n in _PATH if n < max_order] + [max_order]
@@ -200,6 +211,8 @@ def run_path(
     half of AIC or BIC, or the log-likelihood of the folds left out. A frame that falls behind
     `to_beat` by more than its orders could still gain is not followed to the end.
     """
+    if samples.folds == 1 and criterion == "cv":
+        criterion = "aic"
     total = samples.measure()
     weight, slope = samples.weight, samples.log_slope
     price = 0.5 * math.log(weight) if criterion == "bic" else 1.0
@@ -222,13 +235,7 @@ def run_path(
             break
     assert best is not None
     orders, likelihoods, cv = (np.array(column) for column in zip(*rows, strict=True))
-    columns = {
-        "order": orders.astype(np.int64),
-        "loglik": likelihoods,
-        "aic": 4 * orders - 2 * likelihoods,
-        "bic": 2 * orders * math.log(weight) - 2 * likelihoods,
-        "cv": cv,
-    }
+    columns = path_columns(orders, likelihoods, cv, weight)
     return Path(samples, columns, best, best_value)
 
 

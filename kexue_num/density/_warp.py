@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _core
 from kexue_num._validation import check_positive, check_real
+from kexue_num.density._fit import FOLDS, Samples, Settings, fit_order
 from kexue_num.density._frames import Frame, Support, Table, candidate_frames
 
 Array = NDArray[Any]
 
 _KNOTS = 4096
-_SPILL = 1e-3
-_WIDTHS = (1.6, 3.0, 6.0)
+_WIDTHS = (1.0, 1.6, 3.0, 6.0, 12.0)
 
 
 def frames(
@@ -31,13 +32,51 @@ def frames(
     edge, span = low - margin, high - low + 2 * margin
     histogram = _linear_bins(y, weight, edge, span)
     bandwidth = _bandwidth(histogram, y.size) * span
+    # As much mass for the tails as a few samples have.
+    spill = min(max(2 / y.size, 1e-6), 1e-2)
     out = []
     for factor in _WIDTHS:
         h = min(factor * bandwidth, margin / 6)
         knots = np.maximum(_smooth(histogram, h / span), 0)
-        table = Table(_SPILL, edge, edge + span, knots)
+        table = Table(spill, edge, edge + span, knots)
         out.append(Frame(support, "warp", location, width, table))
     return out
+
+
+def held_out(
+    function: str,
+    support: Support,
+    given: tuple[object, object],
+    x: Array,
+    w: Array | None,
+    labels: Array,
+    orders: list[int],
+    settings: Settings,
+) -> Array:
+    """Log-likelihood of the folds left out, (bandwidths, orders).
+
+    The base is a kernel estimate of the samples: it must be made anew without each fold, or the
+    narrowest would always win.
+    """
+    total = np.zeros((len(_WIDTHS), len(orders)))
+    for fold in range(FOLDS):
+        kept, left = labels != fold, labels == fold
+        if not left.any() or kept.sum() < 2:
+            continue
+        weights = (None, None) if w is None else (w[kept], w[left])
+        candidates = frames(function, support, *given, x[kept], weights[0])
+        for i, frame in enumerate(candidates):
+            train, test = Samples(frame, orders[-1], 1), Samples(frame, orders[-1], 1)
+            train.add(x[kept], weights[0], None, settings.workers)
+            test.add(x[left], weights[1], None, settings.workers)
+            measure, judge = train.measure(), test.measure()
+            start: Array | None = None
+            for j, order in enumerate(orders):
+                found = fit_order(measure, order, settings, start=start, certify=False)
+                start = found.b
+                mean = _core.density.log_likelihood(judge.t, judge.w, judge.moments, found.b)
+                total[i, j] += test.weight * mean + test.log_slope
+    return total
 
 
 def _linear_bins(y: Array, weight: Array, edge: float, span: float) -> Array:

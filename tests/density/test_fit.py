@@ -209,6 +209,7 @@ def test_warp_follows_narrow_features():
     truth = oracle.mixture_pdf(MIXTURES["5"], x)
     step = x[1] - x[0]
     assert ((d.pdf(x) - truth) ** 2).sum() * step < 0.03
+    assert d.partial_fit(y[:100]).gap_ < 1e-12
     assert d.cdf(d.ppf(np.linspace(0, 1, 101))) == pytest.approx(np.linspace(0, 1, 101), abs=1e-14)
 
 

@@ -198,9 +198,10 @@ double sum_of_logs(const double* x, std::ptrdiff_t n) {
   return total;
 }
 
+// The masked form is the plain one; GCC 12 warns about the undefined register inside that.
 KEXUE_INLINE F64 gather_doubles(const double* table, I64 index) {
 #if KEXUE_X86_BYTES == 64
-  return (F64)_mm512_i64gather_pd((__m512i)index, table, 8);
+  return (F64)_mm512_mask_i64gather_pd(_mm512_setzero_pd(), 0xff, (__m512i)index, table, 8);
 #elif KEXUE_X86_BYTES == 32
   return (F64)_mm256_i64gather_pd(table, (__m256i)index, 8);
 #else
