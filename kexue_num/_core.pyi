@@ -103,6 +103,117 @@ class blas:
         uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
     ) -> None: ...
 
+class density:
+    class Chart:
+        @typing.overload
+        def __init__(
+            self,
+            base: str,
+            loc: typing.SupportsFloat | typing.SupportsIndex,
+            scale: typing.SupportsFloat | typing.SupportsIndex,
+            logarithmic: bool,
+        ) -> None: ...
+        @typing.overload
+        def __init__(
+            self,
+            loc: typing.SupportsFloat | typing.SupportsIndex,
+            scale: typing.SupportsFloat | typing.SupportsIndex,
+            logarithmic: bool,
+            spill: typing.SupportsFloat | typing.SupportsIndex,
+            first: typing.SupportsFloat | typing.SupportsIndex,
+            last: typing.SupportsFloat | typing.SupportsIndex,
+            knots: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ) -> None: ...
+
+    class Model:
+        def amplitude(
+            self, t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+        def bins(
+            self,
+            lo: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            hi: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        def locate(
+            self, t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        def mass(
+            self,
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            upper: bool,
+            logarithm: bool,
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        def pdf(
+            self,
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            logarithm: bool,
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        def positions(
+            self, y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+        def quantile(
+            self,
+            q: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            upper: bool,
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        def sample(
+            self,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+            size: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex,
+        ) -> numpy.typing.NDArray[numpy.float64]: ...
+        @property
+        def order(self) -> int: ...
+
+    @staticmethod
+    def compress(
+        chart: Chart,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+        moments: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> float: ...
+    @staticmethod
+    def fit(
+        t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        moments: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        order: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128],
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        smoothness: typing.SupportsFloat | typing.SupportsIndex,
+        max_iter: typing.SupportsInt | typing.SupportsIndex,
+        certify: bool,
+    ) -> tuple[numpy.typing.NDArray[numpy.complex128], float, float, int, bool]: ...
+    @staticmethod
+    def fit_cells(order: typing.SupportsInt | typing.SupportsIndex, certify: bool) -> int: ...
+    @staticmethod
+    def is_minimum_phase(b: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128]) -> bool: ...
+    @staticmethod
+    def log_likelihood(
+        t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        moments: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128],
+    ) -> float: ...
+    @staticmethod
+    def model(
+        chart: Chart, b: typing.Annotated[numpy.typing.ArrayLike, numpy.complex128]
+    ) -> Model: ...
+    @staticmethod
+    def positions(
+        chart: Chart,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], float]: ...
+    MOMENTS: int
+
 class elementary:
     @staticmethod
     def cospi(

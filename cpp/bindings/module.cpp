@@ -5,6 +5,7 @@ namespace py = pybind11;
 namespace kexue::bindings {
 void bind_blas(py::module_& m);
 void bind_core(py::module_& m);
+void bind_density(py::module_& m);
 void bind_elementary(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
@@ -17,6 +18,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "Compiled core of kexue_num; use the public modules.";
   kexue::bindings::bind_core(m);
   kexue::bindings::bind_blas(m);
+  kexue::bindings::bind_density(m);
   kexue::bindings::bind_elementary(m);
   kexue::bindings::bind_limits(m);
   kexue::bindings::bind_lowrank(m);

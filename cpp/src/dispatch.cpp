@@ -5,6 +5,7 @@
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
+#include "kexue/density/kernels.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/quadratic.hpp"
@@ -54,3 +55,10 @@ KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue
+
+namespace kexue::density {
+
+KEXUE_DISPATCH(DensityKernels, density_kernels)
+KEXUE_DISPATCH(FitKernels, fit_kernels)
+
+}  // namespace kexue::density

@@ -1,0 +1,268 @@
+// Evaluation, charts, compression and sampling of densities; see kexue/density/kernels.hpp.
+#include "kexue/density/kernels.hpp"
+#include "vector_math.hpp"
+
+namespace kexue::density::KEXUE_ISA {
+namespace {
+
+using namespace kexue::KEXUE_ISA;
+
+constexpr std::ptrdiff_t kStep = kLanes<double>;
+// Horner's rule waits for two multiply-adds a step: four vectors hide most of it.
+constexpr int kVectors = 4;
+
+// sum_k b_k e^{i pi k t} on kVectors vectors.
+template <int vectors>
+KEXUE_INLINE void horner(const double* re, const double* im, std::ptrdiff_t order, const F64* t,
+                         F64* sum_re, F64* sum_im) {
+  F64 c[vectors], s[vectors];
+  KEXUE_UNROLL
+  for (int v = 0; v < vectors; ++v) {
+    const SineCosine<double> both = sincos_pi_in_period<double>(t[v]);
+    c[v] = both.cosine;
+    s[v] = both.sine;
+    sum_re[v] = broadcast<double>(re[order]);
+    sum_im[v] = broadcast<double>(im[order]);
+  }
+  for (std::ptrdiff_t k = order - 1; k >= 0; --k) {
+    const F64 b_re = broadcast<double>(re[k]), b_im = broadcast<double>(im[k]);
+    KEXUE_UNROLL
+    for (int v = 0; v < vectors; ++v) {
+      const F64 x = sum_re[v], y = sum_im[v];
+      sum_re[v] = multiply_add(x, c[v], multiply_add(zero<double>() - y, s[v], b_re));
+      sum_im[v] = multiply_add(x, s[v], multiply_add(y, c[v], b_im));
+    }
+  }
+}
+
+template <int vectors, bool squared>
+KEXUE_INLINE void horner_block(const double* re, const double* im, std::ptrdiff_t order,
+                               const double* t, double* out, double* out_im) {
+  F64 x[vectors], sum_re[vectors], sum_im[vectors];
+  for (int v = 0; v < vectors; ++v) x[v] = load<double>(t + v * kStep);
+  horner<vectors>(re, im, order, x, sum_re, sum_im);
+  for (int v = 0; v < vectors; ++v) {
+    if (squared) {
+      store<double>(out + v * kStep, multiply_add(sum_re[v], sum_re[v], sum_im[v] * sum_im[v]));
+    } else {
+      store<double>(out + v * kStep, sum_re[v]);
+      store<double>(out_im + v * kStep, sum_im[v]);
+    }
+  }
+}
+
+template <bool squared>
+KEXUE_INLINE void horner_all(const double* re, const double* im, std::ptrdiff_t order,
+                             const double* t, double* out, double* out_im, std::ptrdiff_t n) {
+  std::ptrdiff_t i = 0;
+  for (; i + kVectors * kStep <= n; i += kVectors * kStep) {
+    horner_block<kVectors, squared>(re, im, order, t + i, out + i, squared ? out : out_im + i);
+  }
+  while (i < n) {
+    const std::ptrdiff_t left = n - i < kStep ? n - i : kStep;
+    double in[kStep] = {}, first[kStep], second[kStep];
+    for (std::ptrdiff_t j = 0; j < left; ++j) in[j] = t[i + j];
+    horner_block<1, squared>(re, im, order, in, first, second);
+    for (std::ptrdiff_t j = 0; j < left; ++j) {
+      out[i + j] = first[j];
+      if (!squared) out_im[i + j] = second[j];
+    }
+    i += left;
+  }
+}
+
+void square(const double* re, const double* im, std::ptrdiff_t order, const double* t, double* out,
+            std::ptrdiff_t n) {
+  horner_all<true>(re, im, order, t, out, out, n);
+}
+
+void amplitude(const double* re, const double* im, std::ptrdiff_t order, const double* t,
+               double* out_re, double* out_im, std::ptrdiff_t n) {
+  horner_all<false>(re, im, order, t, out_re, out_im, n);
+}
+
+// The last, incomplete vector is padded with zeros.
+KEXUE_INLINE F64 load_some(const double* x, std::ptrdiff_t count) {
+  if (count == kStep) return load<double>(x);
+  double lane[kStep] = {};
+  for (std::ptrdiff_t j = 0; j < count; ++j) lane[j] = x[j];
+  return load<double>(lane);
+}
+KEXUE_INLINE void store_some(double* x, F64 value, std::ptrdiff_t count) {
+  if (count == kStep) return store<double>(x, value);
+  double lane[kStep];
+  store<double>(lane, value);
+  for (std::ptrdiff_t j = 0; j < count; ++j) x[j] = lane[j];
+}
+
+// With e = exp(-2 |z|): 1 - |tanh z| = 2 e / (1 + e), sech^2 z = 4 e / (1 + e)^2.
+void logistic(const double* y, double loc, double inverse_scale, double* t, double* slope,
+              std::ptrdiff_t n) {
+  const F64 one = broadcast<double>(1), two = broadcast<double>(2);
+  for (std::ptrdiff_t i = 0; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    const F64 z =
+        (load_some(y + i, count) - broadcast<double>(loc)) * broadcast<double>(inverse_scale);
+    const F64 e = exp(absolute<double>(z) * broadcast<double>(-2));
+    const F64 share = two / (one + e);
+    const F64 distance = e * share;
+    const I64 sign = sign_bit<double>(z) ^ broadcast<std::int64_t>(Format<double>::kSign);
+    store_some(t + i, real(bits(distance) | sign), count);
+    store_some(slope + i, distance * share * broadcast<double>(inverse_scale), count);
+  }
+}
+
+// 2 atanh(x) = log((1 + x) / (1 - x)) with 1 - |x| = w: log((2 - w) / w).
+void logistic_inverse(const double* t, double loc, double scale, double* y, std::ptrdiff_t n) {
+  for (std::ptrdiff_t i = 0; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    const F64 from = load_some(t + i, count);
+    const F64 w = absolute<double>(from);
+    const F64 z = log((broadcast<double>(2) - w) / w) * broadcast<double>(0.5);
+    const I64 sign = sign_bit<double>(from) ^ broadcast<std::int64_t>(Format<double>::kSign);
+    const F64 signed_z = real(bits(z) ^ sign);
+    store_some(y + i, multiply_add(signed_z, broadcast<double>(scale), broadcast<double>(loc)),
+               count);
+  }
+}
+
+// One addition of four lanes: two thirds of the time of four scalar ones (AVX-512, n = 10^6).
+KEXUE_INLINE void add_moments(double* to, double w, double d) {
+  const double second = w * d, square = d * d;
+#if KEXUE_VECTOR_EXTENSIONS
+  typedef double Quad __attribute__((vector_size(32)));
+  Quad sum;
+  __builtin_memcpy(&sum, to, sizeof(sum));
+  sum += Quad{w, second, w * square, second * square};
+  __builtin_memcpy(to, &sum, sizeof(sum));
+#else
+  to[0] += w;
+  to[1] += second;
+  to[2] += w * square;
+  to[3] += second * square;
+#endif
+}
+
+void bin(const double* t, const double* w, std::ptrdiff_t n, std::ptrdiff_t cells, double* even,
+         double* odd) {
+  const F64 half_cells = broadcast<double>(0.5 * (double)cells);
+  const F64 rounder = broadcast<double>(Format<double>::kRounder);
+  const I64 mask = broadcast<std::int64_t>(cells - 1);
+  const I64 wrap = broadcast<std::int64_t>(cells);
+  double* const side[2] = {even, odd};
+  for (std::ptrdiff_t i = 0; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    const F64 place = load_some(t + i, count) * half_cells;
+    const F64 shifted = place + rounder;
+    const F64 nearest = shifted - rounder;
+    const I64 above = less<double>(place, nearest);  // -1 where rounding went up
+    const F64 one_or_zero = real(above & bits(broadcast<double>(1)));
+    const F64 d = place - (nearest - one_or_zero);
+    const I64 cell = (bits(shifted) + above + wrap) & mask;
+    double offset[kStep];
+    std::int64_t index[kStep];
+    store<double>(offset, d);
+    store<std::int64_t>(index, cell);
+    for (std::ptrdiff_t j = 0; j < count; ++j) {
+      const double first = w != nullptr ? w[i + j] : 1.0;
+      add_moments(side[j & 1] + 4 * index[j], first, offset[j]);
+    }
+  }
+}
+
+// One logarithm for four values where their product stays in range.
+double sum_of_logs(const double* x, std::ptrdiff_t n) {
+  constexpr int kFactors = 4;
+  const F64 lowest = broadcast<double>(1e-300), highest = broadcast<double>(1e300);
+  F64 sum = zero<double>();
+  std::ptrdiff_t i = 0;
+  for (; i + kFactors * kStep <= n; i += kFactors * kStep) {
+    const F64 a = load<double>(x + i), b = load<double>(x + i + kStep);
+    const F64 c = load<double>(x + i + 2 * kStep), d = load<double>(x + i + 3 * kStep);
+    const F64 left = a * b, right = c * d, product = left * right;
+    const I64 inside = less<double>(lowest, left) & less<double>(lowest, right) &
+                       less<double>(lowest, product) & less<double>(left, highest) &
+                       less<double>(right, highest) & less<double>(product, highest);
+    bool all = true;
+    for (int lane = 0; lane < kStep; ++lane) all = all && inside[lane] != 0;
+    sum += all ? log(product) : (log(a) + log(b)) + (log(c) + log(d));
+  }
+  double lane[kStep], total = 0;
+  for (; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    for (std::ptrdiff_t j = 0; j < kStep; ++j) lane[j] = j < count ? x[i + j] : 1.0;
+    sum += log(load<double>(lane));
+  }
+  store<double>(lane, sum);
+  for (std::ptrdiff_t j = 0; j < kStep; ++j) total += lane[j];
+  return total;
+}
+
+// The masked form is the plain one; GCC 12 warns about the undefined register inside that.
+KEXUE_INLINE F64 gather_doubles(const double* table, I64 index) {
+#if KEXUE_X86_BYTES == 64
+  return (F64)_mm512_mask_i64gather_pd(_mm512_setzero_pd(), 0xff, (__m512i)index, table, 8);
+#elif KEXUE_X86_BYTES == 32
+  return (F64)_mm256_i64gather_pd(table, (__m256i)index, 8);
+#else
+  double lane[kStep];
+  for (std::ptrdiff_t j = 0; j < kStep; ++j) lane[j] = table[index[(int)j]];
+  return load<double>(lane);
+#endif
+}
+
+// Alias method (Walker 1977) for the cell, Newton for the place in it: sum_i c_i s^(i+1) = v.
+void sample(const SampleTable& table, const double* uniform, double* t, std::ptrdiff_t n) {
+  const F64 cells = broadcast<double>((double)table.cells);
+  const F64 rounder = broadcast<double>(Format<double>::kRounder);
+  const F64 zeros = zero<double>(), ones = broadcast<double>(1);
+  const I64 mask = broadcast<std::int64_t>(table.cells - 1);
+  for (std::ptrdiff_t i = 0; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    const F64 place = load_some(uniform + i, count) * cells;
+    const F64 shifted = place - broadcast<double>(0.5) + rounder;
+    const I64 drawn = bits(shifted) & mask;
+    const F64 rest = clamp(place - (shifted - rounder), zeros, ones);
+    const F64 split = gather_doubles(table.split, drawn);
+    const I64 own = less<double>(rest, split);
+    const F64 other = gather_doubles(table.other, drawn);
+    const I64 elsewhere = bits(other + rounder) & mask;
+    const I64 cell = select<std::int64_t>(own, drawn, elsewhere);
+    const F64 low = select<double>(own, zeros, split);
+    const F64 share = select<double>(own, split, ones - split);
+    const F64 v = (rest - low) / share;
+    F64 c[kInverseTerms];
+    for (int k = 0; k < kInverseTerms; ++k)
+      c[k] = gather_doubles(table.poly + k * table.cells, cell);
+    // The root of c_0 s + c_1 s^2 = v, then Newton.
+    const F64 inside = multiply_add(broadcast<double>(4) * c[1], v, c[0] * c[0]);
+    const F64 root =
+        square_root<double>(select<double>(less<double>(inside, zeros), zeros, inside));
+    const F64 tiny = broadcast<double>(1e-300);
+    // The ends of the period stay out of reach.
+    const F64 least = broadcast<double>(0x1p-60), most = broadcast<double>(1 - 0x1p-53);
+    F64 s = clamp((v + v) / (c[0] + root + tiny), least, most);
+    for (int step = 0; step < 2; ++step) {
+      F64 value = c[kInverseTerms - 1], slope = zeros;
+      KEXUE_UNROLL
+      for (int k = kInverseTerms - 2; k >= 0; --k) {
+        slope = multiply_add(slope, s, value);
+        value = multiply_add(value, s, c[k]);
+      }
+      slope = multiply_add(slope, s, value);
+      const F64 excess = multiply_add(value, s, zeros - v);
+      const F64 safe = select<double>(less<double>(tiny, slope), slope, ones);
+      s = clamp(s - excess / safe, least, most);
+    }
+    const F64 first = gather_doubles(table.first, cell);
+    store_some(t + i, multiply_add(s, broadcast<double>(table.width), first), count);
+  }
+}
+
+}  // namespace
+
+extern const DensityKernels density_kernels;
+const DensityKernels density_kernels = {square, amplitude,   logistic, logistic_inverse,
+                                        bin,    sum_of_logs, sample};
+
+}  // namespace kexue::density::KEXUE_ISA

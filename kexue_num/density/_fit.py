@@ -1,0 +1,260 @@
+"""Samples in compressed form, and the fits of one order and of a path of orders."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kexue_num import _core
+from kexue_num.density._frames import Frame
+
+Array = NDArray[Any]
+
+FOLDS = 5
+MOMENTS = _core.density.MOMENTS
+# Orders tried: about half as many again each time, so that the last parameters are always few
+# compared with those before.
+_PATH = (0, 1, 2, 3, 4, 6, 8, 11, 16, 22, 32, 45, 64, 90, 128, 180, 256, 360, 512, 720, 1024)
+# A path ends after so many orders without a better criterion.
+_PATIENCE = 3
+_MAX_ITER = 200
+
+
+# So many samples are kept as they are: the likelihood of compressed ones is not cheaper.
+_MOST_POINTS = 4096
+_NOTHING = np.empty(0)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Points with weights, or moments on cells: what the core fits to."""
+
+    t: Array
+    w: Array
+    moments: Array
+
+
+class Samples:
+    """What a fit knows of the samples, by folds: positions of few, moments of many; they add."""
+
+    def __init__(self, frame: Frame, order: int, folds: int) -> None:
+        self.frame = frame
+        self.cells = _core.density.fit_cells(order, True)
+        self.folds = folds
+        self.size = 0
+        self.weight = 0.0  # the sum of the weights
+        self.log_slope = 0.0  # the sum of log dx/dy
+        self.t = self.w = _NOTHING
+        self.labels = np.empty(0, np.int64)
+        self.moments: Array | None = None  # (folds, 4 * cells)
+
+    def add(self, x: Array, w: Array | None, labels: Array | None, workers: int) -> None:
+        """Add samples; `labels` tells the fold of each."""
+        chart = self.frame.chart()
+        if self.moments is None and self.size + x.size <= _MOST_POINTS:
+            weights = np.ones(x.size) if w is None else w
+            t, slope = _core.density.positions(chart, x, weights)
+            self._append(t, weights, np.zeros(x.size, np.int64) if labels is None else labels)
+        else:
+            moments, slope = self._compressed(), 0.0
+            for fold in range(self.folds):
+                part = slice(None) if labels is None else labels == fold
+                slope += _core.density.compress(
+                    chart, x[part], None if w is None else w[part], moments[fold], workers
+                )
+        self.size += x.size
+        self.weight += x.size if w is None else float(w.sum())
+        self.log_slope += slope
+
+    def merge(self, other: Samples) -> None:
+        """Add another set of samples in the same frame."""
+        if self.moments is None and other.moments is None:
+            self._append(other.t, other.w, other.labels)
+            if self.t.size > _MOST_POINTS:
+                self._compressed()
+        else:
+            self._compressed()[:] += other.copy()._compressed()
+        self.size += other.size
+        self.weight += other.weight
+        self.log_slope += other.log_slope
+
+    def copy(self) -> Samples:
+        """A copy that shares no array that changes."""
+        out = Samples.__new__(Samples)
+        vars(out).update(vars(self))
+        out.moments = None if self.moments is None else self.moments.copy()
+        return out
+
+    def measure(self, *, only: int | None = None, without: int | None = None) -> Measure:
+        """All samples, one fold of them, or all but one fold."""
+        if self.moments is None:
+            if only is None and without is None:
+                return Measure(self.t, self.w, _NOTHING)
+            keep = self.labels == only if without is None else self.labels != without
+            return Measure(self.t[keep], self.w[keep], _NOTHING)
+        if only is not None:
+            return Measure(_NOTHING, _NOTHING, self.moments[only])
+        total = self.moments.sum(axis=0) if self.folds > 1 else self.moments[0]
+        if without is not None:
+            total = np.maximum(total - self.moments[without], 0.0)
+        return Measure(_NOTHING, _NOTHING, total)
+
+    def fold_weight(self, fold: int) -> float:
+        """The sum of the weights of a fold."""
+        if self.moments is None:
+            return float(self.w[self.labels == fold].sum())
+        return float(self.moments[fold, ::MOMENTS].sum())
+
+    def _append(self, t: Array, w: Array, labels: Array) -> None:
+        self.t, self.w = np.concatenate([self.t, t]), np.concatenate([self.w, w])
+        self.labels = np.concatenate([self.labels, labels])
+
+    def _compressed(self) -> Array:
+        """The moments, from the points kept so far if there were none."""
+        if self.moments is None:
+            self.moments = np.zeros((self.folds, MOMENTS * self.cells))
+            # Positions are laid onto the period by the chart that changes nothing.
+            chart = _core.density.Chart("interval", 0.0, 2.0, False)
+            y = np.where(np.signbit(self.t), self.t + 2, self.t)
+            for fold in range(self.folds):
+                part = self.labels == fold
+                _core.density.compress(chart, y[part], self.w[part], self.moments[fold], 1)
+            self.t = self.w = _NOTHING
+            self.labels = self.labels[:0]
+        return self.moments
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """A fit of one order: coefficients in the core's coordinate, mean log p, gap in nats."""
+
+    b: Array
+    mean_log: float
+    gap: float
+    n_iter: int
+    converged: bool
+
+    @property
+    def order(self) -> int:
+        """The order."""
+        return len(self.b) - 1
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every fit of an estimator shares."""
+
+    smoothness: float
+    tol: float
+    workers: int
+
+
+def fit_order(
+    measure: Measure,
+    order: int,
+    settings: Settings,
+    *,
+    start: Array | None = None,
+    certify: bool = True,
+) -> Optimum:
+    """The optimum of one order; without `certify` coarser cells, for comparing orders."""
+    b, mean_log, gap, n_iter, converged = _core.density.fit(
+        measure.t,
+        measure.w,
+        measure.moments,
+        order,
+        np.empty(0, np.complex128) if start is None else start,
+        settings.tol,
+        settings.smoothness,
+        _MAX_ITER,
+        certify,
+    )
+    return Optimum(np.asarray(b), mean_log, gap, n_iter, converged)
+
+
+def path_columns(orders: Array, loglik: Array, cv: Array, weight: float) -> dict[str, Array]:
+    """The columns of `path_`: 2 N parameters at order N."""
+    return {
+        "order": orders.astype(np.int64),
+        "loglik": loglik,
+        "aic": 4 * orders - 2 * loglik,
+        "bic": 2 * orders * math.log(weight) - 2 * loglik,
+        "cv": cv,
+    }
+
+
+def path_orders(max_order: int) -> list[int]:
+    """The orders of a path, with the largest at its end."""
+    return [n for n in _PATH if n < max_order] + [max_order]
+
+
+@dataclass(frozen=True)
+class Path:
+    """The orders tried in one frame and the best of them."""
+
+    samples: Samples
+    rows: dict[str, Array]
+    best: Optimum
+    criterion: float  # the larger the better, comparable between frames
+
+
+def run_path(
+    samples: Samples, criterion: str, max_order: int, settings: Settings, to_beat: float
+) -> Path:
+    """Orders upwards from 0 until the criterion has not risen for a while.
+
+    The criterion is an estimate of the log-likelihood of fresh samples, in nats in total: minus
+    half of AIC or BIC, or the log-likelihood of the folds left out. A frame that falls behind
+    `to_beat` by more than its orders could still gain is not followed to the end.
+    """
+    if samples.folds == 1 and criterion == "cv":
+        criterion = "aic"
+    total = samples.measure()
+    weight, slope = samples.weight, samples.log_slope
+    price = 0.5 * math.log(weight) if criterion == "bic" else 1.0
+    rows: list[tuple[float, ...]] = []
+    best, best_value, since = None, -math.inf, 0
+    start: Array | None = None
+    starts: list[Array | None] = [None] * samples.folds
+    for order in path_orders(max_order):
+        found = fit_order(total, order, settings, start=start, certify=False)
+        start = found.b
+        likelihood = weight * found.mean_log + slope
+        held_out = _held_out(samples, order, settings, starts) if criterion == "cv" else 0
+        value = held_out if criterion == "cv" else likelihood - 2 * order * price
+        rows.append((order, likelihood, value if criterion == "cv" else math.nan))
+        if best is None or value > best_value + 1e-9:
+            best, best_value, since = found, value, 0
+        else:
+            since += 1
+        if since >= _PATIENCE or (since >= 2 and best_value < to_beat - 10):
+            break
+    assert best is not None
+    orders, likelihoods, cv = (np.array(column) for column in zip(*rows, strict=True))
+    columns = path_columns(orders, likelihoods, cv, weight)
+    return Path(samples, columns, best, best_value)
+
+
+def _held_out(
+    samples: Samples,
+    order: int,
+    settings: Settings,
+    starts: list[Array | None],
+) -> float:
+    """The log-likelihood of every fold under the fit to the others."""
+    value = samples.log_slope
+    for fold in range(samples.folds):
+        weight = samples.fold_weight(fold)
+        if weight == 0:
+            continue
+        others, left_out = samples.measure(without=fold), samples.measure(only=fold)
+        kept = fit_order(others, order, settings, start=starts[fold], certify=False)
+        starts[fold] = kept.b
+        value += weight * _core.density.log_likelihood(
+            left_out.t, left_out.w, left_out.moments, kept.b
+        )
+    return value
