@@ -231,6 +231,16 @@ void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64&
   tau_low = (((sum - count * upper) - count * (tau - upper)) + low) / count;
 }
 
+// Up to this power the rounding of u = 1 + v costs at most two units, and its logarithm will do:
+// one division instead of two.
+constexpr double kModerate = 5;
+KEXUE_INLINE F64 power_of_lane(F64 v, F64 u, F64 exponent, double power) {
+  if (power > 0 && power <= kModerate) {
+    return exp(exponent * log_of_normal<double>(maximum(broadcast<double>(1e-300), u)));
+  }
+  return power_of(maximum(broadcast<double>(0x1p-53 - 1), v), exponent);
+}
+
 // sum u^P and sum u^{P-1} of every row for its drop.
 struct LaneSums {
   F64 sum, slope_sum;
@@ -239,20 +249,27 @@ template <Kind kind>
 KEXUE_INLINE LaneSums lane_sums(const F64* w, ptrdiff_t n, double power, F64 drop) {
   const F64 none = broadcast<double>(0), one = broadcast<double>(1);
   const F64 exponent = broadcast<double>(power - 1);
-  F64 sum[2] = {none, none}, slope_sum[2] = {none, none};
-  for (ptrdiff_t j = 0; j < n; ++j) {
-    const F64 v = w[j] - drop, u = one + v;
-    const Mask<double> inside = less<double>(none - one, v);
-    F64 t;
+  LaneSums even{none, none}, odd{none, none};
+  const auto add = [&](LaneSums& to, F64 v) {
+    const F64 u = one + v;
     if constexpr (kind == Kind::square) {
-      t = select<double>(inside, u, none);
+      const F64 t = maximum(none, u);
+      to.sum = multiply_add(t, t, to.sum);
+      to.slope_sum += t;
     } else {
-      t = select<double>(inside, power_of(select<double>(inside, v, none), exponent), none);
+      const Mask<double> inside = less<double>(none, u);
+      const F64 t = select<double>(inside, power_of_lane(v, u, exponent, power), none);
+      to.sum += select<double>(inside, t * u, none);
+      to.slope_sum += t;
     }
-    sum[j % 2] += t * select<double>(inside, u, none);
-    slope_sum[j % 2] += t;
+  };
+  ptrdiff_t j = 0;
+  for (; j + 1 < n; j += 2) {
+    add(even, w[j] - drop);
+    add(odd, w[j + 1] - drop);
   }
-  return {sum[0] + sum[1], slope_sum[0] + slope_sum[1]};
+  if (j < n) add(even, w[j] - drop);
+  return {even.sum + odd.sum, even.slope_sum + odd.slope_sum};
 }
 // The same to single precision: a vector of float holds two columns.
 KEXUE_INLINE LaneSums rough_sums(const F32* w, ptrdiff_t n_pairs, double power, F64 drop) {
@@ -288,9 +305,9 @@ KEXUE_INLINE F64 norm_step(const LaneSums& at, double power) {
   return excess / at.slope_sum;
 }
 
-// Single precision until a sum is 1 within 10^-3: half of the steps at a third of the cost. Left of
-// the root or a rounding error to the right of it, from where the next step returns.
-F64 rough_drop(const F64* w, ptrdiff_t n, double power) {
+// Single precision until the sum is at most `limit`. Left of the root or a rounding error to the
+// right of it, from where the next step returns.
+F64 rough_drop(const F64* w, ptrdiff_t n, double power, double least) {
   const F64 none = broadcast<double>(0);
   F32 pairs[kShortRow / 2 + 1];
   const F64 nowhere = broadcast<double>(-1e30);
@@ -300,7 +317,7 @@ F64 rough_drop(const F64* w, ptrdiff_t n, double power) {
     store_narrow(lane + kLanes<double>, j + 1 < n ? w[j + 1] : nowhere);
     pairs[j / 2] = load<float>(lane);
   }
-  const F64 limit = broadcast<double>(1.001);
+  const F64 limit = broadcast<double>(least);
   F64 drop = none;
   for (int iteration = 0; iteration < 30; ++iteration) {
     const LaneSums at = rough_sums(pairs, (n + 1) / 2, power, drop);
@@ -311,28 +328,45 @@ F64 rough_drop(const F64* w, ptrdiff_t n, double power) {
   return drop;
 }
 
-// All lanes go on until the last has converged. Returns the factor that makes the sum one.
-template <Kind kind>
-F64 solve_power(const F64* w, ptrdiff_t n, double power, double tolerance, bool derivative,
-                F64& drop) {
+// Returns the factor that makes the sum one.
+template <Kind kind, bool kSingle>
+F64 solve_power(const F64* w, ptrdiff_t n, double power, bool derivative, F64& drop) {
   const F64 none = broadcast<double>(0), one = broadcast<double>(1);
-  const F64 limit = broadcast<double>(1 + tolerance), low = broadcast<double>(1 - 1e-2);
-  F64 before = broadcast<double>(kInfinity<double>);
-  drop = none;
   // For small |alpha - 1| or heavy tails single precision cannot resolve u - 1.
-  if (kind == Kind::general && power > 0 && power < 20) drop = rough_drop(w, n, power);
-  LaneSums at{none, none};
+  const bool rough = kind == Kind::general && power > 0 && power < 20;
+  drop = none;
+  if (rough) drop = rough_drop(w, n, power, kSingle ? 1 + 4e-6 : 1.001);
+  LaneSums at = lane_sums<kind>(w, n, power, drop);
+  // The first step may go back.
+  drop += select<double>(less<double>(none, at.slope_sum), norm_step<kind>(at, power), none);
+  if (kSingle && rough && !derivative) {
+    // One step from 10^-5 squares the error.
+    const F64 far = broadcast<double>(1 + 1e-5);
+    if (!any<double>(less<double>(far, at.sum))) return one;
+  }
+  const F64 limit = broadcast<double>(1 + (kSingle ? 1e-11 : 4e-16));
+  F64 before = broadcast<double>(kInfinity<double>);
   for (int iteration = 0; iteration < 200; ++iteration) {
     at = lane_sums<kind>(w, n, power, drop);
-    // A lane rests once its sum is one or has stopped falling; the first step may go back.
-    Mask<double> moving = less<double>(limit, at.sum) & less<double>(at.sum, before);
-    if (iteration == 0) moving = less<double>(low, at.sum);
+    // A lane rests once its sum is one or has stopped falling.
+    const Mask<double> moving = less<double>(limit, at.sum) & less<double>(at.sum, before);
     if (!any<double>(moving)) break;
-    before = select<double>(moving, at.sum, before);
-    if (iteration == 0) before = broadcast<double>(kInfinity<double>);
+    before = at.sum;
     drop += select<double>(moving, norm_step<kind>(at, power), none);
   }
   return one / (derivative ? at.slope_sum : at.sum);
+}
+
+// u^exponent where u = 1 + v > 0.
+template <Kind kind>
+KEXUE_INLINE F64 lane_result(F64 v, F64 exponent, double power, bool derivative) {
+  const F64 none = broadcast<double>(0), u = broadcast<double>(1) + v;
+  if constexpr (kind == Kind::square) {
+    const F64 t = maximum(none, u);
+    return derivative ? t : t * t;
+  }
+  return select<double>(less<double>(none, u) & less<double>(v, broadcast<double>(1e299)),
+                        power_of_lane(v, u, exponent, power), none);
 }
 
 template <class T>
@@ -354,10 +388,8 @@ void short_linear(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radi
 template <Kind kind, class T>
 void short_power_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
                     bool derivative, double* tau) {
-  const double tolerance = sizeof(T) == 8 ? 4e-16 : 1e-11;
   for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
     const ShortRows<double> look = look_at<double>(columns, n);
-    const F64 none = broadcast<double>(0), one = broadcast<double>(1);
     F64 w[kShortRow];
     const F64 nowhere = broadcast<double>(slope > 0 ? -kInfinity<double> : 1e300);
     for (ptrdiff_t j = 0; j < n; ++j) {
@@ -366,18 +398,11 @@ void short_power_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double sl
                             nowhere);
     }
     F64 drop;
-    const F64 factor = solve_power<kind>(w, n, power, tolerance, derivative, drop);
+    constexpr bool kSingle = sizeof(T) == 4;
+    const F64 factor = solve_power<kind, kSingle>(w, n, power, derivative, drop);
     const F64 exponent = broadcast<double>(derivative ? power - 1 : power);
     for (ptrdiff_t j = 0; j < n; ++j) {
-      const F64 v = w[j] - drop, u = one + v;
-      const Mask<double> inside = less<double>(none - one, v);
-      F64 p;
-      if constexpr (kind == Kind::square) {
-        p = derivative ? u : u * u;
-      } else {
-        p = power_of(select<double>(inside, v, none), exponent);
-      }
-      p = select<double>(inside & less<double>(v, broadcast<double>(1e299)), factor * p, none);
+      const F64 p = factor * lane_result<kind>(w[j] - drop, exponent, power, derivative);
       columns[j] = select<double>(look.ordinary, p, columns[j]);
     }
     store_part<double>(tau + first, select<double>(look.ordinary, drop, look.nan), rows);
