@@ -174,7 +174,7 @@ def test_threshold(n, alpha):
     np.testing.assert_array_equal(result.support_size, (p > 0).sum(1))
     b, tau = alpha - 1, result.tau[:, None]
     power = np.exp if alpha == 1 else lambda u: np.maximum(u, 0) ** (1 / b)
-    again = power((b if b else 1) * x / 1.5 - tau)
+    again = power((b or 1) * x / 1.5 - tau)
     np.testing.assert_allclose(again, p, atol=1e-7 if alpha > 2 else 1e-13)
 
 
