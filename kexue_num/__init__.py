@@ -3,7 +3,8 @@
 Areas load when they are first used:
 
 - `kexue_num.lowrank`: interpolative decompositions with certified errors;
-- `kexue_num.interpolative`: the same behind the interface of `scipy.linalg.interpolative`.
+- `kexue_num.interpolative`: the same behind the interface of `scipy.linalg.interpolative`;
+- `kexue_num.simplex`: maps onto the probability simplex, their gradients and losses.
 """
 
 import importlib
@@ -29,10 +30,11 @@ from kexue_num._threads import get_workers, set_workers, worker_limit
 if TYPE_CHECKING:
     from kexue_num import interpolative as interpolative
     from kexue_num import lowrank as lowrank
+    from kexue_num import simplex as simplex
     from kexue_num._limits import MachineLimits as MachineLimits
     from kexue_num._limits import machine_limits as machine_limits
 
-_AREAS = ("interpolative", "lowrank")
+_AREAS = ("interpolative", "lowrank", "simplex")
 _LAZY = {"MachineLimits": "_limits", "machine_limits": "_limits"}
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "machine_limits",
     "set_workers",
     "show_config",
+    "simplex",
     "worker_limit",
 ]
 

@@ -422,6 +422,78 @@ class random:
         n: typing.SupportsInt | typing.SupportsIndex,
     ) -> int: ...
 
+class simplex:
+    @staticmethod
+    def entmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        alpha: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        tau: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def entmax_alpha_vjp(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        alpha: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def entmax_vjp(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        alpha: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def log_softmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def logsumexp(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        lse: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def normmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def project_rows(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        radius: typing.SupportsFloat | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        nan: bool = False,
+        tau: typing.Any = None,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> int: ...
+    @staticmethod
+    def softmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        lse: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+
 class testing:
     @staticmethod
     def busy_region(

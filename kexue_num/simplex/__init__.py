@@ -1,11 +1,26 @@
-"""Maps onto the probability simplex, their gradients, losses, projections and minimisers.
+"""Maps onto the probability simplex, their gradients and losses.
 
 Nearly every map here is p_i = f(x_i - tau) with one number tau per row, the root of
 sum_i f(x_i - tau) = 1: an exponential f gives softmax, a ramp gives sparsemax (the Euclidean
 projection), its powers give entmax.
+
+References
+----------
+Jianlin Su, 科学空间 (https://kexue.fm), posts 10145 (2024-06-14), 10289 (2024-08-06) and 10373
+(2024-09-19).
 """
 
 from kexue_num.simplex._flow import WassersteinFlow, wasserstein_flow
+from kexue_num.simplex._gradients import EntmaxGradient, entmax_vjp, softmax_vjp, sparsemax_vjp
+from kexue_num.simplex._maps import (
+    entmax,
+    entmax15,
+    log_softmax,
+    logsumexp,
+    normmax,
+    softmax,
+    sparsemax,
+)
 from kexue_num.simplex._matrices import (
     BirkhoffProjection,
     project_birkhoff,
@@ -30,10 +45,17 @@ from kexue_num.simplex._quadratic import simplex_least_squares, simplex_qp
 
 __all__ = [
     "BirkhoffProjection",
+    "EntmaxGradient",
     "SimplexMinimum",
     "WassersteinFlow",
+    "entmax",
+    "entmax15",
+    "entmax_vjp",
     "isotonic",
+    "log_softmax",
+    "logsumexp",
     "minimize",
+    "normmax",
     "project_birkhoff",
     "project_l1_ball",
     "project_l1inf_ball",
@@ -47,5 +69,9 @@ __all__ = [
     "soft_rank_vjp",
     "soft_sort",
     "soft_sort_vjp",
+    "softmax",
+    "softmax_vjp",
+    "sparsemax",
+    "sparsemax_vjp",
     "wasserstein_flow",
 ]

@@ -47,8 +47,8 @@ void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n, double exponent, double 
     }
   }
   const SumPair a = product.total(), b = weight.total();
-  const double total = b.high + b.low;
-  const double mean = total == 0 ? 0 : (a.high + a.low) / total;
+  const double sum = a.high + a.low, total = b.high + b.low;
+  const double mean = sum != sum ? sum : (total == 0 ? 0 : sum / total);
   const F64 middle = broadcast<double>(mean), by = broadcast<double>(scale);
   const auto out = [&](F64 pw, F64 gw) {
     const F64 w = weight_of<kind>(pw, power);

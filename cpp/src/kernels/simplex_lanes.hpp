@@ -60,7 +60,8 @@ struct SumPair {
   double high, low;
 };
 
-// Plain sums of 32 vectors, whose totals are added with their rounding errors.
+// Plain sums of eight vectors, whose totals are added with their rounding errors: equal terms would
+// otherwise round alike, and the sum of a flat row be off by several units.
 struct CarefulSum {
   F64 plain = broadcast<double>(0), high = broadcast<double>(0), low = broadcast<double>(0);
   int pending = 0;
@@ -72,7 +73,7 @@ struct CarefulSum {
   }
   KEXUE_INLINE void add(F64 v) {
     plain += v;
-    if (++pending == 32) flush();
+    if (++pending == 8) flush();
   }
   KEXUE_INLINE void flush() {
     add_exactly(plain);

@@ -151,20 +151,26 @@ void write(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f, T factor, b
   }
 }
 
+// The logarithm of a probability: rounding may have carried it past zero.
+template <class T>
+KEXUE_INLINE Vec<T> not_positive(Vec<T> v) {
+  return select<T>(less<T>(zero<T>(), v), zero<T>(), v);
+}
 template <class T>
 void write_log(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f, T level, T level_low,
                bool past) {
   const Vec<T> scale = broadcast<T>(f.scale), scale_low = broadcast<T>(f.scale_low);
   const Vec<T> high = broadcast<T>(level), low = broadcast<T>(level_low);
   if (unit(f)) {
-    map_vectors<T>(x, out, n, -kInfinity<T>, past, [&](Vec<T> v) { return (v - high) - low; });
+    map_vectors<T>(x, out, n, -kInfinity<T>, past,
+                   [&](Vec<T> v) { return not_positive<T>((v - high) - low); });
     return;
   }
   const Vec<T> lowest = broadcast<T>(-kInfinity<T>);
   map_vectors<T>(x, out, n, -kInfinity<T>, past, [&](Vec<T> v) {
     const Vec<T> y = multiply_add(v, scale, zero<T>() - high);
     // -inf times scale_low would be NaN.
-    return select<T>(less<T>(lowest, v), multiply_add(v, scale_low, y - low), v);
+    return not_positive<T>(select<T>(less<T>(lowest, v), multiply_add(v, scale_low, y - low), v));
   });
 }
 

@@ -112,7 +112,7 @@ PowerSums power_sums_of(const T* x, ptrdiff_t n, const Power& f) {
     }
     t = select<double>(inside, t, none);
     slope_sum.add(t);
-    sum.add(multiply_add(t, select<double>(inside, w, none), t));
+    sum.add(t * select<double>(inside, one + w, none));
   }
   const SumPair s = sum.total(), s1 = slope_sum.total();
   return {s.high + s.low, s1.high + s1.low};
@@ -186,12 +186,17 @@ void zero_past(T* out, ptrdiff_t n) {
 
 // ---- Short rows: one per lane -------------------------------------------------------------------
 
+KEXUE_INLINE F64 minimum(F64 a, F64 b) { return select<double>(less<double>(b, a), b, a); }
+
 // Michelot's iteration: tau <- the root if the support were {x > tau}; from the left, until the
 // support stays. The last sum carries its rounding errors, so that tau is right to an ulp.
 void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64& tau_low) {
   const F64 none = broadcast<double>(0), one = broadcast<double>(1);
+  // Below the maximum however large it is: the support is never empty.
+  const F64 below = max - multiply_add(absolute<double>(max), broadcast<double>(0x1p-52),
+                                       broadcast<double>(0x1p-1074));
   F64 count = none;
-  tau = max - radius;
+  tau = minimum(max - radius, below);
   for (ptrdiff_t iteration = 0; iteration <= n + 1; ++iteration) {
     F64 sum = none, inside = none;
     for (ptrdiff_t j = 0; j < n; ++j) {
@@ -201,7 +206,7 @@ void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64&
     }
     if (!any<double>(less<double>(inside, count) | less<double>(count, inside))) break;
     count = inside;
-    tau = (sum - radius) / count;
+    tau = minimum((sum - radius) / count, below);
   }
   F64 sum = none - radius, low = none;
   for (ptrdiff_t j = 0; j < n; ++j) {
@@ -235,7 +240,7 @@ F64 solve_power(const F64* w, ptrdiff_t n, double power, double tolerance, bool 
         sum = multiply_add(t, t, sum);
       } else {
         t = select<double>(inside, power_of(select<double>(inside, v, none), exponent), none);
-        sum += select<double>(inside, multiply_add(t, v, t), none);
+        sum += select<double>(inside, t * (one + v), none);
       }
       slope_sum += t;
     }

@@ -12,6 +12,7 @@ using std::ptrdiff_t;
 namespace {
 
 constexpr double kLog2 = 0x1.62e42fefa39efp-1;
+constexpr double kLog2High = 0x1.62e42fefa3800p-1, kLog2Low = 0x1.ef35793c76730p-45;
 // Beyond |x scale| = kReach the maximum is subtracted first (kernels/simplex_softmax.cpp).
 constexpr double kReach = 2000;
 
@@ -47,6 +48,16 @@ Exponential<T> exponential_below(T max, const Scale<T>& scale) {
   return f;
 }
 
+struct Level {
+  double high, low;
+};
+// a + b with what rounding takes from it added to low.
+double add(double a, double b, double& low) {
+  const double next = a + b, back = next - a;
+  low += (a - (next - back)) + (b - back);
+  return next;
+}
+
 // What one row, or a part of it, has added up: sum e^{(x - shift) scale} 2^-power.
 template <class T>
 struct Part {
@@ -57,7 +68,18 @@ struct Part {
 
   bool ordinary() const { return !nan && std::isfinite(max); }
   double log_sum(const Scale<T>& scale) const {
-    return static_cast<double>(f.shift) * scale.value + f.power * kLog2 + std::log(sum);
+    const Level level = log_level(scale);
+    return level.high + level.low;
+  }
+  // power * kLog2High is exact; only the logarithm of the sum, a number of a row's spread, is
+  // rounded.
+  Level log_level(const Scale<T>& scale) const {
+    const double product = static_cast<double>(f.shift) * scale.value;
+    double low = std::fma(static_cast<double>(f.shift), scale.value, -product);
+    if constexpr (sizeof(T) == 8) low += f.shift * scale.low;
+    low += f.power * kLog2Low;
+    const double high = add(add(product, f.power * kLog2High, low), std::log(sum), low);
+    return {high, low};
   }
   // The sum in the units of `other`, whose maximum is not smaller.
   double in_units_of(const Exponential<T>& other, const Scale<T>& scale) const {
@@ -92,9 +114,7 @@ Part<T> combine(const std::vector<Part<T>>& parts, const Scale<T>& scale) {
   for (const Part<T>& part : parts) {
     if (part.max == -std::numeric_limits<T>::infinity()) continue;
     const double term = part.in_units_of(whole.f, scale);
-    const double next = whole.sum + term, back = next - whole.sum;
-    low += (whole.sum - (next - back)) + (term - back);
-    whole.sum = next;
+    whole.sum = add(whole.sum, term, low);
   }
   whole.sum += low;
   return whole;
@@ -257,9 +277,9 @@ ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
       empty_rows[static_cast<std::size_t>(slot)] += is_empty ? 1 : 0;
       return;
     }
-    const double level = part.log_sum(scale);
-    const T high = static_cast<T>(level);
-    const T low = sizeof(T) == 8 ? T(0) : static_cast<T>(level - high);
+    const Level level = part.log_level(scale);
+    const T high = static_cast<T>(level.high);
+    const T low = static_cast<T>((level.high - high) + level.low);
     if (n < kHugeRow) {
       softmax_kernels<T>().write_log(x, out, n, part.f, high, low, past);
       return;

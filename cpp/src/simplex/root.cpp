@@ -112,13 +112,15 @@ T floor_to(double value) {
 template <class T>
 LinearRoot linear_root(const Candidates<T>& candidates, double max, double radius) {
   double highest = max - radius / static_cast<double>(candidates.count());  // tau is not above
+  // The support is never empty, however coarse the numbers near the maximum.
+  const T below = std::nextafter(static_cast<T>(max), -std::numeric_limits<T>::infinity());
   LinearRoot root{max - radius, 0, -1};
   for (int step = 0;; ++step) {
     if (step % 64 == 0) poll_interrupt();
-    const Kept kept = keep_above(candidates, floor_to<T>(root.tau));
+    const Kept kept = keep_above(candidates, std::min(floor_to<T>(root.tau), below));
     const ptrdiff_t before = root.support;
     const LinearRoot next = mean_excess(kept, radius);
-    if (kept.count == before || kept.count == 0) return kept.count == 0 ? root : next;
+    if (kept.count == before) return next;
     root = next;
     if (step < kPatience) continue;
     // Halve [tau, highest]: whatever the input, the support is settled in a few dozen steps.

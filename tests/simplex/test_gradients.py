@@ -1,0 +1,63 @@
+"""Vector-Jacobian products against central differences."""
+
+import numpy as np
+import pytest
+
+from kexue_num import simplex
+from tests.oracles.simplex import numerical_gradient
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.3, 1.5, 2.0])
+@pytest.mark.parametrize("n", [6, 70])
+def test_entmax_vjp(isa, alpha, n):
+    x, g = RNG.standard_normal(n) * 0.7, RNG.standard_normal(n)
+    p = simplex.entmax(x, alpha, temperature=1.5)
+    gradient = simplex.entmax_vjp(p, g, alpha, temperature=1.5)
+    expected = numerical_gradient(lambda v: g @ simplex.entmax(v, alpha, temperature=1.5), x)
+    np.testing.assert_allclose(gradient, expected, atol=1e-8)
+    assert (gradient[p == 0] == 0).all() and abs(gradient.sum()) < 1e-14
+    direction = RNG.standard_normal(n)
+    forward = simplex.entmax_vjp(p, direction, alpha, temperature=1.5)
+    np.testing.assert_allclose(forward @ g, gradient @ direction, atol=1e-14)
+
+
+@pytest.mark.parametrize("alpha", [0.6, 1.0, 1.0 + 1e-6, 1.2, 1.5, 1.9])
+def test_alpha_gradient(alpha):
+    x, g = RNG.standard_normal((3, 9)) * 0.5, RNG.standard_normal((3, 9))
+    p = simplex.entmax(x, alpha)
+    result = simplex.entmax_vjp(p, g, alpha, alpha_grad=True)
+    step = 1e-5
+    ahead, behind = (simplex.entmax(x, alpha + s) for s in (step, -step))
+    expected = (g * (ahead - behind)).sum(1) / (2 * step)
+    np.testing.assert_allclose(result.alpha, expected, atol=2e-8)
+    np.testing.assert_array_equal(result.x, simplex.entmax_vjp(p, g, alpha))
+    assert repr(result) == "EntmaxGradient(x=shape (3, 9), alpha=shape (3,))"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_named_products(isa, dtype):
+    x = RNG.standard_normal((5, 40)).astype(dtype)
+    g = RNG.standard_normal((5, 40)).astype(dtype)
+    for map_, vjp, alpha in (
+        (simplex.softmax, simplex.softmax_vjp, 1),
+        (simplex.sparsemax, simplex.sparsemax_vjp, 2),
+    ):
+        p = map_(x)
+        np.testing.assert_array_equal(vjp(p, g), simplex.entmax_vjp(p, g, alpha))
+        out = p.copy()
+        np.testing.assert_array_equal(vjp(out, g, out=out), vjp(p, g))
+        np.testing.assert_array_equal(vjp(p.T, g.T, axis=0).T, vjp(p, g))
+
+
+def test_special_values():
+    p = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [np.nan] * 3])
+    g = np.array([[1.0, 0.0, np.inf], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])
+    for alpha in (1.0, 1.3, 1.5, 2.0):
+        dx = simplex.entmax_vjp(p, g, alpha)
+        weight = 0.5 ** (2 - alpha)
+        np.testing.assert_allclose(dx[0], [weight / 2, -weight / 2, 0], rtol=1e-15)
+        assert (dx[1] == 0).all() and np.isnan(dx[2]).all()
+    with pytest.raises(ValueError, match=r"softmax_vjp: 'g' must have shape \(3, 3\), got"):
+        simplex.softmax_vjp(p, g[:2])

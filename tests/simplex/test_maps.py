@@ -1,0 +1,244 @@
+"""Maps against exact rationals and 60 digits, on every instruction set."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import kexue_num
+from kexue_num import simplex
+from tests.oracles import simplex as oracle
+
+DTYPES = [np.float32, np.float64]
+ALPHAS = [0.2, 0.5, 1.0001, 1.01, 1.3, 1.5, 1.9, 2.0, 2.25, 4.0, 8.0]
+MAPS = [
+    simplex.softmax,
+    simplex.sparsemax,
+    simplex.entmax15,
+    lambda x, **k: simplex.entmax(x, 1.3, **k),
+    lambda x, **k: simplex.entmax(x, 3.0, **k),
+    lambda x, **k: simplex.entmax(x, 0.5, **k),
+    simplex.normmax,
+]
+
+
+def rows(dtype, shape, scale, seed=0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale).astype(dtype)
+
+
+def error(p, reference):
+    """Largest absolute error, in eps of p's dtype."""
+    eps = float(np.finfo(p.dtype).eps)
+    return max(float(abs(float(v) - r)) for v, r in zip(p, reference, strict=True)) / eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 5, 16, 33, 64, 65, 130])
+def test_softmax_to_four_ulp(isa, dtype, n):
+    for center in (0, 300, 1950, -1950):
+        x = rows(dtype, (3, n), 20, n) + dtype(center)
+        for p, row in zip(simplex.softmax(x), x, strict=True):
+            for value, reference in zip(p, oracle.softmax(row), strict=True):
+                if reference > np.finfo(dtype).tiny:
+                    assert abs(float(value) / reference - 1) <= 4 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [0.1, 3.0])
+def test_softmax_temperature(isa, dtype, temperature):
+    """Without fused multiply-add x / temperature is rounded: an error of eps |x / T|."""
+    x = rows(dtype, (4, 50), 10)
+    p = simplex.softmax(x, temperature=temperature)
+    bound = 4 if isa != "baseline" else 4 + np.abs(x).max() / temperature
+    for row, value in zip(x, p, strict=True):
+        for v, reference in zip(value, oracle.softmax(row, temperature), strict=True):
+            if reference > np.finfo(dtype).tiny:
+                assert abs(float(v) / reference - 1) <= bound * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 9, 63, 64, 65, 300])
+def test_sparsemax_is_exact(isa, dtype, n):
+    for scale in (1e-3, 1, 30):
+        x = rows(dtype, (3, n), scale, n)
+        for p, row in zip(simplex.sparsemax(x), x, strict=True):
+            reference = oracle.project(row)
+            assert [bool(v) for v in p] == [v > 0 for v in reference]
+            assert error(p, reference) <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(-3, 3), min_size=1, max_size=8),
+    st.sampled_from([0, 1000, -1000, 2**20]),
+    st.sampled_from(DTYPES),
+)
+def test_ties(values, offset, dtype):
+    """Integers meet the threshold often; equal inputs give equal outputs."""
+    x = np.array(values, dtype) + dtype(offset)
+    p = simplex.sparsemax(x)
+    reference = oracle.project(x)
+    assert [bool(v) for v in p] == [v > 0 for v in reference]
+    assert error(p, reference) <= 1
+    for map_ in MAPS:
+        for wide in (x, np.concatenate([x, np.full(70, -np.inf, dtype)])):
+            p = map_(wide)
+            for v in set(values):
+                assert len(set(p[: len(values)][np.array(values) == v])) == 1
+            assert (np.diff(p[: len(values)][np.argsort(values)]) >= 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.parametrize("n", [2, 12, 70])
+def test_entmax(isa, dtype, alpha, n):
+    for scale in (0.1, 2):
+        x = rows(dtype, (1, n), scale, n)
+        for p, row in zip(simplex.entmax(x, alpha), x, strict=True):
+            reference = oracle.entmax(row, alpha)
+            assert error(p, reference) <= 4
+            assert [bool(v) for v in p] == [v > 0 for v in reference]
+            assert abs(math.fsum(p) - 1) <= 4 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("alpha", [1 - 1e-3, 1 - 1e-9, 1 + 1e-12, 1 + 1e-7])
+def test_entmax_near_one(alpha):
+    """The bound of 4 eps holds up to alpha = 1, where the map is softmax."""
+    x = rows(np.float64, 40, 3)
+    assert error(simplex.entmax(x, alpha), oracle.entmax(x, alpha)) <= 4
+    assert (simplex.entmax(x, 1.0) == simplex.softmax(x)).all()
+
+
+def test_entmax_limits_and_rows_of_alpha(isa):
+    x = rows(np.float64, (6, 20), 1)
+    x[0, 3:5] = x[0].max() + 1
+    assert simplex.entmax(x, np.inf)[0].tolist() == [0.0] * 3 + [0.5] * 2 + [0.0] * 15
+    alpha = np.array([0.5, 1.0, 1.5, 2.0, 3.0, np.inf])
+    together = simplex.entmax(x, alpha)
+    for p, row, a in zip(together, x, alpha, strict=True):
+        np.testing.assert_allclose(p, simplex.entmax(row, a), rtol=0, atol=1e-15)
+    for bad in (0, -1, np.nan):
+        with pytest.raises(ValueError, match=r"entmax: 'alpha' must be > 0, got"):
+            simplex.entmax(x, bad)
+    with pytest.raises(ValueError, match=r"one value per row"):
+        simplex.entmax(x, np.ones(5))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [1.2, 2.0, 5.0])
+@pytest.mark.parametrize("n", [7, 100])
+def test_normmax(isa, dtype, alpha, n):
+    x = rows(dtype, n, 0.3)
+    p = simplex.normmax(x, alpha)
+    assert error(p, oracle.normmax(x, alpha)) <= 4
+    assert abs(math.fsum(p) - 1) <= 4 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [10, 100, 5000])
+@pytest.mark.parametrize("map_", MAPS)
+def test_special_values(isa, dtype, n, map_):
+    x = rows(dtype, (7, n), 1)
+    clean = map_(x)
+    x[1, 3] = np.nan
+    x[2, :] = -np.inf
+    x[3, [1, 5]] = np.inf
+    x[4, ::2] = -np.inf
+    x[5, 2], x[5, 3] = np.nan, np.inf
+    p = map_(x)
+    assert (p[[0, 6]] == clean[[0, 6]]).all()
+    assert np.isnan(p[[1, 5]]).all()
+    assert (p[2] == 0).all()
+    assert p[3, 1] == p[3, 5] == 0.5 and p[3].sum() == 1
+    assert (p[4, ::2] == 0).all() and abs(math.fsum(p[4]) - 1) <= 4 * np.finfo(dtype).eps
+    compact = map_(x[4:5, 1::2])
+    np.testing.assert_allclose(p[4, 1::2], compact[0], rtol=0, atol=4 * np.finfo(dtype).eps)
+    assert np.isnan(map_(x, empty="nan")[2]).all()
+    with pytest.raises(ValueError, match=r"'x' must have an entry in every row, got 1 row"):
+        map_(x, empty="raise")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [0.0, 1e-3, 3.0])
+@pytest.mark.parametrize("map_", MAPS[:4])
+def test_one_huge_row(dtype, scale, map_):
+    """Sums to 1 within 4 eps, whatever the length and the number of workers."""
+    n = 300_001
+    x = rows(dtype, n, scale)
+    p = map_(x, workers=1)
+    assert abs(math.fsum(p) - 1) <= 4 * np.finfo(dtype).eps
+    assert p.min() >= 0
+    assert (map_(x, workers=2) == p).all()
+    in_place = x.copy()
+    assert map_(in_place, out=in_place) is in_place
+    assert (in_place == p).all()
+
+
+def test_huge_rows_match_short_ones():
+    """The last entries of a long row that is masked elsewhere behave as a short row."""
+    x = np.full(400_000, -np.inf)
+    x[-50:] = rows(np.float64, 50, 2)
+    for map_ in MAPS:
+        np.testing.assert_allclose(map_(x)[-50:], map_(x[-50:]), rtol=0, atol=1e-15)
+
+
+@pytest.mark.parametrize("n", [10, 100, 3000])
+def test_workers_do_not_matter(n):
+    x = rows(np.float32, (200_000 // n, n), 2)
+    for map_ in MAPS:
+        assert (map_(x, workers=1) == map_(x, workers=2)).all()
+    with kexue_num.worker_limit(2):
+        assert (simplex.softmax(x) == simplex.softmax(x, workers=1)).all()
+
+
+@pytest.mark.parametrize("n", [9, 200])
+def test_log_softmax_and_logsumexp(isa, n):
+    x = rows(np.float64, (5, n), 30)
+    x[1, 2] = -np.inf
+    logs, level = simplex.log_softmax(x), simplex.logsumexp(x)
+    finite = np.where(np.isfinite(x), x, -1e6).astype(np.longdouble)
+    top = finite.max(1, keepdims=True)
+    expected = top[:, 0] + np.log(np.exp(finite - top).sum(1))
+    np.testing.assert_allclose(level, expected, rtol=1e-15)
+    np.testing.assert_allclose(logs, x - expected[:, None], rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(np.exp(logs), simplex.softmax(x), rtol=1e-13)
+    single = simplex.log_softmax(x.astype(np.float32))
+    np.testing.assert_allclose(single, logs, rtol=3e-7, atol=1e-5)
+    assert simplex.logsumexp([-np.inf, -np.inf]) == -np.inf
+    assert simplex.logsumexp([np.inf, 0]) == np.inf
+    assert np.isnan(simplex.logsumexp([np.nan, 0]))
+    assert simplex.log_softmax([np.inf, np.inf, 0]).tolist() == [-np.log(2), -np.log(2), -np.inf]
+
+
+def test_temperature_scales():
+    x = rows(np.float64, (3, 80), 2)
+    for map_ in MAPS:
+        np.testing.assert_allclose(map_(x, temperature=4.0), map_(x / 4), rtol=0, atol=4e-16)
+    for bad in (0, -1.0, np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"softmax: 'temperature' must be > 0, got"):
+            simplex.softmax(x, temperature=bad)
+
+
+# What the posts' code and the peers get wrong.
+
+
+def test_faults_of_reference_code():
+    # strict inequalities on both sides lose the entry at the threshold
+    assert simplex.entmax15([2.0, 0.0]).tolist() == [1.0, 0.0]
+    # without a shift by the maximum nothing is left
+    assert simplex.sparsemax([1e16, 1e16 - 2, 1.0]).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_faults_of_peers():
+    # silently uniform on integers, and for alpha = 1
+    assert simplex.entmax([3, 0, 0], 1.5).tolist() == simplex.entmax([3.0, 0.0, 0.0]).tolist()
+    assert simplex.entmax([3, 0, 0], 1.5)[0] > 0.9
+    assert (simplex.entmax([1.0, 0.0], 1) == simplex.softmax([1.0, 0.0])).all()
+    # half precision
+    half = simplex.entmax(rows(np.float16, (4, 200), 2), 1.2)
+    assert half.dtype == np.float16 and np.isfinite(half).all()
+    # float32 softmax of a long row
+    x = rows(np.float32, 1_000_000, 3)
+    assert abs(math.fsum(simplex.softmax(x)) - 1) <= 4 * np.finfo(np.float32).eps
