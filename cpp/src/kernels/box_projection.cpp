@@ -160,8 +160,12 @@ BoxKept gather_above(const BoxRow<T>& row, BoxRoot tau, double* x, double* weigh
   F64 high = zero<double>(), low = zero<double>();
   BoxKept kept{0, 0, 0};
   const bool rest_matters = kArrays || row.lowest != 0;
+  const F64 none = zero<double>();
+  F64 probe = none;  // becomes NaN if an entry is
   const auto look = [&](const Columns& c) {
-    return above(shifted<kWeighted>(c, minus_high, minus_low), c.l);
+    const F64 v = shifted<kWeighted>(c, minus_high, minus_low);
+    probe += clamp(v, none, none);
+    return above(v, c.l);
   };
   const auto keep = [&](const Columns& c, unsigned bits, unsigned valid) {
     bits &= valid;
@@ -196,7 +200,7 @@ BoxKept gather_above(const BoxRow<T>& row, BoxRoot tau, double* x, double* weigh
   }
   for (int k = 0; k < kWide; ++k) {
     two_sum(kept.high, kept.low, high[k]);
-    kept.low += low[k];
+    kept.low += low[k] + probe[k];
   }
   return kept;
 }

@@ -84,6 +84,7 @@ class Passes {
     }
   }
   ptrdiff_t size() const { return row_.n; }
+  bool in_one_piece() const { return pieces_ == 1; }
   bool bounded_above() const { return row_.lower != nullptr || row_.highest < kInfinity; }
 
   BoxSums sums(BoxRoot tau) const {
@@ -266,10 +267,14 @@ BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& 
     if (start < 0) return none;
     start = 0;
   }
+  // Without upper bounds the start lies below the root, but for its rounding: a row in the cache
+  // leaves all but the candidates behind at once.
+  const bool at_once = is_long && row.in_one_piece() && !row.bounded_above();
+  if (at_once) start -= 0x1p-48 * std::max(std::abs(start), std::abs(range.all_lower));
   Search search(start, radius, slack, kEnough<T>);
   BoxRoot rest{0, 0}, at = search.tau;
-  // On the row itself, until it is known what can be left behind.
-  for (;;) {
+  // Else on the row itself, until it is known what can be left behind.
+  while (!at_once) {
     at = search.tau;
     const BoxSums sums = row.sums(at);
     if (!search.advance(sums, rest)) return search.failed ? none : search.tau;

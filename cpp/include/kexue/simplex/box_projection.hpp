@@ -53,7 +53,8 @@ struct BoxSums {
   double above;
 };
 
-// What is left of a row: `count` entries, and the sum high + low of w_i l_i of the others.
+// What is left of a row: `count` entries, and the sum high + low of w_i l_i of the others (NaN if
+// the row has one).
 struct BoxKept {
   std::ptrdiff_t count;
   double high;
