@@ -4,6 +4,7 @@
 
 #include "lanes.hpp"
 #include "simd.hpp"
+#include "simplex_lanes.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
@@ -11,13 +12,6 @@ namespace {
 constexpr int kWide = kLanes<double>;
 // Pairs of vectors that one accumulator takes before its sum moves on to the compensated total.
 constexpr int kBlock = 32;
-
-// True in the first `count` lanes.
-KEXUE_INLINE Mask<double> first_lanes(int count) {
-  double lane[kWide];
-  for (int k = 0; k < kWide; ++k) lane[k] = k < count ? 1 : 0;
-  return less<double>(zero<double>(), load<double>(lane));
-}
 
 // kWide columns of a row.
 struct Columns {
@@ -221,6 +215,111 @@ void store_points(const BoxRow<T>& row, BoxRoot tau, T* out) {
   for (std::ptrdiff_t j = i; j < row.n; ++j) out[j] = last[j - i];
 }
 
+// ---- Short rows, one to a lane
+// -------------------------------------------------------------------
+
+// Newton steps after which a lane is left to the general method.
+constexpr int kShortPasses = 24;
+
+// What a column of short rows has in common.
+struct SharedColumn {
+  double w, inverse, l, u;
+};
+
+struct LaneRoots {
+  F64 high, low;  // tau
+  Mask<double> solved;
+};
+
+KEXUE_INLINE Mask<double> negated(const Mask<double>& mask) {
+  return mask ^ broadcast<std::int64_t>(-1);
+}
+
+template <bool kWeighted>
+KEXUE_INLINE F64 shifted_lane(F64 x, const SharedColumn& c, F64 high, F64 low) {
+  const F64 none = zero<double>();
+  return shifted<kWeighted>({x, broadcast(c.w), none, none}, none - high, none - low);
+}
+
+// Newton's method in a bracket for every lane; `idle` lanes are not waited for.
+template <bool kWeighted>
+LaneRoots lane_roots(const F64* x, const SharedColumn* columns, std::ptrdiff_t n, F64 radius,
+                     F64 slack, const Mask<double>& idle, double relative) {
+  const F64 none = zero<double>(), infinite = broadcast(kInfinity<double>);
+  const F64 smallest = broadcast(0x1p-1000);
+  const F64 half = broadcast(0.5), sixteen = broadcast(16.0), enough = broadcast(relative);
+  F64 high = none - infinite, low = none, left = none - infinite, right = infinite;
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    const F64 inverse = broadcast(columns[j].inverse);
+    high = maximum(high, (x[j] - broadcast(columns[j].l) - slack * inverse) * inverse);
+  }
+  F64 stride = maximum(slack, broadcast(0x1p-10));
+  Mask<double> done = idle;
+  for (int pass = 0; pass < kShortPasses && any<double>(negated(done)); ++pass) {
+    F64 sum = none, slope = none;
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      const F64 w = broadcast(columns[j].w), l = broadcast(columns[j].l);
+      const F64 u = broadcast(columns[j].u);
+      const F64 v = shifted_lane<kWeighted>(x[j], columns[j], high, low);
+      sum = multiply_add(w, clamp(v, l, u), sum);
+      slope += select<double>(less<double>(l, v) & less<double>(v, u), w * w, none);
+    }
+    const F64 residual = sum - radius;
+    const Mask<double> is_left = less<double>(none, residual);
+    left = select<double>(is_left, high, left);
+    right = select<double>(is_left, right, high);
+    const F64 step = residual / slope, newton = high + step, part = newton - high;
+    const F64 lost = (high - (newton - part)) + (step - part);
+    const Mask<double> usable = less<double>(none, slope) & negated(less<double>(newton, left)) &
+                                negated(less<double>(right, newton));
+    const Mask<double> bracketed =
+        less<double>(none - infinite, left) & less<double>(right, infinite);
+    const F64 outward = select<double>(is_left, high + stride, high - stride);
+    const F64 other = select<double>(bracketed, left * half + right * half, outward);
+    stride = stride * sixteen;
+    const F64 scale = maximum(maximum(radius, none - radius), maximum(sum, none - sum));
+    // A residual of exactly zero is small even where the scale is zero; NaN never is.
+    const F64 size = maximum(residual, none - residual);
+    const Mask<double> small = less<double>(size, multiply_add(enough, scale, smallest));
+    // A lane that is done takes its last step too, if it is Newton's.
+    const Mask<double> moves = negated(done) & (usable | negated(small));
+    low = select<double>(moves, select<double>(usable, low + lost, none), low);
+    high = select<double>(moves, select<double>(usable, newton, other), high);
+    done = done | small;
+  }
+  return {high, low, done & negated(idle)};
+}
+
+template <class T, bool kWeighted>
+void short_rows_of(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                   const double* lowest_sum, T* out, unsigned char* solved) {
+  const std::ptrdiff_t n = like.n;
+  SharedColumn columns[simplex::kShortRow];
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    const double w = kWeighted ? static_cast<double>(like.weights[j]) : 1.0;
+    columns[j] = {w, 1 / w,
+                  like.lower == nullptr ? like.lowest : static_cast<double>(like.lower[j]),
+                  like.lower == nullptr ? like.highest : static_cast<double>(like.upper[j])};
+  }
+  for_short_rows<double>(
+      like.x, out, n_rows, n, [&](F64* x, std::ptrdiff_t first, std::ptrdiff_t rows) {
+        const F64 radii = load_wide_part(radius + first, rows, 1.0);
+        const F64 lowest = load_wide_part(lowest_sum + first, rows, 0.0);
+        const Mask<double> idle = negated(look_at<double>(x, n).ordinary & first_lanes(rows));
+        const LaneRoots root = lane_roots<kWeighted>(x, columns, n, radii, radii - lowest, idle,
+                                                     sizeof(T) == 4 ? 0x1p-30 : 0x1p-50);
+        for (std::ptrdiff_t j = 0; j < n; ++j) {
+          const F64 v = shifted_lane<kWeighted>(x[j], columns[j], root.high, root.low);
+          const F64 p = clamp(v, broadcast(columns[j].l), broadcast(columns[j].u));
+          x[j] = select<double>(root.solved, p + zero<double>(), x[j]);
+        }
+        const F64 one = select<double>(root.solved, broadcast(1.0), zero<double>());
+        for (std::ptrdiff_t r = 0; r < rows; ++r) {
+          solved[first + r] = one[static_cast<int>(r)] != 0 ? 1 : 0;
+        }
+      });
+}
+
 // f<weighted, arrays>() for what the row has.
 template <class T, class F>
 KEXUE_INLINE auto for_arrays_of(const BoxRow<T>& row, F f) {
@@ -253,7 +352,14 @@ void store_row(const BoxRow<T>& row, BoxRoot tau, T* out) {
 }
 
 template <class T>
-constexpr BoxKernels<T> kKernels = {&sums<T>, &range<T>, &gather<T>, &store_row<T>};
+void short_rows(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                const double* lowest_sum, T* out, unsigned char* solved) {
+  const auto run = like.weights == nullptr ? &short_rows_of<T, false> : &short_rows_of<T, true>;
+  run(like, n_rows, radius, lowest_sum, out, solved);
+}
+
+template <class T>
+constexpr BoxKernels<T> kKernels = {&sums<T>, &range<T>, &gather<T>, &store_row<T>, &short_rows<T>};
 
 }  // namespace
 

@@ -11,6 +11,7 @@
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/simplex/kernels.hpp"
 #include "kexue/simplex/row_loop.hpp"
 
 namespace kexue::simplex {
@@ -324,6 +325,41 @@ void for_rows(ptrdiff_t rows, ptrdiff_t cols, int workers, F&& f) {
 // Slots that for_rows can use at most, `workers` being their number.
 int slots(ptrdiff_t cols, int workers) { return cols > 2 * kPiece ? 1 : workers; }
 
+// Whether rows follow one another in memory and have weights and bounds in common.
+template <class T>
+bool shares_columns(const BoxProblem<T>& p) {
+  const ptrdiff_t n = p.x.cols;
+  const auto shared = [](const MatrixView<const T>& a) {
+    return a.data == nullptr || a.row_stride == 0;
+  };
+  const bool contiguous = p.x.rows <= 1 || (p.x.row_stride == n && p.out.row_stride == n &&
+                                            p.radius.stride == 1 && p.lowest_sum.stride == 1);
+  return contiguous && shared(p.weights) && shared(p.lower) && shared(p.upper);
+}
+
+template <class T>
+void project_short_rows(const BoxProblem<T>& problem, int workers) {
+  const ptrdiff_t n = problem.x.cols, rows = problem.x.rows;
+  const ptrdiff_t per_chunk = std::max<ptrdiff_t>(1, kChunkEntries / n);
+  parallel_for(
+      (rows + per_chunk - 1) / per_chunk,
+      [&](ptrdiff_t chunk, int) {
+        const ptrdiff_t first = chunk * per_chunk, count = std::min(per_chunk, rows - first);
+        std::vector<unsigned char> solved(static_cast<std::size_t>(count));
+        kernels<T>().short_rows(row_of(problem, first), count, &problem.radius[first],
+                                &problem.lowest_sum[first], problem.out.row(first), solved.data());
+        Gathered memory;
+        for (ptrdiff_t i = 0; i < count; ++i) {
+          if (solved[static_cast<std::size_t>(i)] != 0) continue;
+          BoxRow<T> row = row_of(problem, first + i);
+          row.x = problem.out.row(first + i);
+          project_row(row, problem.radius[first + i], problem.lowest_sum[first + i],
+                      problem.out.row(first + i), memory, 1);
+        }
+      },
+      workers);
+}
+
 }  // namespace
 
 BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum) {
@@ -334,6 +370,9 @@ BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum) {
 template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers) {
   workers = planned_workers(kMaxWorkers, workers);
+  if (problem.x.cols <= kShortRow && shares_columns(problem)) {
+    return project_short_rows(problem, workers);
+  }
   const int n_slots = slots(problem.x.cols, workers);
   std::vector<Gathered> memory(static_cast<std::size_t>(n_slots));
   for_rows(problem.x.rows, problem.x.cols, workers, [&](ptrdiff_t i, int slot, int row_workers) {

@@ -79,6 +79,11 @@ struct BoxKernels {
   BoxKept (*gather)(const BoxRow<T>& row, BoxRoot tau, double* x, double* weights, double* lower,
                     double* upper);
   void (*store)(const BoxRow<T>& row, BoxRoot tau, T* out);
+  // n_rows contiguous rows from like.x on, n <= kShortRow, one to a vector lane; they share the
+  // weights and bounds of `like`. solved[i] is 0 where a row was copied to out, because it has NaN
+  // or an infinite maximum or was not done after a few steps.
+  void (*short_rows)(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                     const double* lowest_sum, T* out, unsigned char* solved);
 };
 inline constexpr std::ptrdiff_t kRangeBlock = 64;
 
