@@ -78,14 +78,17 @@ def project_simplex(
     Newton's method on a piecewise linear equation [1]_ [2]_: exact up to rounding after finitely
     many steps, 4 to 8 passes over a row as a rule and at most 96. ``abs(sum(weights * p) -
     radius)`` is at most ``4 * eps * sum(weights * abs(p))``, for any length. Entries of x that are
-    equal (and have equal weights and bounds) get equal results, bit for bit. A row with NaN or
-    +inf, or of nothing but -inf, becomes NaN; other rows are not touched.
+    equal (and have equal weights and bounds) get equal results, bit for bit. A row with NaN, or of
+    nothing but -inf, becomes NaN; other rows are not touched. +inf gets its upper bound; without
+    bounds, and with one radius for all rows, infinite entries share the radius; else the row
+    becomes NaN.
 
     With `max_nonzero` = k the k largest entries are projected (the first of equal ones) and the
     others are 0. For 0 <= p <= upper with one upper bound for all entries, that is a nearest one
     of all points with at most k nonzeros [3]_: exact, not a heuristic.
 
-    No memory beyond the result, except with `max_nonzero` (12 to 16 bytes per entry of a row).
+    Memory beyond the result: 8 bytes per entry of a row and thread, 32 with weights or bounds that
+    are arrays.
 
     References
     ----------
@@ -112,6 +115,12 @@ def project_simplex(
     radii = rows.per_row("radius", radius)
     if lower is None:
         _check_radius(rows, radii)
+    plain = weights is None and lower is None and upper is None and max_nonzero is None
+    if plain and radii.size and radii[0] > 0 and (radii == radii[0]).all():
+        _core.simplex.project_rows(
+            rows.x, float(radii[0]), rows.out, nan=True, workers=rows.workers
+        )
+        return rows.result()
     box = _Box.of(rows, radii, weights, lower, upper)
     if max_nonzero is not None:
         _project_sparse(rows, radii, box, max_nonzero)

@@ -150,8 +150,11 @@ def test_rows_do_not_touch_each_other(isa, dtype):
     x[2, 3], x[4, 20], x[6] = np.nan, np.inf, -np.inf
     p = project_simplex(x, upper=0.5)
     lost = [2, 4, 6]
-    assert np.isnan(p[lost]).all()
+    assert np.isnan(p[[2, 6]]).all()
+    assert p[4, 20] == 0.5 and p[4].sum() == pytest.approx(1, abs=4 * float(np.finfo(dtype).eps))
+    assert np.isnan(project_simplex(x, weights=np.full(21, 2.0))[lost]).all()
     assert_array_equal(np.delete(p, lost, 0), np.delete(clean, lost, 0))
+    assert_array_equal(project_simplex(x)[4], np.eye(21)[20])
     ball = project_l1_ball(x)
     assert np.isnan(ball[lost]).all() and np.isfinite(np.delete(ball, lost, 0)).all()
     sparse = project_simplex(x, max_nonzero=3)

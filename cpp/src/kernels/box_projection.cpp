@@ -2,49 +2,16 @@
 // kexue/simplex/box_projection.hpp.
 #include "kexue/simplex/box_projection.hpp"
 
-#include <limits>
-
+#include "lanes.hpp"
 #include "simd.hpp"
+#include "simplex_lanes.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
 
 constexpr int kWide = kLanes<double>;
-// Vectors of one accumulator before its sum moves on to the compensated total.
+// Pairs of vectors that one accumulator takes before its sum moves on to the compensated total.
 constexpr int kBlock = 32;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// kWide numbers as doubles.
-KEXUE_INLINE F64 widen(const double* p) { return load<double>(p); }
-KEXUE_INLINE void narrow(double* p, F64 v) { store<double>(p, v); }
-#if KEXUE_VECTOR_EXTENSIONS
-typedef float HalfVector __attribute__((vector_size(KEXUE_VECTOR_BYTES / 2)));
-KEXUE_INLINE F64 widen(const float* p) {
-  HalfVector v;
-  __builtin_memcpy(&v, p, sizeof(v));
-  return __builtin_convertvector(v, F64);
-}
-KEXUE_INLINE void narrow(float* p, F64 v) {
-  const HalfVector half = __builtin_convertvector(v, HalfVector);
-  __builtin_memcpy(p, &half, sizeof(half));
-}
-#else
-KEXUE_INLINE F64 widen(const float* p) {
-  F64 v;
-  for (int i = 0; i < kWide; ++i) v.lane[i] = p[i];
-  return v;
-}
-KEXUE_INLINE void narrow(float* p, F64 v) {
-  for (int i = 0; i < kWide; ++i) p[i] = static_cast<float>(v[i]);
-}
-#endif
-
-// True in the first `count` lanes.
-KEXUE_INLINE Mask<double> first_lanes(int count) {
-  double lane[kWide];
-  for (int k = 0; k < kWide; ++k) lane[k] = k < count ? 1 : 0;
-  return less<double>(zero<double>(), load<double>(lane));
-}
 
 // kWide columns of a row.
 struct Columns {
@@ -60,8 +27,9 @@ struct Reader {
       : row(r), lowest(broadcast(r.lowest)), highest(broadcast(r.highest)) {}
 
   KEXUE_INLINE Columns at(std::ptrdiff_t i) const {
-    return {widen(row.x + i), kWeighted ? widen(row.weights + i) : broadcast(1.0),
-            kArrays ? widen(row.lower + i) : lowest, kArrays ? widen(row.upper + i) : highest};
+    return {load_wide(row.x + i), kWeighted ? load_wide(row.weights + i) : broadcast(1.0),
+            kArrays ? load_wide(row.lower + i) : lowest,
+            kArrays ? load_wide(row.upper + i) : highest};
   }
   // The last `count` columns, repeated to the full width.
   KEXUE_INLINE Columns tail(std::ptrdiff_t i, int count) const {
@@ -72,9 +40,9 @@ struct Reader {
       if constexpr (kWeighted) w[k] = row.weights[j];
       if constexpr (kArrays) l[k] = row.lower[j], u[k] = row.upper[j];
     }
-    Columns c{widen(x), broadcast(1.0), lowest, highest};
-    if constexpr (kWeighted) c.w = widen(w);
-    if constexpr (kArrays) c.l = widen(l), c.u = widen(u);
+    Columns c{load_wide(x), broadcast(1.0), lowest, highest};
+    if constexpr (kWeighted) c.w = load_wide(w);
+    if constexpr (kArrays) c.l = load_wide(l), c.u = load_wide(u);
     return c;
   }
 };
@@ -108,16 +76,20 @@ BoxSums sums_of(const BoxRow<T>& row, BoxRoot tau) {
   const Reader<T, kWeighted, kArrays> reader(row);
   const F64 minus_high = broadcast(-tau.high), minus_low = broadcast(-tau.low);
   F64 high = zero<double>(), low = zero<double>(), sum[2], slope[2] = {high, high};
+  F64 count = high;
+  const F64 one = broadcast(1.0);
   const auto add = [&](const Columns& c, int k, Mask<double> valid) {
     const F64 v = shifted<kWeighted>(c, minus_high, minus_low);
     const F64 p = clamp(v, c.l, c.u);
-    const Mask<double> free = less<double>(c.l, v) & less<double>(v, c.u);
+    const Mask<double> above_lower = less<double>(c.l, v) & valid;
+    const Mask<double> free = above_lower & less<double>(v, c.u);
+    count += select<double>(above_lower, one, zero<double>());
     if constexpr (kWeighted) {
       sum[k] = multiply_add(select<double>(valid, c.w, zero<double>()), p, sum[k]);
-      slope[k] += select<double>(free & valid, c.w * c.w, zero<double>());
+      slope[k] += select<double>(free, c.w * c.w, zero<double>());
     } else {
       sum[k] += select<double>(valid, p, zero<double>());
-      slope[k] += select<double>(free & valid, c.w, zero<double>());
+      slope[k] += select<double>(free, c.w, zero<double>());
     }
   };
   const Mask<double> all = first_lanes(kWide);
@@ -139,51 +111,92 @@ BoxSums sums_of(const BoxRow<T>& row, BoxRoot tau) {
     add(reader.tail(i, count), 0, first_lanes(count));
     two_sum(high, low, sum[0]);
   }
-  BoxSums total{0, 0, 0};
+  BoxSums total{0, 0, 0, 0};
   const F64 slopes = slope[0] + slope[1];
   for (int k = 0; k < kWide; ++k) {
     two_sum(total.high, total.low, high[k]);
     total.low += low[k];
     total.slope += slopes[k];
+    total.above += count[k];
   }
   return total;
 }
 
 template <class T, bool kWeighted, bool kArrays>
-BoxRange range_of(const BoxRow<T>& row, double slack) {
+BoxRange range_of(const BoxRow<T>& row, double slack, std::ptrdiff_t step) {
   const Reader<T, kWeighted, kArrays> reader(row);
   const F64 everything = broadcast(slack);
-  F64 upper = broadcast(kInfinity), lower = broadcast(-kInfinity), single = lower;
-  F64 sum = zero<double>(), squares = zero<double>();
-  const auto add = [&](const Columns& c, Mask<double> valid) {
-    F64 above = c.x - c.l, below = c.x - c.u, alone = above - everything;
+  F64 lower = broadcast(-kInfinity<double>), single = lower;
+  const auto look = [&](const Columns& c) {
+    F64 above = c.x - c.l, alone = above - everything;
     if constexpr (kWeighted) {
       const F64 inverse = broadcast(1.0) / c.w;
       alone = (above - everything * inverse) * inverse;
       above = above * inverse;
-      below = below * inverse;
     }
-    squares += select<double>(valid, c.w * c.w, zero<double>());
-    upper = select<double>(less<double>(below, upper), below, upper);
-    lower = select<double>(less<double>(lower, above), above, lower);
-    single = select<double>(less<double>(single, alone), alone, single);
-    sum += select<double>(valid, c.x * c.w, zero<double>());
+    lower = maximum(lower, above);
+    single = maximum(single, alone);
   };
+  for (std::ptrdiff_t block = 0; block < row.n; block += kRangeBlock * step) {
+    const std::ptrdiff_t stop = block + kRangeBlock < row.n ? block + kRangeBlock : row.n;
+    std::ptrdiff_t i = block;
+    for (; i + kWide <= stop; i += kWide) look(reader.at(i));
+    if (i < stop) look(reader.tail(i, static_cast<int>(stop - i)));
+  }
+  return {largest<double>(single), largest<double>(lower)};
+}
+
+template <class T, bool kWeighted, bool kArrays>
+BoxKept gather_above(const BoxRow<T>& row, BoxRoot tau, double* x, double* weights, double* lower,
+                     double* upper) {
+  const Reader<T, kWeighted, kArrays> reader(row);
+  const F64 minus_high = broadcast(-tau.high), minus_low = broadcast(-tau.low);
+  F64 high = zero<double>(), low = zero<double>();
+  BoxKept kept{0, 0, 0};
+  const bool rest_matters = kArrays || row.lowest != 0;
+  const F64 none = zero<double>();
+  F64 probe = none;  // becomes NaN if an entry is
+  const auto look = [&](const Columns& c) {
+    const F64 v = shifted<kWeighted>(c, minus_high, minus_low);
+    probe += clamp(v, none, none);
+    return above(v, c.l);
+  };
+  const auto keep = [&](const Columns& c, unsigned bits, unsigned valid) {
+    bits &= valid;
+    const int count = append<double>(x + kept.count, c.x, bits);
+    if constexpr (kWeighted) append<double>(weights + kept.count, c.w, bits);
+    if constexpr (kArrays) append<double>(lower + kept.count, c.l, bits);
+    if constexpr (kArrays) append<double>(upper + kept.count, c.u, bits);
+    kept.count += count;
+  };
+  const auto leave = [&](const Columns& c, const Mask<double>& valid) {
+    const F64 v = shifted<kWeighted>(c, minus_high, minus_low);
+    const F64 rest = select<double>(less<double>(c.l, v), zero<double>(), c.w * c.l);
+    two_sum(high, low, select<double>(valid, rest, zero<double>()));
+  };
+  constexpr unsigned kAll = (1u << kWide) - 1;
   std::ptrdiff_t i = 0;
-  for (; i + kWide <= row.n; i += kWide) add(reader.at(i), first_lanes(kWide));
-  if (i < row.n) {
-    const int count = static_cast<int>(row.n - i);
-    add(reader.tail(i, count), first_lanes(count));
+  for (; i + 4 * kWide <= row.n; i += 4 * kWide) {
+    unsigned bits[4];
+    KEXUE_UNROLL
+    for (int k = 0; k < 4; ++k) bits[k] = look(reader.at(i + k * kWide));
+    if (rest_matters) {
+      for (int k = 0; k < 4; ++k) leave(reader.at(i + k * kWide), first_lanes(kWide));
+    }
+    if ((bits[0] | bits[1] | bits[2] | bits[3]) == 0) continue;
+    for (int k = 0; k < 4; ++k) keep(reader.at(i + k * kWide), bits[k], kAll);
   }
-  BoxRange range{kInfinity, -kInfinity, -kInfinity, 0, 0};
+  for (; i < row.n; i += kWide) {
+    const int count = row.n - i < kWide ? static_cast<int>(row.n - i) : kWide;
+    const Columns c = reader.tail(i, count);
+    if (rest_matters) leave(c, first_lanes(count));
+    keep(c, look(c), count == kWide ? kAll : (1u << count) - 1);
+  }
   for (int k = 0; k < kWide; ++k) {
-    if (upper[k] < range.all_upper) range.all_upper = upper[k];
-    if (lower[k] > range.all_lower) range.all_lower = lower[k];
-    if (single[k] > range.single) range.single = single[k];
-    range.weighted_sum += sum[k];
-    range.weight_squares += squares[k];
+    two_sum(kept.high, kept.low, high[k]);
+    kept.low += low[k] + probe[k];
   }
-  return range;
+  return kept;
 }
 
 template <class T, bool kWeighted, bool kArrays>
@@ -195,11 +208,116 @@ void store_points(const BoxRow<T>& row, BoxRoot tau, T* out) {
     return clamp(shifted<kWeighted>(c, minus_high, minus_low), c.l, c.u) + zero<double>();
   };
   std::ptrdiff_t i = 0;
-  for (; i + kWide <= row.n; i += kWide) narrow(out + i, point(reader.at(i)));
+  for (; i + kWide <= row.n; i += kWide) store_narrow(out + i, point(reader.at(i)));
   if (i == row.n) return;
   T last[kWide];
-  narrow(last, point(reader.tail(i, static_cast<int>(row.n - i))));
+  store_narrow(last, point(reader.tail(i, static_cast<int>(row.n - i))));
   for (std::ptrdiff_t j = i; j < row.n; ++j) out[j] = last[j - i];
+}
+
+// ---- Short rows, one to a lane
+// -------------------------------------------------------------------
+
+// Newton steps after which a lane is left to the general method.
+constexpr int kShortPasses = 24;
+
+// What a column of short rows has in common.
+struct SharedColumn {
+  double w, inverse, l, u;
+};
+
+struct LaneRoots {
+  F64 high, low;  // tau
+  Mask<double> solved;
+};
+
+KEXUE_INLINE Mask<double> negated(const Mask<double>& mask) {
+  return mask ^ broadcast<std::int64_t>(-1);
+}
+
+template <bool kWeighted>
+KEXUE_INLINE F64 shifted_lane(F64 x, const SharedColumn& c, F64 high, F64 low) {
+  const F64 none = zero<double>();
+  return shifted<kWeighted>({x, broadcast(c.w), none, none}, none - high, none - low);
+}
+
+// Newton's method in a bracket for every lane; `idle` lanes are not waited for.
+template <bool kWeighted>
+LaneRoots lane_roots(const F64* x, const SharedColumn* columns, std::ptrdiff_t n, F64 radius,
+                     F64 slack, const Mask<double>& idle, double relative) {
+  const F64 none = zero<double>(), infinite = broadcast(kInfinity<double>);
+  const F64 smallest = broadcast(0x1p-1000);
+  const F64 half = broadcast(0.5), sixteen = broadcast(16.0), enough = broadcast(relative);
+  F64 high = none - infinite, low = none, left = none - infinite, right = infinite;
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    const F64 inverse = broadcast(columns[j].inverse);
+    high = maximum(high, (x[j] - broadcast(columns[j].l) - slack * inverse) * inverse);
+  }
+  F64 stride = maximum(slack, broadcast(0x1p-10));
+  Mask<double> done = idle;
+  for (int pass = 0; pass < kShortPasses && any<double>(negated(done)); ++pass) {
+    F64 sum = none, slope = none;
+    for (std::ptrdiff_t j = 0; j < n; ++j) {
+      const F64 w = broadcast(columns[j].w), l = broadcast(columns[j].l);
+      const F64 u = broadcast(columns[j].u);
+      const F64 v = shifted_lane<kWeighted>(x[j], columns[j], high, low);
+      sum = multiply_add(w, clamp(v, l, u), sum);
+      slope += select<double>(less<double>(l, v) & less<double>(v, u), w * w, none);
+    }
+    const F64 residual = sum - radius;
+    const Mask<double> is_left = less<double>(none, residual);
+    left = select<double>(is_left, high, left);
+    right = select<double>(is_left, right, high);
+    const F64 step = residual / slope, newton = high + step, part = newton - high;
+    const F64 lost = (high - (newton - part)) + (step - part);
+    const Mask<double> usable = less<double>(none, slope) & negated(less<double>(newton, left)) &
+                                negated(less<double>(right, newton));
+    const Mask<double> bracketed =
+        less<double>(none - infinite, left) & less<double>(right, infinite);
+    const F64 outward = select<double>(is_left, high + stride, high - stride);
+    const F64 other = select<double>(bracketed, left * half + right * half, outward);
+    stride = stride * sixteen;
+    const F64 scale = maximum(maximum(radius, none - radius), maximum(sum, none - sum));
+    // A residual of exactly zero is small even where the scale is zero; NaN never is.
+    const F64 size = maximum(residual, none - residual);
+    const Mask<double> small = less<double>(size, multiply_add(enough, scale, smallest));
+    // A lane that is done takes its last step too, if it is Newton's.
+    const Mask<double> moves = negated(done) & (usable | negated(small));
+    low = select<double>(moves, select<double>(usable, low + lost, none), low);
+    high = select<double>(moves, select<double>(usable, newton, other), high);
+    done = done | small;
+  }
+  return {high, low, done & negated(idle)};
+}
+
+template <class T, bool kWeighted>
+void short_rows_of(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                   const double* lowest_sum, T* out, unsigned char* solved) {
+  const std::ptrdiff_t n = like.n;
+  SharedColumn columns[simplex::kShortRow];
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    const double w = kWeighted ? static_cast<double>(like.weights[j]) : 1.0;
+    columns[j] = {w, 1 / w,
+                  like.lower == nullptr ? like.lowest : static_cast<double>(like.lower[j]),
+                  like.lower == nullptr ? like.highest : static_cast<double>(like.upper[j])};
+  }
+  for_short_rows<double>(
+      like.x, out, n_rows, n, [&](F64* x, std::ptrdiff_t first, std::ptrdiff_t rows) {
+        const F64 radii = load_wide_part(radius + first, rows, 1.0);
+        const F64 lowest = load_wide_part(lowest_sum + first, rows, 0.0);
+        const Mask<double> idle = negated(look_at<double>(x, n).ordinary & first_lanes(rows));
+        const LaneRoots root = lane_roots<kWeighted>(x, columns, n, radii, radii - lowest, idle,
+                                                     sizeof(T) == 4 ? 0x1p-30 : 0x1p-50);
+        for (std::ptrdiff_t j = 0; j < n; ++j) {
+          const F64 v = shifted_lane<kWeighted>(x[j], columns[j], root.high, root.low);
+          const F64 p = clamp(v, broadcast(columns[j].l), broadcast(columns[j].u));
+          x[j] = select<double>(root.solved, p + zero<double>(), x[j]);
+        }
+        const F64 one = select<double>(root.solved, broadcast(1.0), zero<double>());
+        for (std::ptrdiff_t r = 0; r < rows; ++r) {
+          solved[first + r] = one[static_cast<int>(r)] != 0 ? 1 : 0;
+        }
+      });
 }
 
 // f<weighted, arrays>() for what the row has.
@@ -217,8 +335,16 @@ BoxSums sums(const BoxRow<T>& row, BoxRoot tau) {
   return for_arrays_of(row, [&]<bool kW, bool kA>() { return sums_of<T, kW, kA>(row, tau); });
 }
 template <class T>
-BoxRange range(const BoxRow<T>& row, double slack) {
-  return for_arrays_of(row, [&]<bool kW, bool kA>() { return range_of<T, kW, kA>(row, slack); });
+BoxRange range(const BoxRow<T>& row, double slack, std::ptrdiff_t step) {
+  return for_arrays_of(row,
+                       [&]<bool kW, bool kA>() { return range_of<T, kW, kA>(row, slack, step); });
+}
+template <class T>
+BoxKept gather(const BoxRow<T>& row, BoxRoot tau, double* x, double* weights, double* lower,
+               double* upper) {
+  return for_arrays_of(row, [&]<bool kW, bool kA>() {
+    return gather_above<T, kW, kA>(row, tau, x, weights, lower, upper);
+  });
 }
 template <class T>
 void store_row(const BoxRow<T>& row, BoxRoot tau, T* out) {
@@ -226,7 +352,14 @@ void store_row(const BoxRow<T>& row, BoxRoot tau, T* out) {
 }
 
 template <class T>
-constexpr BoxKernels<T> kKernels = {&sums<T>, &range<T>, &store_row<T>};
+void short_rows(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                const double* lowest_sum, T* out, unsigned char* solved) {
+  const auto run = like.weights == nullptr ? &short_rows_of<T, false> : &short_rows_of<T, true>;
+  run(like, n_rows, radius, lowest_sum, out, solved);
+}
+
+template <class T>
+constexpr BoxKernels<T> kKernels = {&sums<T>, &range<T>, &gather<T>, &store_row<T>, &short_rows<T>};
 
 }  // namespace
 

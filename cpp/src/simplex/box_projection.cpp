@@ -7,9 +7,12 @@
 #include <limits>
 #include <numeric>
 #include <type_traits>
+#include <vector>
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/simplex/kernels.hpp"
+#include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/row_loop.hpp"
 
 namespace kexue::simplex {
@@ -19,14 +22,21 @@ using std::ptrdiff_t;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Newton's steps are monotone without upper bounds and nearly so with them; random and adversarial
-// rows take at most 15. What is left bisects: a double has 64 bits.
+// rows take at most 15. What is left bisects: a double has 64 bits. Only the search for a bracket,
+// by steps 16 times as long each time, may need more passes.
 constexpr int kNewtonPasses = 24;
-constexpr int kMaxPasses = kNewtonPasses + 72;
+constexpr int kMaxPasses = 400;
 // A residual that the rounding of the result hides, relative to the sum.
 template <class T>
 constexpr double kEnough = std::is_same_v<T, float> ? 0x1p-30 : 0x1p-56;
 // A longer row is worked on in pieces of this size, by all workers.
 constexpr ptrdiff_t kPiece = 1 << 16;
+// Rows at least so long look for their start in one block of eight, and leave behind what is at
+// its lower bound.
+constexpr ptrdiff_t kLong = 512;
+constexpr ptrdiff_t kRangeStep = 8;
+// Room that gathering needs beyond the last entry: a vector.
+constexpr ptrdiff_t kRoom = 8;
 
 template <class T>
 const BoxKernels<T>& kernels() {
@@ -46,6 +56,23 @@ BoxRoot advanced(BoxRoot t, double step) {
   return sum_of(first.high, first.low + t.low);
 }
 
+// Memory for the gathered entries of a row: x and the arrays it has.
+struct Gathered {
+  AlignedBuffer<double> memory;
+
+  // As BoxRow of `count` entries, arrays a stride apart.
+  template <class T>
+  BoxRow<double> row_like(const BoxRow<T>& row, ptrdiff_t stride, ptrdiff_t count) const {
+    double* x = memory.data();
+    double* w = row.weights == nullptr ? nullptr : x + stride;
+    double* l = row.lower == nullptr ? nullptr : x + 2 * stride;
+    return {x, w, l, l == nullptr ? nullptr : l + stride, row.lowest, row.highest, count};
+  }
+  void reserve(ptrdiff_t size) {
+    if (memory.size() < size) memory = AlignedBuffer<double>(size);
+  }
+};
+
 // The passes over a row, a long one in pieces on the pool. Sums are added in the order of pieces.
 template <class T>
 class Passes {
@@ -55,39 +82,93 @@ class Passes {
     if (pieces_ > 1) {
       sums_ = AlignedBuffer<BoxSums>(pieces_);
       ranges_ = AlignedBuffer<BoxRange>(pieces_);
+      kept_ = AlignedBuffer<BoxKept>(pieces_);
     }
   }
+  ptrdiff_t size() const { return row_.n; }
+  bool in_one_piece() const { return pieces_ == 1; }
+  bool bounded_above() const { return row_.lower != nullptr || row_.highest < kInfinity; }
 
   BoxSums sums(BoxRoot tau) const {
     if (pieces_ == 1) return kernels<T>().sums(row_, tau);
     for_pieces([&](ptrdiff_t p) { sums_[p] = kernels<T>().sums(piece(p), tau); });
-    BoxSums total{0, 0, 0};
+    BoxSums total{0, 0, 0, 0};
     for (ptrdiff_t p = 0; p < pieces_; ++p) {
       const BoxRoot sum = sum_of(total.high, sums_[p].high);
-      total = {sum.high, total.low + sum.low + sums_[p].low, total.slope + sums_[p].slope};
+      total = {sum.high, total.low + sum.low + sums_[p].low, total.slope + sums_[p].slope,
+               total.above + sums_[p].above};
     }
     return total;
   }
-  BoxRange range(double slack) const {
-    if (pieces_ == 1) return kernels<T>().range(row_, slack);
-    for_pieces([&](ptrdiff_t p) { ranges_[p] = kernels<T>().range(piece(p), slack); });
+  BoxRange range(double slack, ptrdiff_t step) const {
+    if (pieces_ == 1) return kernels<T>().range(row_, slack, step);
+    for_pieces([&](ptrdiff_t p) { ranges_[p] = kernels<T>().range(piece(p), slack, step); });
     BoxRange total = ranges_[0];
     for (ptrdiff_t p = 1; p < pieces_; ++p) {
-      total.all_upper = std::min(total.all_upper, ranges_[p].all_upper);
-      total.all_lower = std::max(total.all_lower, ranges_[p].all_lower);
       total.single = std::max(total.single, ranges_[p].single);
-      total.weighted_sum += ranges_[p].weighted_sum;
-      total.weight_squares += ranges_[p].weight_squares;
+      total.all_lower = std::max(total.all_lower, ranges_[p].all_lower);
     }
     return total;
   }
+  // The entries above their lower bounds at tau; `rest` is the sum of the others.
+  BoxRow<double> gather(BoxRoot tau, Gathered& memory, BoxRoot& rest) const {
+    const bool arrays = row_.weights != nullptr || row_.lower != nullptr;
+    const auto gather_to = [&](const BoxRow<T>& from, double* x, ptrdiff_t stride) {
+      return kernels<T>().gather(from, tau, x, x + stride, x + 2 * stride, x + 3 * stride);
+    };
+    if (pieces_ == 1) {
+      const ptrdiff_t stride = row_.n + kRoom;
+      memory.reserve(stride * (arrays ? 4 : 1));
+      const BoxKept kept = gather_to(row_, memory.memory.data(), stride);
+      rest = {kept.high, kept.low};
+      return memory.row_like(row_, stride, kept.count);
+    }
+    // Each piece through a buffer of its thread, so that memory is touched only for what is kept.
+    const ptrdiff_t stride = kPiece + kRoom, n_arrays = arrays ? 4 : 1;
+    const int n_slots = planned_workers(pieces_, workers_);
+    AlignedBuffer<double> buffers(n_slots * n_arrays * stride);
+    std::vector<std::vector<double>> found(static_cast<std::size_t>(pieces_));
+    parallel_for(
+        pieces_,
+        [&](ptrdiff_t p, int slot) {
+          const double* buffer = buffers.data() + slot * n_arrays * stride;
+          kept_[p] = gather_to(piece(p), buffers.data() + slot * n_arrays * stride, stride);
+          auto& mine = found[static_cast<std::size_t>(p)];
+          for (ptrdiff_t a = 0; a < n_arrays; ++a) {
+            if (has_array(a)) {
+              mine.insert(mine.end(), buffer + a * stride, buffer + a * stride + kept_[p].count);
+            }
+          }
+        },
+        n_slots);
+    ptrdiff_t total = 0, count = 0;
+    for (ptrdiff_t p = 0; p < pieces_; ++p) total += kept_[p].count;
+    memory.reserve(n_arrays * (total + kRoom));
+    rest = {0, 0};
+    for (ptrdiff_t p = 0; p < pieces_; ++p) {
+      const double* from = found[static_cast<std::size_t>(p)].data();
+      for (ptrdiff_t a = 0; a < n_arrays; ++a) {
+        if (!has_array(a)) continue;
+        std::copy_n(from, kept_[p].count, memory.memory.data() + a * (total + kRoom) + count);
+        from += kept_[p].count;
+      }
+      count += kept_[p].count;
+      const BoxRoot sum = sum_of(rest.high, kept_[p].high);
+      rest = {sum.high, rest.low + sum.low + kept_[p].low};
+    }
+    return memory.row_like(row_, total + kRoom, total);
+  }
   void store(BoxRoot tau, T* out) const {
+    if (pieces_ == 1) return kernels<T>().store(row_, tau, out);
     for_pieces([&](ptrdiff_t p) { kernels<T>().store(piece(p), tau, out + p * kPiece); });
   }
 
  private:
+  // Of x, weights, lower, upper.
+  bool has_array(ptrdiff_t a) const {
+    return a == 0 || (a == 1 ? row_.weights : row_.lower) != nullptr;
+  }
   BoxRow<T> piece(ptrdiff_t p) const {
-    if (pieces_ == 1) return row_;
     const ptrdiff_t begin = p * kPiece;
     BoxRow<T> part = row_;
     part.x += begin;
@@ -98,7 +179,7 @@ class Passes {
   }
   template <class F>
   void for_pieces(F&& f) const {
-    parallel_for(pieces_, [&](ptrdiff_t p, int) { f(p); }, pieces_ == 1 ? 1 : workers_);
+    parallel_for(pieces_, [&](ptrdiff_t p, int) { f(p); }, workers_);
   }
 
   BoxRow<T> row_;
@@ -106,6 +187,7 @@ class Passes {
   ptrdiff_t pieces_;
   AlignedBuffer<BoxSums> sums_;
   AlignedBuffer<BoxRange> ranges_;
+  AlignedBuffer<BoxKept> kept_;
 };
 
 // Doubles in their order, as integers.
@@ -119,46 +201,93 @@ double middle(double a, double b) {
   return std::bit_cast<double>(rank < 0 ? std::numeric_limits<std::int64_t>::min() - rank : rank);
 }
 
-template <class T>
-BoxRoot solve(const Passes<T>& passes, double radius, double lowest_sum) {
-  const BoxRange range = passes.range(radius - lowest_sum);
-  const BoxRoot none{std::numeric_limits<double>::quiet_NaN(), 0};
-  if (!(range.weighted_sum < kInfinity) || !(range.all_lower > -kInfinity)) return none;
-  double low = range.all_upper, high = range.all_lower;
-  const double free = (range.weighted_sum - radius) / range.weight_squares;
-  double start = std::max(free, range.single);
-  if (!(start > low)) start = low;
-  if (!(start < high)) start = high;
-  BoxRoot tau{start, 0};
-  const double scale = std::isfinite(high) ? std::abs(high) : 0.0;
-  double last_size = kInfinity;
-  for (int pass = 0; pass < kMaxPasses; ++pass) {
-    if (!std::isfinite(tau.high)) tau = {middle(low, high), 0};
-    const BoxSums sums = passes.sums(tau);
-    const double residual = (sums.high - radius) + sums.low, size = std::abs(residual);
-    if (std::isnan(residual)) return none;
-    const double enough = kEnough<T> * std::max(std::abs(radius), std::abs(sums.high));
-    // Steps this short stay on one linear piece: what does not halve there is rounding.
-    const bool is_short = size <= 0x1p-40 * sums.slope * std::max(std::abs(tau.high), scale);
-    if (size <= enough || (is_short && !(size < last_size / 2))) break;
-    last_size = size;
-    (residual > 0 ? low : high) = tau.high;
-    BoxRoot next = sums.slope > 0 ? advanced(tau, residual / sums.slope) : none;
-    const bool inside = next.high >= low && next.high <= high;
-    if (!inside || pass >= kNewtonPasses) {
-      // Adjacent doubles, or one: nothing between them to try.
-      if (!(std::nextafter(low, high) < high)) {
-        if (!inside) break;
-      } else {
-        const double mean = low / 2 + high / 2;
-        const bool halve = pass < kNewtonPasses && mean > low && mean < high;
-        next = {halve ? mean : middle(low, high), 0};
+// Newton's method in a bracket, for the root of sum(tau) = radius, sum falling.
+class Search {
+ public:
+  BoxRoot tau;
+  bool below = false;  // tau lies below the root, as far as the last sum tells
+  bool failed = false;
+
+  Search(double start, double radius, double slack, double enough)
+      : tau{start, 0},
+        radius_(radius),
+        enough_(enough * std::abs(radius)),
+        relative_(enough),
+        scale_(std::abs(start)),
+        stride_(std::max({slack, scale_ / 1024, std::numeric_limits<double>::min()})) {}
+
+  // Takes sum(tau) = rest + sums; moves tau, or returns false if it is the root or there is none.
+  bool advance(const BoxSums& sums, BoxRoot rest) {
+    const BoxRoot total = sum_of(rest.high, sums.high);
+    const double residual = (total.high - radius_) + (total.low + rest.low + sums.low);
+    const double size = std::abs(residual);
+    failed = !std::isfinite(residual);
+    if (failed || ++pass_ >= kMaxPasses) return false;
+    if (size <= std::max(enough_, relative_ * std::abs(total.high))) return false;
+    // Steps this short stay on one linear piece: what does not halve there, twice, is rounding.
+    const bool is_short = size <= 0x1p-40 * sums.slope * std::max(std::abs(tau.high), scale_);
+    stalls_ = is_short && !(size < last_size_ / 2) ? stalls_ + 1 : 0;
+    if (stalls_ == 2) return false;
+    last_size_ = size;
+    below = residual > 0;
+    (below ? low_ : high_) = tau.high;
+    BoxRoot next = sums.slope > 0 ? advanced(tau, residual / sums.slope) : BoxRoot{kInfinity, 0};
+    const bool inside = std::isfinite(next.high) && next.high >= low_ && next.high <= high_;
+    if (!inside || pass_ > kNewtonPasses) {
+      if (!std::isfinite(low_) || !std::isfinite(high_)) {
+        if (!inside) next = {tau.high + (below ? stride_ : -stride_), 0};
+        stride_ *= 16;
+        if (!std::isfinite(next.high)) return false;
+      } else if (std::nextafter(low_, high_) < high_) {
+        const double mean = low_ / 2 + high_ / 2;
+        const bool halve = pass_ <= kNewtonPasses && mean > low_ && mean < high_;
+        next = {halve ? mean : middle(low_, high_), 0};
+      } else if (!inside) {
+        return false;
       }
     }
-    if (next.high == tau.high && next.low == tau.low) break;
+    if (next.high == tau.high && next.low == tau.low) return false;
     tau = next;
+    return true;
   }
-  return tau;
+
+ private:
+  double radius_, enough_, relative_, scale_, stride_;
+  double low_ = -kInfinity, high_ = kInfinity, last_size_ = kInfinity;
+  int pass_ = 0, stalls_ = 0;
+};
+
+template <class T>
+BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& memory) {
+  const BoxRoot none{std::numeric_limits<double>::quiet_NaN(), 0};
+  const double slack = radius - lowest_sum;
+  const bool is_long = row.size() >= kLong;
+  BoxRange range = row.range(slack, is_long ? kRangeStep : 1);
+  if (is_long && !std::isfinite(range.single)) range = row.range(slack, 1);
+  double start = std::isfinite(range.single) ? range.single : range.all_lower;
+  if (!std::isfinite(start)) {
+    if (start < 0) return none;
+    start = 0;
+  }
+  // Without upper bounds the start lies below the root, but for its rounding: a row in the cache
+  // leaves all but the candidates behind at once.
+  const bool at_once = is_long && row.in_one_piece() && !row.bounded_above();
+  if (at_once) start -= 0x1p-48 * std::max(std::abs(start), std::abs(range.all_lower));
+  Search search(start, radius, slack, kEnough<T>);
+  BoxRoot rest{0, 0}, at = search.tau;
+  // Else on the row itself, until it is known what can be left behind.
+  while (!at_once) {
+    at = search.tau;
+    const BoxSums sums = row.sums(at);
+    if (!search.advance(sums, rest)) return search.failed ? none : search.tau;
+    if (is_long && search.below && sums.above <= static_cast<double>(row.size()) / 2) break;
+  }
+  for (BoxRow<double> kept = row.gather(at, memory, rest);;) {
+    at = search.tau;
+    if (!search.advance(kernels<double>().sums(kept, at), rest)) {
+      return search.failed ? none : search.tau;
+    }
+  }
 }
 
 template <class T>
@@ -173,9 +302,10 @@ BoxRow<T> row_of(const BoxProblem<T>& p, ptrdiff_t i) {
 }
 
 template <class T>
-void project_row(const BoxRow<T>& row, double radius, double lowest_sum, T* out, int workers) {
+void project_row(const BoxRow<T>& row, double radius, double lowest_sum, T* out, Gathered& memory,
+                 int workers) {
   const Passes<T> passes(row, workers);
-  const BoxRoot tau = solve(passes, radius, lowest_sum);
+  const BoxRoot tau = solve(passes, radius, lowest_sum, memory);
   if (std::isnan(tau.high)) {
     std::fill_n(out, row.n, std::numeric_limits<T>::quiet_NaN());
   } else {
@@ -193,23 +323,62 @@ void for_rows(ptrdiff_t rows, ptrdiff_t cols, int workers, F&& f) {
   for_each_row(rows, cols, workers, [&](ptrdiff_t i, int slot) { f(i, slot, 1); });
 }
 
-// Slots that for_rows uses.
-int slots(ptrdiff_t rows, ptrdiff_t cols, int workers) {
-  return cols > 2 * kPiece ? 1 : planned_workers(rows, workers);
+// Slots that for_rows can use at most, `workers` being their number.
+int slots(ptrdiff_t cols, int workers) { return cols > 2 * kPiece ? 1 : workers; }
+
+// Whether rows follow one another in memory and have weights and bounds in common.
+template <class T>
+bool shares_columns(const BoxProblem<T>& p) {
+  const ptrdiff_t n = p.x.cols;
+  const auto shared = [](const MatrixView<const T>& a) {
+    return a.data == nullptr || a.row_stride == 0;
+  };
+  const bool contiguous = p.x.rows <= 1 || (p.x.row_stride == n && p.out.row_stride == n &&
+                                            p.radius.stride == 1 && p.lowest_sum.stride == 1);
+  return contiguous && shared(p.weights) && shared(p.lower) && shared(p.upper);
+}
+
+template <class T>
+void project_short_rows(const BoxProblem<T>& problem, int workers) {
+  const ptrdiff_t n = problem.x.cols, rows = problem.x.rows;
+  const ptrdiff_t per_chunk = std::max<ptrdiff_t>(1, kChunkEntries / n);
+  parallel_for(
+      (rows + per_chunk - 1) / per_chunk,
+      [&](ptrdiff_t chunk, int) {
+        const ptrdiff_t first = chunk * per_chunk, count = std::min(per_chunk, rows - first);
+        std::vector<unsigned char> solved(static_cast<std::size_t>(count));
+        kernels<T>().short_rows(row_of(problem, first), count, &problem.radius[first],
+                                &problem.lowest_sum[first], problem.out.row(first), solved.data());
+        Gathered memory;
+        for (ptrdiff_t i = 0; i < count; ++i) {
+          if (solved[static_cast<std::size_t>(i)] != 0) continue;
+          BoxRow<T> row = row_of(problem, first + i);
+          row.x = problem.out.row(first + i);
+          project_row(row, problem.radius[first + i], problem.lowest_sum[first + i],
+                      problem.out.row(first + i), memory, 1);
+        }
+      },
+      workers);
 }
 
 }  // namespace
 
-template <class T>
-BoxRoot box_root(const BoxRow<T>& row, double radius, double lowest_sum) {
-  return solve(Passes<T>(row, 1), radius, lowest_sum);
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum) {
+  Gathered memory;
+  return solve(Passes<double>(row, 1), radius, lowest_sum, memory);
 }
 
 template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers) {
-  for_rows(problem.x.rows, problem.x.cols, workers, [&](ptrdiff_t i, int, int row_workers) {
+  workers = planned_workers(kMaxWorkers, workers);
+  if (problem.x.cols <= kShortRow && shares_columns(problem)) {
+    return project_short_rows(problem, workers);
+  }
+  const int n_slots = slots(problem.x.cols, workers);
+  std::vector<Gathered> memory(static_cast<std::size_t>(n_slots));
+  for_rows(problem.x.rows, problem.x.cols, workers, [&](ptrdiff_t i, int slot, int row_workers) {
     project_row(row_of(problem, i), problem.radius[i], problem.lowest_sum[i], problem.out.row(i),
-                row_workers);
+                memory[static_cast<std::size_t>(slot)], row_workers);
   });
 }
 
@@ -217,9 +386,11 @@ template <class T>
 void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
                             VectorView<const double> radius, MatrixView<T> out, int workers) {
   const ptrdiff_t n = x.cols;
-  workers = slots(x.rows, n, workers);
-  AlignedBuffer<ptrdiff_t> orders(workers * n);
-  AlignedBuffer<T> values(workers * k);
+  workers = planned_workers(kMaxWorkers, workers);
+  const int n_slots = slots(n, workers);
+  AlignedBuffer<ptrdiff_t> orders(n_slots * n);
+  AlignedBuffer<T> values(n_slots * k);
+  std::vector<Gathered> memory(static_cast<std::size_t>(n_slots));
   for_rows(x.rows, n, workers, [&](ptrdiff_t i, int slot, int row_workers) {
     const T* row = x.row(i);
     ptrdiff_t* order = orders.data() + slot * n;
@@ -236,7 +407,8 @@ void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
     std::sort(order, order + k);
     for (ptrdiff_t j = 0; j < k; ++j) largest[j] = row[order[j]];
     const BoxRow<T> chosen{largest, nullptr, nullptr, nullptr, 0.0, highest, k};
-    project_row(chosen, radius[i], 0.0, largest, row_workers);
+    project_row(chosen, radius[i], 0.0, largest, memory[static_cast<std::size_t>(slot)],
+                row_workers);
     std::fill_n(out.row(i), n, largest[0] == largest[0] ? T(0) : largest[0]);
     for (ptrdiff_t j = 0; j < k; ++j) out(i, order[j]) = largest[j];
   });
@@ -246,31 +418,53 @@ template <class T>
 void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, MatrixView<T> out,
                      int workers) {
   const ptrdiff_t n = x.cols;
-  workers = slots(x.rows, n, workers);
-  AlignedBuffer<T> magnitudes(workers * n);
-  for_rows(x.rows, n, workers, [&](ptrdiff_t i, int slot, int row_workers) {
-    const T* row = x.row(i);
-    T* magnitude = magnitudes.data() + slot * n;
-    for (ptrdiff_t j = 0; j < n; ++j) magnitude[j] = std::abs(row[j]);
-    const BoxRow<T> positive{magnitude, nullptr, nullptr, nullptr, 0.0, kInfinity, n};
-    const Passes<T> passes(positive, row_workers);
-    const BoxSums norm = passes.sums({0, 0});
-    if (norm.high + norm.low <= radius[i]) {
-      if (out.row(i) != row) std::copy_n(row, n, out.row(i));
-      return;
+  workers = planned_workers(kMaxWorkers, workers);
+  bool one_radius = x.rows > 0 && radius[0] > 0 && n <= 2 * kPiece;
+  for (ptrdiff_t i = 1; i < x.rows && one_radius; ++i) one_radius = radius[i] == radius[0];
+  // Rows of one chunk share a radius, or stand alone.
+  const ptrdiff_t chunk_rows = one_radius ? std::max<ptrdiff_t>(1, kChunkEntries / n) : 1;
+  const ptrdiff_t n_chunks = (x.rows + chunk_rows - 1) / chunk_rows;
+  const bool is_long = n > 2 * kPiece;
+  const int n_slots = is_long ? 1 : workers;
+  AlignedBuffer<T> magnitudes(n_slots * chunk_rows * n);
+  AlignedBuffer<double> taus(n_slots * chunk_rows);
+  const auto project_chunk = [&](ptrdiff_t chunk, int slot) {
+    const ptrdiff_t first = chunk * chunk_rows, count = std::min(chunk_rows, x.rows - first);
+    T* magnitude = magnitudes.data() + slot * chunk_rows * n;
+    double* tau = taus.data() + slot * chunk_rows;
+    for (ptrdiff_t i = 0; i < count; ++i) {
+      const T* row = x.row(first + i);
+      for (ptrdiff_t j = 0; j < n; ++j) magnitude[i * n + j] = std::abs(row[j]);
     }
-    const BoxRoot tau = solve(passes, radius[i], 0.0);
-    if (std::isnan(tau.high)) {
-      std::fill_n(out.row(i), n, std::numeric_limits<T>::quiet_NaN());
-      return;
+    if (radius[first] > 0) {
+      const Batch<T> batch{magnitude, magnitude, count, n, is_long ? workers : 1};
+      project_rows<T>(batch, radius[first], 1.0, Empty::nan, tau);
+    } else {
+      std::transform(magnitude, magnitude + n, magnitude, [](T v) { return v - v; });
+      *tau = kInfinity;
     }
-    passes.store(tau, magnitude);
-    for (ptrdiff_t j = 0; j < n; ++j) out(i, j) = std::copysign(magnitude[j], row[j]);
-  });
+    for (ptrdiff_t i = 0; i < count; ++i) {
+      const T* row = x.row(first + i);
+      const T* projected = magnitude + i * n;
+      T* result = out.row(first + i);
+      // Not above zero: x lies inside. An infinite entry has an infinite or no tau.
+      if (tau[i] <= 0) {
+        if (result != row) std::copy_n(row, n, result);
+      } else if (std::isfinite(tau[i]) || radius[first] == 0) {
+        for (ptrdiff_t j = 0; j < n; ++j) result[j] = std::copysign(projected[j], row[j]);
+      } else {
+        std::fill_n(result, n, std::numeric_limits<T>::quiet_NaN());
+      }
+    }
+  };
+  if (is_long) {
+    for (ptrdiff_t chunk = 0; chunk < n_chunks; ++chunk) project_chunk(chunk, 0);
+  } else {
+    parallel_for(n_chunks, project_chunk, workers);
+  }
 }
 
 #define KEXUE_INSTANTIATE(T)                                                                     \
-  template BoxRoot box_root<T>(const BoxRow<T>&, double, double);                                \
   template void project_box_simplex<T>(const BoxProblem<T>&, int);                               \
   template void project_sparse_simplex<T>(MatrixView<const T>, ptrdiff_t, double,                \
                                           VectorView<const double>, MatrixView<T>, int);         \

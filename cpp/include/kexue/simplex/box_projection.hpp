@@ -5,8 +5,9 @@
 // The solution is p_i(tau) = clamp(x_i - tau w_i, l_i, u_i) for the root tau of the decreasing,
 // piecewise linear  g(tau) = sum_i w_i p_i(tau) - r.  Newton's method on g is finite (Cominetti,
 // Mascarenhas & Silva 2014; for l = 0, u = inf, w = 1 it is Michelot's 1986 algorithm); a bracket
-// guards it, and bisection finishes rows that Newton's steps would leave: at most kMaxPasses
-// passes of O(n).
+// guards it, and bisection finishes rows that Newton's steps would leave: O(n) a pass, never more
+// than a few hundred. The first tau found below the root leaves only the entries above their lower
+// bounds to look at: a sparse result takes four passes over the row.
 //
 // Everything is computed in double precision with tau as a sum of two doubles, so that x - tau w is
 // rounded at the scale of the result, and sums are compensated: sum_i w_i p_i = r within 4 units of
@@ -43,30 +44,48 @@ struct BoxRoot {
   double low;
 };
 
-// sum = high + low of w_i p_i(tau); slope = sum of w_i^2 where l_i < p_i(tau) < u_i.
+// sum = high + low of w_i p_i(tau); slope = sum of w_i^2 where l_i < p_i(tau) < u_i; `above` counts
+// the entries that are not at their lower bound.
 struct BoxSums {
   double high;
   double low;
   double slope;
+  double above;
 };
 
-// Where tau can lie: below `all_upper` every p_i is u_i, above `all_lower` every p_i is l_i.
+// What is left of a row: `count` entries, and the sum high + low of w_i l_i of the others (NaN if
+// the row has one).
+struct BoxKept {
+  std::ptrdiff_t count;
+  double high;
+  double low;
+};
+
 // `single` is the tau at which one entry alone takes the whole slack r - sum w l, the largest over
-// the entries; the other two give the tau of all entries free, (sum w x - r) / sum w^2.
+// the entries looked at: without upper bounds the root is no smaller. all_lower: above it every one
+// of those entries is l_i.
 struct BoxRange {
-  double all_upper;
-  double all_lower;
   double single;
-  double weighted_sum;
-  double weight_squares;
+  double all_lower;
 };
 
 template <class T>
 struct BoxKernels {
   BoxSums (*sums)(const BoxRow<T>& row, BoxRoot tau);
-  BoxRange (*range)(const BoxRow<T>& row, double slack);
+  // Looks at blocks of kRangeBlock entries, one in `step`.
+  BoxRange (*range)(const BoxRow<T>& row, double slack, std::ptrdiff_t step);
+  // Copies the entries with p_i(tau) > l_i: at any larger tau the others are l_i. Only the arrays
+  // that the row has are written, with room for a vector beyond the last entry.
+  BoxKept (*gather)(const BoxRow<T>& row, BoxRoot tau, double* x, double* weights, double* lower,
+                    double* upper);
   void (*store)(const BoxRow<T>& row, BoxRoot tau, T* out);
+  // n_rows contiguous rows from like.x on, n <= kShortRow, one to a vector lane; they share the
+  // weights and bounds of `like`. solved[i] is 0 where a row was copied to out, because it has NaN
+  // or an infinite maximum or was not done after a few steps.
+  void (*short_rows)(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
+                     const double* lowest_sum, T* out, unsigned char* solved);
 };
+inline constexpr std::ptrdiff_t kRangeBlock = 64;
 
 struct BoxTables {
   BoxKernels<float> f32;
@@ -97,8 +116,7 @@ template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers);
 
 // The root for one row, on one thread.
-template <class T>
-BoxRoot box_root(const BoxRow<T>& row, double radius, double lowest_sum);
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum);
 
 // The k largest entries of every row (of equal ones the first) projected onto the simplex
 // 0 <= p <= highest, sum p = r; zeros elsewhere. That is the nearest point with at most k nonzeros.
