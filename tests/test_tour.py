@@ -13,6 +13,7 @@ from kexue_num import __main__ as program
 from kexue_num import _tour
 from kexue_num import lowrank as library
 from kexue_num._tour import _report, _timing
+from kexue_num._tour import density as density_chapter
 from kexue_num._tour import lowrank as chapter
 from kexue_num._tour import simplex as simplex_chapter
 
@@ -43,12 +44,27 @@ def digits():
     return images.reshape(120, 64), labels
 
 
+def hues():
+    picture = photograph("flower")
+    return picture, density_chapter.hues_of(picture)
+
+
+def measurements():
+    rng = np.random.default_rng(7)
+    return [
+        density_chapter.Measured("petal lengths", "cm", rng.normal(3.0, 1.0, 90), "real"),
+        density_chapter.Measured("tumour areas", "pixels", rng.gamma(3.0, 200.0, 120), "positive"),
+    ]
+
+
 @pytest.fixture
 def small_data(monkeypatch):
     monkeypatch.setattr(chapter, "_load_photograph", photograph)
     monkeypatch.setattr(chapter, "_digits_kernel", kernel)
     monkeypatch.setattr(simplex_chapter, "_load_digits", digits)
-    for module in (chapter, simplex_chapter):
+    monkeypatch.setattr(density_chapter, "_load_hues", hues)
+    monkeypatch.setattr(density_chapter, "_load_measurements", measurements)
+    for module in (chapter, simplex_chapter, density_chapter):
         monkeypatch.setattr(
             module, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
         )
@@ -58,7 +74,8 @@ def small_data(monkeypatch):
 def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
-    names = ("china", "flower", "error-by-rank", "promises", "attention", "supports")
+    names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
+    names += ["measurements"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")
@@ -67,7 +84,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     assert "- [ ]" not in report
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
-    assert "6 figures and" in output
+    assert "8 figures and" in output
 
 
 @pytest.mark.usefixtures("small_data")
