@@ -118,18 +118,21 @@ def check_support(function: str, support: object) -> Support:
 
 
 def bounded_frame(function: str, support: Support, loc: object, scale: object) -> Frame:
-    """The frame of a circle (centred at `loc`) or an interval."""
-    if scale is not None:
-        expected = "must be None on a bounded support, whose period is the scale"
+    """The frame of a circle (centred at `loc`) or an interval; the period is the only scale."""
+    start, period = -math.pi, 2 * math.pi
+    if support != "circle":
+        start = float(support[0])
+        period = float(support[1]) - start
+    if scale is not None and check_positive(function, "scale", scale) != period:
+        expected = f"must be None or the period, {period!r}, on a bounded support"
         raise ValueError(message(function, "scale", expected, scale))
     if support == "circle":
         centre = 0.0 if loc is None else check_real(function, "loc", loc)
-        return Frame(support, "uniform", centre - math.pi, 2 * math.pi)
-    if loc is not None:
-        expected = "must be None on an interval, which is given by 'support'"
+        return Frame(support, "uniform", centre - math.pi, period)
+    if loc is not None and check_real(function, "loc", loc) != start:
+        expected = f"must be None or the lower end, {start!r}, of an interval"
         raise ValueError(message(function, "loc", expected, loc))
-    a, b = float(support[0]), float(support[1])
-    return Frame((a, b), "uniform", a, b - a)
+    return Frame((start, start + period), "uniform", start, period)
 
 
 def open_frame(function: str, support: Support, base: str, loc: object, scale: object) -> Frame:
