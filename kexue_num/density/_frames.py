@@ -59,6 +59,8 @@ class Frame:
     @property
     def ends(self) -> tuple[float, float]:
         """The ends of the support."""
+        if not isinstance(self.support, str):
+            return self.support
         if self.is_bounded:
             return self.loc, self.loc + self.scale
         return (0.0 if self.is_positive else -math.inf), math.inf
@@ -121,8 +123,8 @@ def bounded_frame(function: str, support: Support, loc: object, scale: object) -
     """The frame of a circle (centred at `loc`) or an interval; the period is the only scale."""
     start, period = -math.pi, 2 * math.pi
     if support != "circle":
-        start = float(support[0])
-        period = float(support[1]) - start
+        start, end = float(support[0]), float(support[1])
+        period = end - start
     if scale is not None and check_positive(function, "scale", scale) != period:
         expected = f"must be None or the period, {period!r}, on a bounded support"
         raise ValueError(message(function, "scale", expected, scale))
@@ -132,7 +134,7 @@ def bounded_frame(function: str, support: Support, loc: object, scale: object) -
     if loc is not None and check_real(function, "loc", loc) != start:
         expected = f"must be None or the lower end, {start!r}, of an interval"
         raise ValueError(message(function, "loc", expected, loc))
-    return Frame((start, start + period), "uniform", start, period)
+    return Frame(support, "uniform", start, period)
 
 
 def open_frame(function: str, support: Support, base: str, loc: object, scale: object) -> Frame:
