@@ -59,6 +59,8 @@ class Frame:
     @property
     def ends(self) -> tuple[float, float]:
         """The ends of the support."""
+        if not isinstance(self.support, str):
+            return self.support
         if self.is_bounded:
             return self.loc, self.loc + self.scale
         return (0.0 if self.is_positive else -math.inf), math.inf
@@ -118,18 +120,21 @@ def check_support(function: str, support: object) -> Support:
 
 
 def bounded_frame(function: str, support: Support, loc: object, scale: object) -> Frame:
-    """The frame of a circle (centred at `loc`) or an interval."""
-    if scale is not None:
-        expected = "must be None on a bounded support, whose period is the scale"
+    """The frame of a circle (centred at `loc`) or an interval; the period is the only scale."""
+    start, period = -math.pi, 2 * math.pi
+    if support != "circle":
+        start, end = float(support[0]), float(support[1])
+        period = end - start
+    if scale is not None and check_positive(function, "scale", scale) != period:
+        expected = f"must be None or the period, {period!r}, on a bounded support"
         raise ValueError(message(function, "scale", expected, scale))
     if support == "circle":
         centre = 0.0 if loc is None else check_real(function, "loc", loc)
-        return Frame(support, "uniform", centre - math.pi, 2 * math.pi)
-    if loc is not None:
-        expected = "must be None on an interval, which is given by 'support'"
+        return Frame(support, "uniform", centre - math.pi, period)
+    if loc is not None and check_real(function, "loc", loc) != start:
+        expected = f"must be None or the lower end, {start!r}, of an interval"
         raise ValueError(message(function, "loc", expected, loc))
-    a, b = float(support[0]), float(support[1])
-    return Frame((a, b), "uniform", a, b - a)
+    return Frame(support, "uniform", start, period)
 
 
 def open_frame(function: str, support: Support, base: str, loc: object, scale: object) -> Frame:
@@ -140,6 +145,8 @@ def open_frame(function: str, support: Support, base: str, loc: object, scale: o
 
 def check_samples(function: str, support: Support, x: Array) -> None:
     """ValueError for samples that the support does not hold."""
+    if support in ("real", "circle"):
+        return
     low, high = float(x.min()), float(x.max())
     if support == "positive":
         if low <= 0:
@@ -180,7 +187,17 @@ def _spread(x: Array, w: Array | None) -> tuple[float, float, float]:
     lower = ordered[np.minimum(np.searchsorted(below, levels - 1e-12), last)]
     upper = ordered[np.minimum(np.searchsorted(below, levels + 1e-12, side="right"), last)]
     q = 0.5 * lower + 0.5 * upper
-    return float(q[2]), float(q[3] - q[1]) / 1.349, float(q[4] - q[0]) / 3.92
+    with np.errstate(over="ignore"):
+        return float(q[2]), float(q[3] - q[1]) / 1.349, float(q[4] - q[0]) / 3.92
+
+
+def _mean_and_deviation(y: Array, w: Array | None) -> tuple[float, float]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        weight = y.size if w is None else float(w.sum())
+        mean = float(y.mean()) if w is None else float(w @ y) / weight
+        centred = y - mean
+        square = float(centred @ centred) if w is None else float(w @ (centred * centred))
+        return mean, float(np.sqrt(square / weight))
 
 
 def candidate_frames(
@@ -196,19 +213,16 @@ def candidate_frames(
     if loc is not None and scale is not None and base != "auto":
         return [open_frame(function, support, base, loc, scale)]
     y = np.log(x) if support == "positive" else x
-    with np.errstate(over="ignore"):
-        weight = x.size if w is None else float(w.sum())
-        mean = float(y.mean()) if w is None else float(w @ y) / weight
-        centred = y - mean
-        square = float(centred @ centred) if w is None else float(w @ (centred * centred))
-    deviation = math.sqrt(square / weight)
-    if not (deviation > 1e-14 * abs(mean)) or not math.isfinite(deviation):
-        expected = "must not be constant, nor so large that its variance overflows"
-        if not math.isfinite(deviation):
-            raise ValueError(message(function, "x", expected, x))
-        got = Phrase(f"{x.size} samples of the value {float(x[0])!r}")
-        raise ValueError(message(function, "x", expected, got))
     median, inner, outer = _spread(y, w)
+    mean = deviation = math.nan
+    if base in ("auto", "normal") or not 0 < outer < math.inf:
+        mean, deviation = _mean_and_deviation(y, w)
+        if not math.isfinite(deviation):
+            expected = "must not be so large that its variance overflows"
+            raise ValueError(message(function, "x", expected, x))
+        if not deviation > 1e-14 * abs(mean):
+            got = Phrase(f"{x.size} samples of the value {float(x[0])!r}")
+            raise ValueError(message(function, "x", "must not be constant", got))
     wide = outer if outer > 0 else deviation
     narrow = inner if inner > 0 else wide
     table = {

@@ -73,6 +73,17 @@ def test_canonical_form(order):
     np.testing.assert_allclose(same.pdf(x), d.pdf(x), atol=1e-11)
 
 
+@pytest.mark.parametrize("frame", FRAMES, ids=IDS)
+def test_attributes_make_the_same_density(frame):
+    d = density(4, **frame)
+    again = FourierDensity.from_coefficients(
+        d.coef_, support=frame["support"], base=d.base_, loc=d.loc_, scale=d.scale_
+    )
+    x = d.ppf(np.linspace(0.01, 0.99, 50))
+    np.testing.assert_allclose(again.pdf(x), d.pdf(x), rtol=1e-9)
+    assert again.loc_ == pytest.approx(d.loc_, abs=1e-15)
+
+
 def test_corrected_distribution_function_of_the_post():
     d = density(8)
     c = oracle.correlation(coefficients(8))

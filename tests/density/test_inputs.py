@@ -81,6 +81,18 @@ def test_samples_outside_the_support():
         FourierDensity(support="positive").fit([0.0, 1.5])
 
 
+@pytest.mark.parametrize("ends", [(0.1, 0.7), (-1.0, 1e-17), (1e6, 1e6 + 0.1), (-0.3, 0.6)])
+def test_samples_at_the_ends(ends):
+    a, b = ends
+    d = FourierDensity(2, support=ends).fit([a, b, 0.5 * (a + b), b])
+    assert np.isfinite(d.loglik_)
+    assert d.support_ == ends
+    assert d.ppf([0, 1]).tolist() == [a, b]
+    assert (d.pdf([a, b]) > 0).all()
+    assert d.cdf(b) == pytest.approx(1, abs=1e-14)
+    assert d.bin_prob(a, b) == pytest.approx(1, abs=1e-8)
+
+
 def test_more_coefficients_than_samples():
     with pytest.warns(UserWarning, match="order 12 exceeds what 4 samples carry"):
         d = FourierDensity(12, support=(0, 1)).fit([0.1, 0.5, 0.7, 0.2])

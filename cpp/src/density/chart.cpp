@@ -224,6 +224,8 @@ double Chart::inverse_warp(double t) const {
 
 void Chart::forward_interval(const double* y, ptrdiff_t n, double* t, double* slope) const {
   const double last = loc_ + scale_;
+  // The upper end that the caller meant may differ from this sum by its rounding.
+  const double slack = 4 * std::numeric_limits<double>::epsilon() * (1 + std::abs(loc_) / scale_);
   for (ptrdiff_t i = 0; i < n; ++i) {
     double v = y[i];
     if (base_ == Base::circle && !(v >= loc_ && v <= last)) {
@@ -231,8 +233,12 @@ void Chart::forward_interval(const double* y, ptrdiff_t n, double* t, double* sl
       v = std::min(std::max(v, loc_), last);
       if (std::isnan(y[i]) || std::isinf(y[i])) v = kNaN;
     }
-    const double low = 2 * (v - loc_) / scale_, high = 2 * (last - v) / scale_;
-    const bool inside = low >= 0 && high >= 0;
+    double low = 2 * (v - loc_) / scale_, high = 2 * (last - v) / scale_;
+    const bool inside = low >= -slack && high >= -slack;
+    if (inside) {
+      low = std::max(low, 0.0);
+      high = std::max(high, 0.0);
+    }
     t[i] = inside ? (low <= 1 ? low : -high) : low < 0 ? 0.0 : -0.0;
     slope[i] = inside ? 2 / scale_ : 0.0;
     if (std::isnan(v)) t[i] = slope[i] = kNaN;
@@ -307,7 +313,7 @@ void Chart::inverse(const double* t, ptrdiff_t n, double* y) const {
 
 bool Chart::inside(double y) const {
   if (!std::isfinite(y) || (logarithmic_ && !(y > 0))) return false;
-  return base_ != Base::interval || (y >= loc_ && y <= loc_ + scale_);
+  return base_ != Base::interval || std::abs(2 * (y - loc_) / scale_ - 1) <= 1 + 1e-14;
 }
 
 double Chart::log_slope(double y) const {

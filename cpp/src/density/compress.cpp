@@ -17,7 +17,8 @@ using std::ptrdiff_t;
 namespace {
 
 constexpr ptrdiff_t kSmallestPart = ptrdiff_t{1} << 16;
-constexpr ptrdiff_t kParts = 32;  // bounds the memory of the partial sums
+// At most so many parts, and partial sums of 64 MiB in all.
+constexpr ptrdiff_t kMostParts = 32, kMostSums = ptrdiff_t{1} << 23;
 
 // sum w log s; s is destroyed with weights.
 double sum_of_logs(double* s, const double* w, ptrdiff_t n) {
@@ -68,7 +69,8 @@ double compress(const Chart& chart, std::span<const double> y, std::span<const d
   const auto cells = static_cast<ptrdiff_t>(moments.size()) / kMoments;
   require(cells >= 4 && (cells & (cells - 1)) == 0, "the number of cells must be a power of two");
   require(w.empty() || w.size() == y.size(), "one weight per sample");
-  const ptrdiff_t part = std::max(kSmallestPart, ((n / kParts) / 4096 + 1) * 4096);
+  const ptrdiff_t most = std::clamp<ptrdiff_t>(kMostSums / (2 * kMoments * cells), 1, kMostParts);
+  const ptrdiff_t part = std::max(kSmallestPart, ((n / most) / 4096 + 1) * 4096);
   const ptrdiff_t parts = (n + part - 1) / part;
   std::vector<Partial> partial(static_cast<std::size_t>(parts));
   parallel_for(

@@ -339,7 +339,8 @@ class Fit {
   bool line_search() {
     const double slack = 4 * kEpsilon * (1 + std::abs(objective_));
     Coefficients trial(b_.size());
-    for (double length = 1; length > 1e-7; length *= 0.5) {
+    double length = 1;
+    for (int halvings = 0; halvings < 24; ++halvings, length *= 0.5) {
       for (std::size_t k = 0; k < b_.size(); ++k) {
         trial[k] = b_[k] + length * std::complex(step_[k], step_[k + b_.size()]);
       }
@@ -471,7 +472,8 @@ class Fit {
     }
     values_at_points(top, first_);
     double best_value = 0, best_share = 0;
-    for (double share = 0.5; share > 1e-6; share *= 0.4) {
+    double share = 0.5;
+    for (int trial = 0; trial < 15; ++trial, share *= 0.4) {
       double value = 0;
       for (ptrdiff_t j = 0; j < nodes_; ++j) {
         if (weight(j) == 0) continue;

@@ -213,7 +213,7 @@ void Model::part_masses(const Side& side, const double* from, const double* to, 
 void Model::mass_block(const double* y, ptrdiff_t n, bool upper, bool logarithm,
                        double* out) const {
   const Side& side = sides_[upper ? 1 : 0];
-  double t[kBlock], slope[kBlock], from[kBlock];
+  double t[kBlock], slope[kBlock], from[kBlock] = {};
   ptrdiff_t cell[kBlock];
   chart_.forward(y, n, t, slope);
   for (ptrdiff_t i = 0; i < n; ++i) {
@@ -244,7 +244,7 @@ void Model::mass(std::span<const double> y, std::span<double> out, bool upper, b
 // t with mass q in [0, 1] before it, seen from the side: the cell by bisection, the place in it by
 // the cell's polynomial, then Newton on the quadrature inside a shrinking bracket.
 void Model::solve_block(const Side& side, const double* q, ptrdiff_t n, double* t) const {
-  double start[kBlock], low[kBlock], high[kBlock], rest[kBlock], part[kBlock], density[kBlock];
+  double start[kBlock] = {}, low[kBlock], high[kBlock], rest[kBlock], part[kBlock], density[kBlock];
   for (ptrdiff_t i = 0; i < n; ++i) {
     const auto above = std::upper_bound(side.below.begin(), side.below.end() - 1, q[i]);
     const ptrdiff_t cell = std::max<ptrdiff_t>(0, above - side.below.begin() - 1);
@@ -318,7 +318,8 @@ void Model::quantile(std::span<const double> q, std::span<double> out, bool uppe
 
 void Model::bin_block(const double* lo, const double* hi, ptrdiff_t n, double* out) const {
   const Side& side = sides_[0];
-  double from[kBlock], to[kBlock], slope[kBlock], stop[kBlock], begin[kBlock], tail[kBlock];
+  double from[kBlock], to[kBlock], slope[kBlock], stop[kBlock] = {}, begin[kBlock] = {};
+  double tail[kBlock];
   double between[kBlock];
   chart_.forward(lo, n, from, slope);
   chart_.forward(hi, n, to, slope);
