@@ -295,17 +295,14 @@ class _Box(NamedTuple):
     def of(cls, rows: Rows, radii: Array, weights: Any, lower: Any, upper: Any) -> _Box:
         n_rows, n = rows.x.shape
         w = None if weights is None else rows_of(rows, "weights", weights)
-        if w is not None:
-            bad = ~((w > 0) & (w < np.inf))
-            if bad.any():
-                expected = "must be finite and > 0"
-                raise ValueError(message(rows.function, "weights", expected, w[bad][0]))
+        if w is not None and not (w.size == 0 or (w.min() > 0 and w.max() < np.inf)):
+            bad = w[~((w > 0) & (w < np.inf))][0]
+            raise ValueError(message(rows.function, "weights", "must be finite and > 0", bad))
         low = _scalar_or_rows(rows, "lower", 0.0 if lower is None else lower)
         high = _scalar_or_rows(rows, "upper", np.inf if upper is None else upper)
         _check_order(rows, low, high)
-        scale = np.ones((1, n)) if w is None else w.astype(np.float64)
-        lowest_sum, size = _weighted_sum(scale, low)
-        highest_sum, other_size = _weighted_sum(scale, high)
+        lowest_sum, size = _weighted_sum(w, n, low)
+        highest_sum, other_size = _weighted_sum(w, n, high)
         room = _SLACK * np.finfo(rows.x.dtype).eps
         for name, given, total, short in (
             ("lower", lower, lowest_sum, radii < lowest_sum - room * size),
@@ -383,15 +380,18 @@ def _check_order(rows: Rows, low: Array, high: Array) -> None:
         raise ValueError(message(rows.function, "lower", expected, float(one)))
 
 
-def _weighted_sum(weights: Array, bound: Array) -> tuple[Array, Array]:
+def _weighted_sum(weights: Array | None, n: int, bound: Array) -> tuple[Array, Array]:
     """sum(w * b) and sum(w * abs(b)) per row, in double precision."""
+    if not bound.any():
+        return np.zeros(1), np.zeros(1)
     if bound.ndim == 0:
-        size = np.abs(np.float64(bound))
-        total = weights.sum(-1)
-        with np.errstate(invalid="ignore"):
-            return (total * np.float64(bound), total * size) if size else (total * 0, total * 0)
-    products = weights * bound.astype(np.float64)
-    return products.sum(-1), np.abs(products).sum(-1)
+        total = np.full(1, float(n)) if weights is None else weights.sum(-1, dtype=np.float64)
+        return total * np.float64(bound), total * np.abs(np.float64(bound))
+    if weights is None:
+        products = bound.astype(np.float64)
+    else:
+        products = np.multiply(weights, bound, dtype=np.float64)
+    return products.sum(-1), np.abs(products, out=products).sum(-1)
 
 
 def _rounded_down(radii: Array, dtype: np.dtype[Any]) -> Array:
