@@ -451,6 +451,23 @@ class simplex:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> None: ...
     @staticmethod
+    def fenchel_young(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        dense: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        indptr: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        data: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None,
+        alpha: typing.SupportsFloat | typing.SupportsIndex,
+        k: typing.SupportsInt | typing.SupportsIndex,
+        margin: typing.SupportsFloat | typing.SupportsIndex,
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        gradient: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
     def log_softmax(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -466,9 +483,31 @@ class simplex:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> int: ...
     @staticmethod
+    def multilabel(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        labels: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+        gamma: typing.SupportsFloat | typing.SupportsIndex,
+        margin: typing.SupportsFloat | typing.SupportsIndex,
+        threshold_class: bool,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        gradient: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
     def normmax(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         alpha: typing.SupportsFloat | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def perturbmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        noise: typing.SupportsInt | typing.SupportsIndex,
+        n_nodes: typing.SupportsInt | typing.SupportsIndex,
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         temperature: typing.SupportsFloat | typing.SupportsIndex,
         nan: bool,
@@ -485,12 +524,68 @@ class simplex:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> int: ...
     @staticmethod
+    def soft_topk(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        k: typing.SupportsFloat | typing.SupportsIndex,
+        kind: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def soft_topk_vjp(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        k: typing.SupportsFloat | typing.SupportsIndex,
+        kind: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
     def softmax(
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         temperature: typing.SupportsFloat | typing.SupportsIndex,
         nan: bool,
         lse: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def taylor_softmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        order: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def taylor_softmax_vjp(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        order: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> None: ...
+    @staticmethod
+    def topk_softmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    @staticmethod
+    def topp_softmax(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        temperature: typing.SupportsFloat | typing.SupportsIndex,
+        nan: bool,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> int: ...
 

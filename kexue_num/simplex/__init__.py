@@ -12,6 +12,7 @@ Jianlin Su, 科学空间 (https://kexue.fm), posts 10145 (2024-06-14), 10289 (20
 
 from kexue_num.simplex._flow import WassersteinFlow, wasserstein_flow
 from kexue_num.simplex._gradients import EntmaxGradient, entmax_vjp, softmax_vjp, sparsemax_vjp
+from kexue_num.simplex._losses import Loss, fenchel_young_loss, multilabel_loss
 from kexue_num.simplex._maps import (
     entmax,
     entmax15,
@@ -42,20 +43,35 @@ from kexue_num.simplex._projections import (
     project_simplex,
 )
 from kexue_num.simplex._quadratic import simplex_least_squares, simplex_qp
+from kexue_num.simplex._select import (
+    perturbmax,
+    soft_topk,
+    soft_topk_vjp,
+    taylor_softmax,
+    taylor_softmax_vjp,
+    topk_softmax,
+    topp_softmax,
+)
+from kexue_num.simplex._support import Threshold, sparse, threshold
 
 __all__ = [
     "BirkhoffProjection",
     "EntmaxGradient",
+    "Loss",
     "SimplexMinimum",
+    "Threshold",
     "WassersteinFlow",
     "entmax",
     "entmax15",
     "entmax_vjp",
+    "fenchel_young_loss",
     "isotonic",
     "log_softmax",
     "logsumexp",
     "minimize",
+    "multilabel_loss",
     "normmax",
+    "perturbmax",
     "project_birkhoff",
     "project_l1_ball",
     "project_l1inf_ball",
@@ -69,9 +85,17 @@ __all__ = [
     "soft_rank_vjp",
     "soft_sort",
     "soft_sort_vjp",
+    "soft_topk",
+    "soft_topk_vjp",
     "softmax",
     "softmax_vjp",
+    "sparse",
     "sparsemax",
     "sparsemax_vjp",
+    "taylor_softmax",
+    "taylor_softmax_vjp",
+    "threshold",
+    "topk_softmax",
+    "topp_softmax",
     "wasserstein_flow",
 ]

@@ -364,15 +364,16 @@ def apart(array: Array, rows: Rows) -> Array:
 def _scalar_or_rows(rows: Rows, argument: str, value: Any) -> Array:
     array = as_array(rows.function, argument, value)
     bound = array.astype(rows.x.dtype) if array.ndim == 0 else rows_of(rows, argument, array)
-    if np.isnan(bound).any():
+    if bound.size and np.isnan(bound.min()):
         raise ValueError(message(rows.function, argument, "must not be NaN", float("nan")))
     return bound
 
 
 def _check_order(rows: Rows, low: Array, high: Array) -> None:
-    for name, bound, wrong in (("lower", low, np.inf), ("upper", high, -np.inf)):
-        if (bound == wrong).any():
-            raise ValueError(message(rows.function, name, f"must not be {wrong}", wrong))
+    if low.size and low.max() == np.inf:
+        raise ValueError(message(rows.function, "lower", "must not be inf", np.inf))
+    if high.size and high.min() == -np.inf:
+        raise ValueError(message(rows.function, "upper", "must not be -inf", -np.inf))
     crossed = low > high
     if crossed.any():
         one, other = (np.broadcast_to(b, crossed.shape)[crossed][0] for b in (low, high))
@@ -384,6 +385,8 @@ def _weighted_sum(weights: Array | None, n: int, bound: Array) -> tuple[Array, A
     """sum(w * b) and sum(w * abs(b)) per row, in double precision."""
     if not bound.any():
         return np.zeros(1), np.zeros(1)
+    if bound.ndim == 0 and np.isinf(bound):
+        return np.full(1, float(bound)), np.full(1, np.inf)
     if bound.ndim == 0:
         total = np.full(1, float(n)) if weights is None else weights.sum(-1, dtype=np.float64)
         return total * np.float64(bound), total * np.abs(np.float64(bound))

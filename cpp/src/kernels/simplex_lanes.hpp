@@ -131,12 +131,19 @@ template <class R>
 KEXUE_INLINE ShortRows<R> look_at(const Vec<R>* columns, ptrdiff_t n) {
   const Vec<R> infinite = broadcast<R>(kInfinity<R>), none = broadcast<R>(0);
   const Vec<R> lowest = broadcast<R>(-kInfinity<R>);
-  Vec<R> max = lowest, probe = none;
-  for (ptrdiff_t j = 0; j < n; ++j) {
+  Vec<R> max = lowest, other = lowest, probe = none;
+  ptrdiff_t j = 0;
+  for (; j + 1 < n; j += 2) {  // two chains hide the latency of the comparison
     max = maximum(max, columns[j]);
-    // Infinities become finite, NaN stays.
+    other = maximum(other, columns[j + 1]);
+    // Infinities become zero, NaN stays.
+    probe += clamp(columns[j], none, none) + clamp(columns[j + 1], none, none);
+  }
+  if (j < n) {
+    max = maximum(max, columns[j]);
     probe += clamp(columns[j], none, none);
   }
+  max = maximum(max, other);
   const Mask<R> finite = less<R>(max, infinite) & less<R>(lowest, max);
   return {select<R>(finite, max, none), finite & less<R>(probe, infinite),
           real(broadcast<Bits<R>>(Format<R>::kNaN))};
@@ -160,7 +167,7 @@ KEXUE_INLINE void store_column(T* p, Vec<R> v) {
 }
 
 // f(columns, first row, number of rows) on groups of kLanes<R> rows held as n columns of R, one row
-// per lane; what f leaves in the columns is written to out. Lanes without a row hold zeros.
+// per lane; what f leaves in the columns is written to out. Lanes without a row hold numbers.
 template <class R, class T, class F>
 KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, F&& f) {
   constexpr int kLane = kLanes<R>;
@@ -168,16 +175,18 @@ KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t
   T edge[kLane];
   for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
     const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
-    const ptrdiff_t size = rows * n;
+    // Vectors may reach beyond the group into rows that are read, or written, later.
+    const ptrdiff_t ahead = (n_rows - first) * n;
+    const ptrdiff_t behind = x == out ? rows * n : ahead;
     const T* from = x + first * n;
     for (ptrdiff_t c = 0; c < n; c += kLane) {
       KEXUE_UNROLL
       for (int r = 0; r < kLane; ++r) {
         const ptrdiff_t place = r * n + c;
-        if (place + kLane <= size) {
+        if (place + kLane <= ahead) {
           columns[c + r] = load_column<R>(from + place);
         } else {
-          for (int i = 0; i < kLane; ++i) edge[i] = place + i < size ? from[place + i] : T(0);
+          for (int i = 0; i < kLane; ++i) edge[i] = place + i < ahead ? from[place + i] : T(0);
           columns[c + r] = load_column<R>(edge);
         }
       }
@@ -190,7 +199,7 @@ KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t
     for (ptrdiff_t r = 0; r < rows; ++r) {
       for (ptrdiff_t c = 0; c < n; c += kLane) {
         const ptrdiff_t place = r * n + c;
-        if (place + kLane <= size) {
+        if (place + kLane <= behind) {
           store_column<R>(to + place, columns[c + r]);
         } else {
           store_column<R>(edge, columns[c + r]);

@@ -426,11 +426,13 @@ void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, Mat
   const ptrdiff_t n_chunks = (x.rows + chunk_rows - 1) / chunk_rows;
   const bool is_long = n > 2 * kPiece;
   const int n_slots = is_long ? 1 : workers;
-  AlignedBuffer<T> magnitudes(n_slots * chunk_rows * n);
+  // |x| goes where the result will be, unless that is x itself.
+  const bool in_place = out.data == x.data || (x.rows > 1 && out.row_stride != n);
+  AlignedBuffer<T> magnitudes(in_place ? n_slots * chunk_rows * n : 0);
   AlignedBuffer<double> taus(n_slots * chunk_rows);
   const auto project_chunk = [&](ptrdiff_t chunk, int slot) {
     const ptrdiff_t first = chunk * chunk_rows, count = std::min(chunk_rows, x.rows - first);
-    T* magnitude = magnitudes.data() + slot * chunk_rows * n;
+    T* magnitude = in_place ? magnitudes.data() + slot * chunk_rows * n : out.row(first);
     double* tau = taus.data() + slot * chunk_rows;
     for (ptrdiff_t i = 0; i < count; ++i) {
       const T* row = x.row(first + i);

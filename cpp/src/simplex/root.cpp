@@ -191,23 +191,6 @@ DoubleDouble depth(double x, double max, double slope) {
   return {high, std::fma(slope, gap, -high) + slope * gap_low};
 }
 
-// The root of an increasing f in [low, high] by Newton's iteration kept inside a shrinking bracket;
-// f(x) returns {value, derivative}.
-template <class F>
-double bracketed_newton(double low, double high, F&& f) {
-  double x = high;
-  for (int step = 0; step < 200; ++step) {
-    const auto [value, slope] = f(x);
-    if (value == 0) return x;
-    (value > 0 ? high : low) = x;
-    double next = x - value / slope;
-    if (!(next > low && next < high) || step % 8 == 7) next = low + (high - low) / 2;
-    if (next == x || !(next > low && next < high)) break;
-    x = next;
-  }
-  return x;
-}
-
 }  // namespace
 
 template <class T>

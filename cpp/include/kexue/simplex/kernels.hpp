@@ -18,7 +18,7 @@
 
 namespace kexue::simplex {
 
-inline constexpr std::ptrdiff_t kShortRow = 64;
+inline constexpr std::ptrdiff_t kShortRow = 128;
 // Elements of room a kernel may use beyond the last one it keeps.
 inline constexpr std::ptrdiff_t kRoom = 64;
 

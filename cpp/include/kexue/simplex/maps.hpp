@@ -16,7 +16,7 @@
 // double-double, because p_i = u_i^P magnifies the error of a small u_i.
 //
 // Cost: a row is read once for its maximum and once for the entries that can be positive; the
-// iteration runs on those; one sweep writes. Rows of at most 64 entries are solved one per vector
+// iteration runs on those; one sweep writes. Rows of at most 128 entries are solved one per vector
 // lane; a row beyond 2^18 entries is cut into blocks for the pool, whose sums are added in order.
 //
 // Special values: -inf is a mask (p = 0). A row with NaN is NaN. +inf entries share the mass. A row

@@ -1,0 +1,171 @@
+// Softmax over the largest entries; Taylor softmax.
+#include "kexue/simplex/select.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <vector>
+
+#include "kexue/simplex/rows.hpp"
+
+namespace kexue::simplex {
+
+using std::ptrdiff_t;
+
+namespace {
+
+// Softmax of each row without the entries below limit(row).
+template <class T, class Limit>
+ptrdiff_t softmax_above(const Batch<T>& batch, double temperature, Empty empty, double* lse,
+                        Limit&& limit) {
+  const ptrdiff_t n = batch.n;
+  const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
+  SlotBuffers<T> kept(workers, n), sorted(workers, n);
+  std::vector<ptrdiff_t> counts(static_cast<std::size_t>(workers));
+  for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
+    for (ptrdiff_t r = first; r < first + rows; ++r) {
+      const T* x = batch.x + r * n;
+      T* row = kept[slot];
+      const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
+      T least = -std::numeric_limits<T>::infinity();
+      if (!seen.nan && std::isfinite(seen.max)) {
+        std::copy_n(x, n, sorted[slot]);
+        least = limit(sorted[slot], seen.max);
+      }
+      std::transform(x, x + n, row,
+                     [&](T v) { return v < least ? -std::numeric_limits<T>::infinity() : v; });
+      counts[static_cast<std::size_t>(slot)] +=
+          softmax(Batch<T>{row, batch.out + r * n, 1, n, 1}, temperature, empty,
+                  lse == nullptr ? nullptr : lse + r);
+    }
+  });
+  ptrdiff_t sum = 0;
+  for (ptrdiff_t c : counts) sum += c;
+  return sum;
+}
+
+}  // namespace
+
+template <class T>
+ptrdiff_t topk_softmax(const Batch<T>& batch, ptrdiff_t k, double temperature, Empty empty,
+                       double* lse) {
+  return softmax_above(batch, temperature, empty, lse, [&](T* row, T) {
+    std::nth_element(row, row + (k - 1), row + batch.n, std::greater<>());
+    return row[k - 1];
+  });
+}
+
+template <class T>
+ptrdiff_t topp_softmax(const Batch<T>& batch, double p, double temperature, Empty empty) {
+  return softmax_above(batch, temperature, empty, nullptr, [&](T* row, T max) {
+    std::sort(row, row + batch.n, std::greater<>());
+    const auto weight = [&](ptrdiff_t i) {
+      return std::exp((static_cast<double>(row[i]) - static_cast<double>(max)) / temperature);
+    };
+    double total = 0;
+    for (ptrdiff_t i = batch.n - 1; i >= 0; --i) total += weight(i);
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < batch.n; ++i) {
+      sum += weight(i);
+      if (sum >= p * total) return row[i];
+    }
+    return row[batch.n - 1];
+  });
+}
+
+// ---- Taylor -------------------------------------------------------------------------------------
+
+namespace {
+
+// sum_{j <= order} x^j / j!
+double partial_exponential(double x, int order) {
+  double y = 1;
+  for (int j = order; j > 0; --j) y = 1 + y * x / j;
+  return y;
+}
+
+}  // namespace
+
+template <class T>
+ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, Empty empty) {
+  const ptrdiff_t n = batch.n;
+  std::vector<ptrdiff_t> counts(kMaxWorkers);
+  for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
+    std::vector<double> values(static_cast<std::size_t>(n));
+    for (ptrdiff_t r = first; r < first + rows; ++r) {
+      const T* x = batch.x + r * n;
+      T* out = batch.out + r * n;
+      const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
+      if (seen.nan || !std::isfinite(seen.max)) {
+        counts[static_cast<std::size_t>(slot)] += special_row(x, out, n, empty, T(0), false);
+        continue;
+      }
+      double largest = 0;
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        if (std::isfinite(x[i])) {
+          largest = std::max(largest, std::abs(static_cast<double>(x[i])) / temperature);
+        }
+      }
+      // In units of largest^order, so that nothing overflows.
+      const double unit = std::max(1.0, largest);
+      double sum = 0;
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        double value = 0;
+        if (std::isfinite(x[i])) {
+          const double v = static_cast<double>(x[i]) / temperature;
+          value = unit > 1e10 ? std::pow(std::abs(v) / unit, order) : partial_exponential(v, order);
+        }
+        values[static_cast<std::size_t>(i)] = value;
+        sum += value;
+      }
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        out[i] = static_cast<T>(values[static_cast<std::size_t>(i)] / sum);
+      }
+    }
+  });
+  ptrdiff_t sum = 0;
+  for (ptrdiff_t c : counts) sum += c;
+  return sum;
+}
+
+// dp_i = p_i (q_i dx_i - sum p_j q_j dx_j) with q = f_{order-1} / f_order.
+template <class T>
+void taylor_softmax_vjp(const Batch<T>& batch, const T* g, int order, double temperature) {
+  const ptrdiff_t n = batch.n;
+  for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
+    for (ptrdiff_t r = first; r < first + rows; ++r) {
+      const T* x = batch.x + r * n;
+      const T* up = g + r * n;
+      T* out = batch.out + r * n;
+      double sum = 0, mean = 0;
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        if (x[i] == -std::numeric_limits<T>::infinity()) continue;
+        const double f = partial_exponential(static_cast<double>(x[i]) / temperature, order);
+        sum += f;
+        mean += f * static_cast<double>(up[i]);
+      }
+      mean /= sum;
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        double d = 0;
+        if (x[i] != -std::numeric_limits<T>::infinity()) {
+          const double slope =
+              partial_exponential(static_cast<double>(x[i]) / temperature, order - 1);
+          d = slope / sum * (static_cast<double>(up[i]) - mean) / temperature;
+        }
+        out[i] = static_cast<T>(d);
+      }
+    }
+  });
+}
+
+#define KEXUE_INSTANTIATE(T)                                                              \
+  template ptrdiff_t topk_softmax<T>(const Batch<T>&, ptrdiff_t, double, Empty, double*); \
+  template ptrdiff_t topp_softmax<T>(const Batch<T>&, double, double, Empty);             \
+  template ptrdiff_t taylor_softmax<T>(const Batch<T>&, int, double, Empty);              \
+  template void taylor_softmax_vjp<T>(const Batch<T>&, const T*, int, double);
+KEXUE_INSTANTIATE(float)
+KEXUE_INSTANTIATE(double)
+#undef KEXUE_INSTANTIATE
+
+}  // namespace kexue::simplex
