@@ -408,7 +408,7 @@ void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
     const BoxRow<T> chosen{largest, nullptr, nullptr, nullptr, 0.0, highest, k};
     project_row(chosen, radius[i], 0.0, largest, memory[static_cast<std::size_t>(slot)],
                 row_workers);
-    std::fill_n(out.row(i), n, largest[0] == largest[0] ? T(0) : largest[0]);
+    std::fill_n(out.row(i), n, std::isnan(largest[0]) ? largest[0] : T(0));
     for (ptrdiff_t j = 0; j < k; ++j) out(i, order[j]) = largest[j];
   });
 }
