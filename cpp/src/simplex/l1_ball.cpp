@@ -47,7 +47,9 @@ void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, Mat
       const Batch<T> batch{magnitude, magnitude, count, n, is_long ? workers : 1};
       project_rows<T>(batch, radius[first], 1.0, Empty::nan, tau);
     } else {
-      std::transform(magnitude, magnitude + n, magnitude, [](T v) { return v - v; });
+      std::transform(magnitude, magnitude + n, magnitude, [](T v) {
+        return std::isfinite(v) ? T(0) : std::numeric_limits<T>::quiet_NaN();
+      });
       *tau = std::numeric_limits<double>::infinity();
     }
     for (ptrdiff_t i = 0; i < count; ++i) {
