@@ -203,7 +203,8 @@ def test_l1_ball(dtype):
     project_l1_ball(mine := x.copy(), 2.0, out=mine)
     assert_array_equal(mine, one)
     assert_array_equal(project_l1_ball([0.1, -0.2]), [0.1, -0.2])
-    assert_array_equal(project_l1_ball([3.0, -4.0], 0.0), [0, 0])
+    nothing = project_l1_ball([[3.0, -4.0], [np.nan, 1.0], [1.0, np.inf]], 0.0)
+    assert_array_equal(nothing, [[0, 0], [np.nan] * 2, [np.nan] * 2])
 
 
 def test_linf_ball():

@@ -47,10 +47,10 @@ void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, Mat
       const Batch<T> batch{magnitude, magnitude, count, n, is_long ? workers : 1};
       project_rows<T>(batch, radius[first], 1.0, Empty::nan, tau);
     } else {
-      std::transform(magnitude, magnitude + n, magnitude, [](T v) {
-        return std::isfinite(v) ? T(0) : std::numeric_limits<T>::quiet_NaN();
-      });
-      *tau = std::numeric_limits<double>::infinity();
+      const bool finite =
+          std::all_of(magnitude, magnitude + n, [](T v) { return std::isfinite(v); });
+      std::fill_n(magnitude, n, T(0));
+      *tau = finite ? std::numeric_limits<double>::max() : std::numeric_limits<double>::infinity();
     }
     for (ptrdiff_t i = 0; i < count; ++i) {
       const T* row = x.row(first + i);
@@ -59,7 +59,7 @@ void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, Mat
       // Not above zero: x lies inside. An infinite entry has an infinite or no tau.
       if (tau[i] <= 0) {
         if (result != row) std::copy_n(row, n, result);
-      } else if (std::isfinite(tau[i]) || radius[first] == 0) {
+      } else if (std::isfinite(tau[i])) {
         for (ptrdiff_t j = 0; j < n; ++j) result[j] = std::copysign(projected[j], row[j]);
       } else {
         std::fill_n(result, n, std::numeric_limits<T>::quiet_NaN());
