@@ -14,7 +14,7 @@ from kexue_num._validation import (
     message,
     require_finite,
 )
-from kexue_num.simplex._projections import apart, rows_of
+from kexue_num.simplex._projections_checks import apart, rows_of
 from kexue_num.simplex._rows import Axis, as_rows
 
 Array = NDArray[Any]

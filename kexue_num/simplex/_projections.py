@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
 from kexue_num._validation import (
-    Phrase,
     as_array,
     check_integer,
-    describe,
     message,
 )
+from kexue_num.simplex._projections_checks import SLACK, Box, check_radius
 from kexue_num.simplex._rows import Axis, Rows, as_rows
 
 Array = NDArray[Any]
-
-# Bounds meet a radius that exceeds their sum by this many roundings: ten times 0.1 is "1".
-_SLACK = 8
 
 
 def project_simplex(
@@ -114,14 +110,14 @@ def project_simplex(
     rows = as_rows(function, x, axis, out=out, workers=workers)
     radii = rows.per_row("radius", radius)
     if lower is None:
-        _check_radius(rows, radii)
+        check_radius(rows, radii)
     plain = weights is None and lower is None and upper is None and max_nonzero is None
     if plain and radii.size and radii[0] > 0 and (radii == radii[0]).all():
         _core.simplex.project_rows(
             rows.x, float(radii[0]), rows.out, nan=True, workers=rows.workers
         )
         return rows.result()
-    box = _Box.of(rows, radii, weights, lower, upper)
+    box = Box.of(rows, radii, weights, lower, upper)
     if max_nonzero is not None:
         _project_sparse(rows, radii, box, max_nonzero)
     else:
@@ -176,7 +172,7 @@ def project_l1_ball(
     """
     rows = as_rows("project_l1_ball", x, axis, out=out, workers=workers)
     radii = rows.per_row("radius", radius)
-    _check_radius(rows, radii)
+    check_radius(rows, radii)
     _core.projections.l1_ball(rows.x, radii, rows.out, rows.workers)
     return rows.result()
 
@@ -219,7 +215,7 @@ def project_linf_ball(
     """
     rows = as_rows("project_linf_ball", x, axis, out=out, workers=workers)
     radii = rows.per_row("radius", radius)
-    _check_radius(rows, radii)
+    check_radius(rows, radii)
     bound = _rounded_down(radii, rows.x.dtype)[:, np.newaxis]
     np.clip(rows.x, -bound, bound, out=rows.out)
     return rows.result()
@@ -276,122 +272,21 @@ def project_l1inf_ball(
     as_array(function, "x", x, min_ndim=2)
     rows = as_rows(function, x, (-2, -1), out=out, workers=workers)
     radii = rows.per_row("radius", radius)
-    _check_radius(rows, radii)
+    check_radius(rows, radii)
     _core.projections.l1inf_ball(rows.x, rows.shape[-2], radii, rows.out, rows.workers)
     return rows.result()
 
 
-class _Box(NamedTuple):
-    """What the core needs to know of weights and bounds."""
-
-    weights: Array | None  # (1, n) for all rows alike, or (n_rows, n)
-    lower: Array | None
-    upper: Array | None
-    lowest: float  # the bounds if they are not arrays
-    highest: float
-    lowest_sum: Array  # (n_rows,) sum of weights * lower
-
-    @classmethod
-    def of(cls, rows: Rows, radii: Array, weights: Any, lower: Any, upper: Any) -> _Box:
-        n_rows, n = rows.x.shape
-        w = None if weights is None else rows_of(rows, "weights", weights)
-        if w is not None:
-            bad = ~((w > 0) & (w < np.inf))
-            if bad.any():
-                expected = "must be finite and > 0"
-                raise ValueError(message(rows.function, "weights", expected, w[bad][0]))
-        low = _scalar_or_rows(rows, "lower", 0.0 if lower is None else lower)
-        high = _scalar_or_rows(rows, "upper", np.inf if upper is None else upper)
-        _check_order(rows, low, high)
-        scale = np.ones((1, n)) if w is None else w.astype(np.float64)
-        lowest_sum, size = _weighted_sum(scale, low)
-        highest_sum, other_size = _weighted_sum(scale, high)
-        room = _SLACK * np.finfo(rows.x.dtype).eps
-        for name, given, total, short in (
-            ("lower", lower, lowest_sum, radii < lowest_sum - room * size),
-            ("upper", upper, highest_sum, radii > highest_sum + room * other_size),
-        ):
-            if short.any():
-                i = int(np.argmax(short))
-                least = "most" if name == "lower" else "least"
-                argument = name if given is not None else "radius"
-                expected = f"must sum to at {least} the radius {radii[i]:g} (weighted)"
-                got = Phrase(f"{np.broadcast_to(total, n_rows)[i]:g}")
-                raise ValueError(message(rows.function, argument, expected, got))
-        sums = np.ascontiguousarray(np.broadcast_to(lowest_sum, n_rows))
-        if low.ndim == 0 and high.ndim == 0:
-            return cls(w, None, None, float(low), float(high), sums)
-        shape = (1 if max(low.size, high.size) <= n else n_rows, n)
-        bounds = [
-            np.ascontiguousarray(np.broadcast_to(b, shape), rows.x.dtype) for b in (low, high)
-        ]
-        return cls(w, bounds[0], bounds[1], 0.0, 0.0, sums)
-
-
-def _project_sparse(rows: Rows, radii: Array, box: _Box, max_nonzero: int) -> None:
+def _project_sparse(rows: Rows, radii: Array, box: Box, max_nonzero: int) -> None:
     n = rows.x.shape[1]
     k = check_integer(rows.function, "max_nonzero", max_nonzero, minimum=1, maximum=n)
     if box.weights is not None or box.lower is not None or box.lowest != 0:
         expected = "must come without weights, with lower bound 0 and one upper bound"
         raise ValueError(message(rows.function, "max_nonzero", expected, max_nonzero))
-    if (radii > k * box.highest * (1 + _SLACK * np.finfo(rows.x.dtype).eps)).any():
+    if (radii > k * box.highest * (1 + SLACK * np.finfo(rows.x.dtype).eps)).any():
         expected = f"must be at least the radius over max_nonzero, {radii.max():g} / {k}"
         raise ValueError(message(rows.function, "upper", expected, box.highest))
     _core.projections.sparse_simplex(rows.x, k, box.highest, radii, rows.out, rows.workers)
-
-
-def _check_radius(rows: Rows, radii: Array) -> None:
-    bad = ~((radii >= 0) & (radii < np.inf))
-    if bad.any():
-        got = describe(float(radii[bad][0]))
-        raise ValueError(message(rows.function, "radius", "must be >= 0 and finite", Phrase(got)))
-
-
-def rows_of(rows: Rows, argument: str, value: Any) -> Array:
-    """A scalar or (n,) as one row for all, the shape of x as one row for each; apart from out."""
-    array = as_array(rows.function, argument, value)
-    n = rows.x.shape[1]
-    if array.ndim == 0 or array.shape == (n,):
-        return apart(np.ascontiguousarray(np.broadcast_to(array, (1, n)), rows.x.dtype), rows)
-    if array.shape == rows.shape:
-        return apart(rows.like(argument, array), rows)
-    expected = f"must be a scalar or have shape ({n},) or {rows.shape}"
-    raise ValueError(message(rows.function, argument, expected, Phrase(f"shape {array.shape}")))
-
-
-def apart(array: Array, rows: Rows) -> Array:
-    """The array, copied if the result would overwrite it."""
-    return array.copy() if np.may_share_memory(array, rows.out) else array
-
-
-def _scalar_or_rows(rows: Rows, argument: str, value: Any) -> Array:
-    array = as_array(rows.function, argument, value)
-    bound = array.astype(rows.x.dtype) if array.ndim == 0 else rows_of(rows, argument, array)
-    if np.isnan(bound).any():
-        raise ValueError(message(rows.function, argument, "must not be NaN", float("nan")))
-    return bound
-
-
-def _check_order(rows: Rows, low: Array, high: Array) -> None:
-    for name, bound, wrong in (("lower", low, np.inf), ("upper", high, -np.inf)):
-        if (bound == wrong).any():
-            raise ValueError(message(rows.function, name, f"must not be {wrong}", wrong))
-    crossed = low > high
-    if crossed.any():
-        one, other = (np.broadcast_to(b, crossed.shape)[crossed][0] for b in (low, high))
-        expected = f"must not exceed 'upper' ({other:g} at the same place)"
-        raise ValueError(message(rows.function, "lower", expected, float(one)))
-
-
-def _weighted_sum(weights: Array, bound: Array) -> tuple[Array, Array]:
-    """sum(w * b) and sum(w * abs(b)) per row, in double precision."""
-    if bound.ndim == 0:
-        size = np.abs(np.float64(bound))
-        total = weights.sum(-1)
-        with np.errstate(invalid="ignore"):
-            return (total * np.float64(bound), total * size) if size else (total * 0, total * 0)
-    products = weights * bound.astype(np.float64)
-    return products.sum(-1), np.abs(products).sum(-1)
 
 
 def _rounded_down(radii: Array, dtype: np.dtype[Any]) -> Array:

@@ -193,8 +193,18 @@ def test_l1_ball(dtype):
         assert_allclose(result, exact, rtol=np.finfo(dtype).eps, atol=1e-15)
     assert np.all(np.abs(p).sum(1, dtype=float) <= radius * (1 + 4 * np.finfo(dtype).eps))
     assert_allclose(project_l1_ball(x[:, ::-1], radius), p[:, ::-1], rtol=4 * np.finfo(dtype).eps)
+    mine = x.copy()
+    project_l1_ball(mine, radius, out=mine)
+    assert_array_equal(mine, p)
+    one = project_l1_ball(x, 2.0)
+    for row, result in zip(x, one, strict=True):
+        exact = [float(v) for v in oracle.l1_ball(row, 2.0)]
+        assert_allclose(result, exact, rtol=np.finfo(dtype).eps, atol=1e-15)
+    project_l1_ball(mine := x.copy(), 2.0, out=mine)
+    assert_array_equal(mine, one)
     assert_array_equal(project_l1_ball([0.1, -0.2]), [0.1, -0.2])
-    assert_array_equal(project_l1_ball([3.0, -4.0], 0.0), [0, 0])
+    nothing = project_l1_ball([[3.0, -4.0], [np.nan, 1.0], [1.0, np.inf]], 0.0)
+    assert_array_equal(nothing, [[0, 0], [np.nan] * 2, [np.nan] * 2])
 
 
 def test_linf_ball():
@@ -297,6 +307,8 @@ def test_faults_of_peers():
         ({"lower": 0.5}, "'lower' must sum to at most the radius 1 .* got 1.5"),
         ({"lower": 0.3, "upper": 0.2}, "'lower' must not exceed 'upper'"),
         ({"lower": np.nan}, "'lower' must not be NaN"),
+        ({"lower": [0, np.inf, 0]}, "'lower' must not be inf"),
+        ({"upper": -np.inf}, "'upper' must not be -inf"),
         ({"weights": [1, 0, 1]}, "'weights' must be finite and > 0"),
         ({"weights": [1, 2]}, "'weights' must be a scalar or have shape"),
         ({"max_nonzero": 0}, "'max_nonzero' must lie in 1..3"),

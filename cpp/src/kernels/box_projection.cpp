@@ -76,14 +76,14 @@ BoxSums sums_of(const BoxRow<T>& row, BoxRoot tau) {
   const Reader<T, kWeighted, kArrays> reader(row);
   const F64 minus_high = broadcast(-tau.high), minus_low = broadcast(-tau.low);
   F64 high = zero<double>(), low = zero<double>(), sum[2], slope[2] = {high, high};
-  F64 count = high;
+  F64 above_count = high;
   const F64 one = broadcast(1.0);
   const auto add = [&](const Columns& c, int k, Mask<double> valid) {
     const F64 v = shifted<kWeighted>(c, minus_high, minus_low);
     const F64 p = clamp(v, c.l, c.u);
     const Mask<double> above_lower = less<double>(c.l, v) & valid;
     const Mask<double> free = above_lower & less<double>(v, c.u);
-    count += select<double>(above_lower, one, zero<double>());
+    above_count += select<double>(above_lower, one, zero<double>());
     if constexpr (kWeighted) {
       sum[k] = multiply_add(select<double>(valid, c.w, zero<double>()), p, sum[k]);
       slope[k] += select<double>(free, c.w * c.w, zero<double>());
@@ -117,7 +117,7 @@ BoxSums sums_of(const BoxRow<T>& row, BoxRoot tau) {
     two_sum(total.high, total.low, high[k]);
     total.low += low[k];
     total.slope += slopes[k];
-    total.above += count[k];
+    total.above += above_count[k];
   }
   return total;
 }

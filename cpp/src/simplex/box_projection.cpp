@@ -12,7 +12,6 @@
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/simplex/kernels.hpp"
-#include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/row_loop.hpp"
 
 namespace kexue::simplex {
@@ -409,67 +408,15 @@ void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
     const BoxRow<T> chosen{largest, nullptr, nullptr, nullptr, 0.0, highest, k};
     project_row(chosen, radius[i], 0.0, largest, memory[static_cast<std::size_t>(slot)],
                 row_workers);
-    std::fill_n(out.row(i), n, largest[0] == largest[0] ? T(0) : largest[0]);
+    std::fill_n(out.row(i), n, std::isnan(largest[0]) ? largest[0] : T(0));
     for (ptrdiff_t j = 0; j < k; ++j) out(i, order[j]) = largest[j];
   });
 }
 
-template <class T>
-void project_l1_ball(MatrixView<const T> x, VectorView<const double> radius, MatrixView<T> out,
-                     int workers) {
-  const ptrdiff_t n = x.cols;
-  workers = planned_workers(kMaxWorkers, workers);
-  bool one_radius = x.rows > 0 && radius[0] > 0 && n <= 2 * kPiece;
-  for (ptrdiff_t i = 1; i < x.rows && one_radius; ++i) one_radius = radius[i] == radius[0];
-  // Rows of one chunk share a radius, or stand alone.
-  const ptrdiff_t chunk_rows = one_radius ? std::max<ptrdiff_t>(1, kChunkEntries / n) : 1;
-  const ptrdiff_t n_chunks = (x.rows + chunk_rows - 1) / chunk_rows;
-  const bool is_long = n > 2 * kPiece;
-  const int n_slots = is_long ? 1 : workers;
-  AlignedBuffer<T> magnitudes(n_slots * chunk_rows * n);
-  AlignedBuffer<double> taus(n_slots * chunk_rows);
-  const auto project_chunk = [&](ptrdiff_t chunk, int slot) {
-    const ptrdiff_t first = chunk * chunk_rows, count = std::min(chunk_rows, x.rows - first);
-    T* magnitude = magnitudes.data() + slot * chunk_rows * n;
-    double* tau = taus.data() + slot * chunk_rows;
-    for (ptrdiff_t i = 0; i < count; ++i) {
-      const T* row = x.row(first + i);
-      for (ptrdiff_t j = 0; j < n; ++j) magnitude[i * n + j] = std::abs(row[j]);
-    }
-    if (radius[first] > 0) {
-      const Batch<T> batch{magnitude, magnitude, count, n, is_long ? workers : 1};
-      project_rows<T>(batch, radius[first], 1.0, Empty::nan, tau);
-    } else {
-      std::transform(magnitude, magnitude + n, magnitude, [](T v) { return v - v; });
-      *tau = kInfinity;
-    }
-    for (ptrdiff_t i = 0; i < count; ++i) {
-      const T* row = x.row(first + i);
-      const T* projected = magnitude + i * n;
-      T* result = out.row(first + i);
-      // Not above zero: x lies inside. An infinite entry has an infinite or no tau.
-      if (tau[i] <= 0) {
-        if (result != row) std::copy_n(row, n, result);
-      } else if (std::isfinite(tau[i]) || radius[first] == 0) {
-        for (ptrdiff_t j = 0; j < n; ++j) result[j] = std::copysign(projected[j], row[j]);
-      } else {
-        std::fill_n(result, n, std::numeric_limits<T>::quiet_NaN());
-      }
-    }
-  };
-  if (is_long) {
-    for (ptrdiff_t chunk = 0; chunk < n_chunks; ++chunk) project_chunk(chunk, 0);
-  } else {
-    parallel_for(n_chunks, project_chunk, workers);
-  }
-}
-
-#define KEXUE_INSTANTIATE(T)                                                                     \
-  template void project_box_simplex<T>(const BoxProblem<T>&, int);                               \
-  template void project_sparse_simplex<T>(MatrixView<const T>, ptrdiff_t, double,                \
-                                          VectorView<const double>, MatrixView<T>, int);         \
-  template void project_l1_ball<T>(MatrixView<const T>, VectorView<const double>, MatrixView<T>, \
-                                   int);
+#define KEXUE_INSTANTIATE(T)                                                      \
+  template void project_box_simplex<T>(const BoxProblem<T>&, int);                \
+  template void project_sparse_simplex<T>(MatrixView<const T>, ptrdiff_t, double, \
+                                          VectorView<const double>, MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 #undef KEXUE_INSTANTIATE

@@ -221,7 +221,7 @@ ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double
   }
   const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
   SlotBuffers<T> scratch(workers, n + kRoom);
-  SlotBuffers<double> levels(workers, kChunk + 1);
+  SlotBuffers<double> levels(workers, rows_per_chunk(n));
   std::vector<ptrdiff_t> empty_rows(static_cast<std::size_t>(workers));
   for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
     ptrdiff_t& count = empty_rows[static_cast<std::size_t>(slot)];

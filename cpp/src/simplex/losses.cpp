@@ -89,7 +89,7 @@ double loss_of_row(const T* x, const T* p, ptrdiff_t row, ptrdiff_t n, const Tar
 template <class T>
 void fenchel_young(const T* x, ptrdiff_t n_rows, ptrdiff_t n, const Targets<T>& targets,
                    const LossOptions& options, double* values, T* gradient) {
-  const ptrdiff_t per_chunk = std::max<ptrdiff_t>(1, kChunk / n);
+  const ptrdiff_t per_chunk = rows_per_chunk(n);
   const ptrdiff_t size = std::min(per_chunk, std::max<ptrdiff_t>(n_rows, 1)) * n;
   const int workers = planned_workers(planned_row_chunks(n_rows, n), options.workers);
   SlotBuffers<T> shifted(workers, size), maps(workers, size);

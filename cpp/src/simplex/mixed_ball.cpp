@@ -47,6 +47,7 @@ class Matrix {
       : m_(m), n_(n), values_(m * n), sums_(m * (n + 1)) {
     const int slots = planned_workers(m, m * n < 20000 ? 1 : workers);
     std::vector<FallingOrder<T>> orders;
+    orders.reserve(static_cast<std::size_t>(slots));
     for (int s = 0; s < slots; ++s) orders.emplace_back(n);
     AlignedBuffer<T> magnitudes(slots * n);
     parallel_for(

@@ -102,6 +102,7 @@ void for_finite_rows(MatrixView<const T> x, Regularization kind, MatrixView<T> o
   const ptrdiff_t n = x.cols;
   const int slots = planned_workers(x.rows, workers);
   std::vector<Scratch<T>> scratch;
+  scratch.reserve(static_cast<std::size_t>(slots));
   for (int s = 0; s < slots; ++s) scratch.emplace_back(n, kind);
   for_each_row(x.rows, n, slots, [&](ptrdiff_t i, int slot) {
     const T* row = x.row(i);

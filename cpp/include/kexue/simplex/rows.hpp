@@ -57,10 +57,14 @@ bool write_past(const Batch<T>& batch) {
   return batch.n_rows * batch.n * static_cast<std::ptrdiff_t>(sizeof(T)) > kPastBytes;
 }
 
+inline std::ptrdiff_t rows_per_chunk(std::ptrdiff_t n) {
+  return std::max<std::ptrdiff_t>(1, kChunk / n);
+}
+
 // f(first row, number of rows, slot) on chunks of rows, on the pool.
 template <class F>
 void for_row_chunks(std::ptrdiff_t n_rows, std::ptrdiff_t n, int workers, F&& f) {
-  const std::ptrdiff_t rows = std::max<std::ptrdiff_t>(1, kChunk / std::max<std::ptrdiff_t>(n, 1));
+  const std::ptrdiff_t rows = rows_per_chunk(n);
   const std::ptrdiff_t n_chunks = (n_rows + rows - 1) / rows;
   parallel_for(
       n_chunks,
@@ -71,7 +75,7 @@ void for_row_chunks(std::ptrdiff_t n_rows, std::ptrdiff_t n, int workers, F&& f)
       workers);
 }
 inline std::ptrdiff_t planned_row_chunks(std::ptrdiff_t n_rows, std::ptrdiff_t n) {
-  const std::ptrdiff_t rows = std::max<std::ptrdiff_t>(1, kChunk / std::max<std::ptrdiff_t>(n, 1));
+  const std::ptrdiff_t rows = rows_per_chunk(n);
   return (n_rows + rows - 1) / rows;
 }
 

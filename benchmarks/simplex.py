@@ -1,0 +1,186 @@
+"""Maps onto the simplex against scipy, torch, jax and entmax, outputs reused where a peer can.
+
+Data are standard normal. Errors are largest absolute differences from the map of the same row in
+extended precision, in eps of the dtype, over the first rows. The least work counted for the limit
+is one read and one write of the matrix.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+from benchmarks._case import Case, Contender, Floor, Outcome, Problem
+from kexue_num import simplex
+
+Matrix = Any
+SHAPES = [(100_000, 10), (10_000, 100), (4096, 4096), (128, 50_257), (1, 10_000_000)]
+JUDGED = 200_000  # entries
+
+
+def cases(quick: bool) -> Iterator[Case]:
+    """Yield the cases; `quick` takes small shapes and promises nothing."""
+    shapes = [(1000, 10), (100, 100), (8, 5000)] if quick else SHAPES
+    for dtype in ("float32", "float64"):
+        for rows, n in shapes:
+            yield _case("softmax", rows, n, dtype, None if quick else _softmax_floor(n, dtype))
+    for rows, n in shapes:
+        for name, floor in (
+            ("sparsemax", Floor("entmax k=100", 9, None)),
+            ("entmax15", Floor("entmax k=100", 14, None)),
+            ("entmax1.3", Floor("bisection", 25, None) if n >= 100 else None),
+            ("sparsemax+vjp", Floor("entmax k=100", 12, None)),
+        ):
+            yield _case(name, rows, n, "float32", None if quick else floor)
+
+
+def _softmax_floor(n: int, dtype: str) -> Floor:
+    return Floor("torch out=", 1.0 if dtype == "float64" and n == 10 else 1.4, None)
+
+
+def _case(name: str, rows: int, n: int, dtype: str, floor: Floor | None) -> Case:
+    return Case(
+        name=f"{name}/{rows}x{n}/{dtype}",
+        title=f"{name}, {rows} x {n}, {dtype}",
+        prepare=functools.partial(_prepare, name, rows, n, dtype),
+        floor=floor,
+    )
+
+
+def _prepare(name: str, rows: int, n: int, dtype: str) -> Problem:
+    x = np.random.default_rng(0).standard_normal((rows, n), dtype=np.dtype(dtype).type)
+    out = np.zeros_like(x)
+    make = {
+        "softmax": _softmax,
+        "sparsemax": functools.partial(_sparse, 2.0),
+        "entmax15": functools.partial(_sparse, 1.5),
+        "entmax1.3": functools.partial(_sparse, 1.3),
+        "sparsemax+vjp": _both_ways,
+    }[name]
+    contenders = make(x, out, _judge(name, x))
+    return Problem(tuple(contenders), "4 eps", 2 * x.nbytes, 0.0, dtype)
+
+
+def _judge(name: str, x: Matrix) -> Callable[[Any], Outcome]:
+    rows = max(1, JUDGED // x.shape[1])
+    alpha = {"softmax": 1.0, "sparsemax": 2.0, "entmax15": 1.5, "entmax1.3": 1.3}.get(name)
+    if alpha is None:
+        return lambda _: Outcome()
+    eps = float(np.finfo(x.dtype).eps)
+
+    def judge(result: Any) -> Outcome:
+        p = np.asarray(result)[:rows]
+        reference = _reference(x[:rows].astype(np.longdouble), alpha)
+        return Outcome(error=float(np.abs(p - reference).max()) / (4 * eps))
+
+    return judge
+
+
+def _reference(x: Matrix, alpha: float) -> Matrix:
+    """Bisection in extended precision."""
+    y = x - x.max(1, keepdims=True)
+    if alpha == 1:
+        e = np.exp(y)
+        return e / e.sum(1, keepdims=True)
+    b = np.longdouble(alpha) - 1
+    low, high = np.zeros_like(y[:, :1]), np.zeros_like(y[:, :1]) + 1 / b
+    for _ in range(70):
+        middle = (low + high) / 2
+        big = (np.maximum(1 + b * (y - middle), 0) ** (1 / b)).sum(1, keepdims=True) > 1
+        low, high = np.where(big, middle, low), np.where(big, high, middle)
+    return np.maximum(1 + b * (y - low), 0) ** (1 / b)
+
+
+def _softmax(x: Matrix, out: Matrix, judge: Any) -> list[Contender]:
+    def torch_out() -> Any:
+        import torch
+
+        return torch.softmax(torch.from_numpy(x), -1, out=torch.from_numpy(copy)).numpy()
+
+    copy = np.zeros_like(x)
+    return [
+        Contender("kexue_num", lambda: simplex.softmax(x, out=out), judge),
+        Contender("fresh", lambda: simplex.softmax(x), judge),
+        Contender("scipy", lambda: scipy.special.softmax(x, axis=-1), judge),
+        Contender("torch out=", torch_out, judge, requires="torch"),
+        Contender("jax", _jax_softmax(x), judge, requires="jax"),
+    ]
+
+
+def _jax_softmax(x: Matrix) -> Callable[[], Any]:
+    """Compiled at the first call."""
+    state: list[Any] = []
+
+    def run() -> Any:
+        import jax
+
+        if not state:
+            jax.config.update("jax_enable_x64", True)
+            state.extend([jax.jit(functools.partial(jax.nn.softmax, axis=-1)), jax.numpy.array(x)])
+        return state[0](state[1]).block_until_ready()
+
+    return run
+
+
+def _sparse(alpha: float, x: Matrix, out: Matrix, judge: Any) -> list[Contender]:
+    def peer(function: str, *arguments: Any) -> Callable[[], Any]:
+        def run() -> Any:
+            import entmax
+            import torch
+
+            return getattr(entmax, function)(torch.from_numpy(x), *arguments).numpy()
+
+        return run
+
+    contenders = [
+        Contender("kexue_num", lambda: simplex.entmax(x, alpha, out=out), judge),
+        Contender("fresh", lambda: simplex.entmax(x, alpha), judge),
+    ]
+    if alpha in (1.5, 2.0):
+        name = "sparsemax" if alpha == 2 else "entmax15"
+        k = min(100, x.shape[1])
+        contenders += [
+            Contender("entmax", peer(name, -1), judge, requires="entmax"),
+            Contender("entmax k=100", peer(name, -1, k), judge, requires="entmax"),
+        ]
+    else:
+        contenders.append(
+            Contender("bisection", peer("entmax_bisect", alpha), judge, requires="entmax")
+        )
+    if alpha == 2:
+        contenders.append(Contender("numpy sort", lambda: _sort_projection(x), judge))
+    return contenders
+
+
+def _sort_projection(x: Matrix) -> Matrix:
+    z = -np.sort(-x, axis=1)
+    excess = np.cumsum(z, axis=1) - 1
+    size = (z * np.arange(1, x.shape[1] + 1) > excess).sum(1)
+    tau = excess[np.arange(len(x)), size - 1] / size
+    return np.maximum(x - tau[:, None], 0)
+
+
+def _both_ways(x: Matrix, out: Matrix, judge: Any) -> list[Contender]:
+    g = np.random.default_rng(1).standard_normal(x.shape, dtype=x.dtype.type)
+    gradient = np.zeros_like(x)
+
+    def ours() -> Any:
+        p = simplex.sparsemax(x, out=out)
+        return simplex.sparsemax_vjp(p, g, out=gradient)
+
+    def theirs() -> Any:
+        import entmax
+        import torch
+
+        scores = torch.from_numpy(x).requires_grad_()
+        p = entmax.sparsemax(scores, -1, min(100, x.shape[1]))
+        return torch.autograd.grad(p, scores, torch.from_numpy(g))[0].numpy()
+
+    return [
+        Contender("kexue_num", ours, judge),
+        Contender("entmax k=100", theirs, judge, requires="entmax"),
+    ]
