@@ -127,25 +127,37 @@ struct ShortRows {
   Vec<R> nan;
 };
 
+// -1 where v is NaN.
+template <class R>
+KEXUE_INLINE Mask<R> differs(Vec<R> v) {
+#if KEXUE_VECTOR_EXTENSIONS
+  return (Mask<R>)(v != v);
+#else
+  Mask<R> mask;
+  for (int i = 0; i < kLanes<R>; ++i) mask.lane[i] = v[i] != v[i] ? -1 : 0;
+  return mask;
+#endif
+}
+
 template <class R>
 KEXUE_INLINE ShortRows<R> look_at(const Vec<R>* columns, ptrdiff_t n) {
   const Vec<R> infinite = broadcast<R>(kInfinity<R>), none = broadcast<R>(0);
   const Vec<R> lowest = broadcast<R>(-kInfinity<R>);
-  Vec<R> max = lowest, other = lowest, probe = none;
+  Vec<R> max = lowest, other = lowest;
+  Mask<R> strange = zero<Bits<R>>();
   ptrdiff_t j = 0;
   for (; j + 1 < n; j += 2) {  // two chains hide the latency of the comparison
     max = maximum(max, columns[j]);
     other = maximum(other, columns[j + 1]);
-    // Infinities become zero, NaN stays.
-    probe += clamp(columns[j], none, none) + clamp(columns[j + 1], none, none);
+    strange = strange | differs<R>(columns[j]) | differs<R>(columns[j + 1]);
   }
   if (j < n) {
     max = maximum(max, columns[j]);
-    probe += clamp(columns[j], none, none);
+    strange = strange | differs<R>(columns[j]);
   }
   max = maximum(max, other);
   const Mask<R> finite = less<R>(max, infinite) & less<R>(lowest, max);
-  return {select<R>(finite, max, none), finite & less<R>(probe, infinite),
+  return {select<R>(finite, max, none), finite & (strange ^ broadcast<Bits<R>>(-1)),
           real(broadcast<Bits<R>>(Format<R>::kNaN))};
 }
 
