@@ -178,6 +178,18 @@ KEXUE_INLINE void store_column(T* p, Vec<R> v) {
   }
 }
 
+// Asks for n entries that the next group needs: rows side by side are too many streams for the
+// hardware to foresee.
+template <class T>
+KEXUE_INLINE void prefetch(const T* p, ptrdiff_t n) {
+#if defined(__GNUC__) || defined(__clang__)
+  for (ptrdiff_t i = 0; i < n; i += 64 / (ptrdiff_t)sizeof(T)) __builtin_prefetch(p + i);
+#else
+  (void)p;
+  (void)n;
+#endif
+}
+
 // f(columns, first row, number of rows) on groups of kLanes<R> rows held as n columns of R, one row
 // per lane; what f leaves in the columns is written to out. Lanes without a row hold numbers.
 template <class R, class T, class F>
@@ -191,6 +203,10 @@ KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t
     const ptrdiff_t ahead = (n_rows - first) * n;
     const ptrdiff_t behind = x == out ? rows * n : ahead;
     const T* from = x + first * n;
+    if (ahead >= 2 * kLane * n) {
+      prefetch(from + kLane * n, kLane * n);
+      if (x != out) prefetch(out + first * n + kLane * n, kLane * n);
+    }
     for (ptrdiff_t c = 0; c < n; c += kLane) {
       KEXUE_UNROLL
       for (int r = 0; r < kLane; ++r) {
