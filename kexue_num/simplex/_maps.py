@@ -39,6 +39,8 @@ def refuse_empty(function: str, empty: str, n_empty: int) -> None:
 
 def check_alpha(rows: Rows, alpha: object, *, above: float = 0) -> Array:
     """One alpha, or one per row, as the core takes it; infinity is allowed, NaN is not."""
+    if isinstance(alpha, float) and alpha > above:
+        return np.array([alpha])
     values = rows.per_row("alpha", alpha)
     bad = ~(values > above)
     if bad.any():

@@ -127,25 +127,37 @@ struct ShortRows {
   Vec<R> nan;
 };
 
+// -1 where v is NaN.
+template <class R>
+KEXUE_INLINE Mask<R> differs(Vec<R> v) {
+#if KEXUE_VECTOR_EXTENSIONS
+  return (Mask<R>)(v != v);
+#else
+  Mask<R> mask;
+  for (int i = 0; i < kLanes<R>; ++i) mask.lane[i] = v[i] != v[i] ? -1 : 0;
+  return mask;
+#endif
+}
+
 template <class R>
 KEXUE_INLINE ShortRows<R> look_at(const Vec<R>* columns, ptrdiff_t n) {
   const Vec<R> infinite = broadcast<R>(kInfinity<R>), none = broadcast<R>(0);
   const Vec<R> lowest = broadcast<R>(-kInfinity<R>);
-  Vec<R> max = lowest, other = lowest, probe = none;
+  Vec<R> max = lowest, other = lowest;
+  Mask<R> strange = zero<Bits<R>>();
   ptrdiff_t j = 0;
   for (; j + 1 < n; j += 2) {  // two chains hide the latency of the comparison
     max = maximum(max, columns[j]);
     other = maximum(other, columns[j + 1]);
-    // Infinities become zero, NaN stays.
-    probe += clamp(columns[j], none, none) + clamp(columns[j + 1], none, none);
+    strange = strange | differs<R>(columns[j]) | differs<R>(columns[j + 1]);
   }
   if (j < n) {
     max = maximum(max, columns[j]);
-    probe += clamp(columns[j], none, none);
+    strange = strange | differs<R>(columns[j]);
   }
   max = maximum(max, other);
   const Mask<R> finite = less<R>(max, infinite) & less<R>(lowest, max);
-  return {select<R>(finite, max, none), finite & less<R>(probe, infinite),
+  return {select<R>(finite, max, none), finite & (strange ^ broadcast<Bits<R>>(-1)),
           real(broadcast<Bits<R>>(Format<R>::kNaN))};
 }
 
@@ -166,6 +178,18 @@ KEXUE_INLINE void store_column(T* p, Vec<R> v) {
   }
 }
 
+// Asks for n entries that the next group needs: rows side by side are too many streams for the
+// hardware to foresee.
+template <class T>
+KEXUE_INLINE void prefetch(const T* p, ptrdiff_t n) {
+#if defined(__GNUC__) || defined(__clang__)
+  for (ptrdiff_t i = 0; i < n; i += 64 / (ptrdiff_t)sizeof(T)) __builtin_prefetch(p + i);
+#else
+  (void)p;
+  (void)n;
+#endif
+}
+
 // f(columns, first row, number of rows) on groups of kLanes<R> rows held as n columns of R, one row
 // per lane; what f leaves in the columns is written to out. Lanes without a row hold numbers.
 template <class R, class T, class F>
@@ -179,6 +203,10 @@ KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t
     const ptrdiff_t ahead = (n_rows - first) * n;
     const ptrdiff_t behind = x == out ? rows * n : ahead;
     const T* from = x + first * n;
+    if (ahead >= 2 * kLane * n) {
+      prefetch(from + kLane * n, kLane * n);
+      if (x != out) prefetch(out + first * n + kLane * n, kLane * n);
+    }
     for (ptrdiff_t c = 0; c < n; c += kLane) {
       KEXUE_UNROLL
       for (int r = 0; r < kLane; ++r) {

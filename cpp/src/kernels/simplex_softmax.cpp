@@ -190,16 +190,20 @@ void short_rows_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, T scale, T
     const Vec<T> rounder = broadcast<T>(Format<T>::kRounder);
     f.power = multiply_add(top, broadcast<T>((T)ExpConstants<T>::kInverseLn2), rounder) - rounder;
     f.lowest = (look.max - f.shift) - broadcast<T>(kDepth<T>) / f.scale;
-    Vec<T> sum = zero<T>();
-    Vec<T> e[simplex::kShortRow];
-    for (ptrdiff_t c = 0; c < n; c += 8) {
-      Vec<T> part = zero<T>();
-      for (ptrdiff_t j = c; j < (c + 8 < n ? c + 8 : n); ++j) {
-        e[j] = exponential<kUnit>(columns[j], f);
-        part += e[j];
+    // Fours are added with their rounding errors: a plain sum of 128 would cost several ulp.
+    Vec<T> sum = zero<T>(), low = zero<T>();
+    Vec<T> e[simplex::kShortRow + 4];
+    for (ptrdiff_t c = 0; c < n; c += 4) {
+      KEXUE_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        e[c + j] = c + j < n ? exponential<kUnit>(columns[c + j], f) : zero<T>();
       }
-      sum += part;
+      const Vec<T> part = (e[c] + e[c + 1]) + (e[c + 2] + e[c + 3]);
+      const Vec<T> next = sum + part, back = next - sum;
+      low += (sum - (next - back)) + (part - back);
+      sum = next;
     }
+    sum += low;
     const Vec<T> inverse = broadcast<T>(1) / sum;
     for (ptrdiff_t j = 0; j < n; ++j) {
       columns[j] = select<T>(look.ordinary, e[j] * inverse, columns[j]);

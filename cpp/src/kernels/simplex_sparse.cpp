@@ -191,6 +191,7 @@ KEXUE_INLINE F64 minimum(F64 a, F64 b) { return select<double>(less<double>(b, a
 
 // Michelot's iteration: tau <- the root if the support were {x > tau}; from the left, until the
 // support stays. The last sum carries its rounding errors, so that tau is right to an ulp.
+template <bool kSingle>
 void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64& tau_low) {
   const F64 none = broadcast<double>(0), one = broadcast<double>(1);
   // Below the maximum however large it is: the support is never empty.
@@ -219,6 +220,8 @@ void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64&
     count = inside;
     tau = minimum((sum - radius) / count, below);
   }
+  tau_low = none;
+  if constexpr (kSingle) return;  // a double is precise enough
   F64 sum = none - radius, low = none;
   for (ptrdiff_t j = 0; j < n; ++j) {
     const F64 v = select<double>(less<double>(tau, x[j]), x[j], none);
@@ -375,7 +378,7 @@ void short_linear(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radi
   for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
     const ShortRows<double> look = look_at<double>(columns, n);
     F64 root, low;
-    solve_linear(columns, n, look.max, broadcast<double>(radius), root, low);
+    solve_linear<sizeof(T) == 4>(columns, n, look.max, broadcast<double>(radius), root, low);
     const F64 none = broadcast<double>(0), factor = broadcast<double>(scale);
     for (ptrdiff_t j = 0; j < n; ++j) {
       const F64 p = factor * maximum(none, (columns[j] - root) - low);

@@ -14,7 +14,6 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Policies: what a map needs to know where a row's candidates are, to find its root and to write.
