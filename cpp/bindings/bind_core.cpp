@@ -1,11 +1,14 @@
 // Configuration: instruction set, workers, build facts, errors, interrupts.
 #include <pybind11/stl.h>
 
+#include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "kexue/core/error.hpp"
 #include "kexue/core/isa.hpp"
+#include "kexue/core/memory.hpp"
 #include "kexue/core/pool.hpp"
 #include "views.hpp"
 
@@ -26,6 +29,21 @@ std::vector<std::string> available_isas() {
   return names;
 }
 
+// Uninitialised, C-contiguous, in memory that is kept for the next array when this one goes.
+py::array empty(const std::vector<std::ptrdiff_t>& shape, const py::dtype& dtype) {
+  std::ptrdiff_t bytes = dtype.itemsize();
+  for (std::ptrdiff_t length : shape) {
+    if (length < 0) throw std::invalid_argument("empty: negative length");
+    if (length > 0 && bytes > std::numeric_limits<std::ptrdiff_t>::max() / length) {
+      throw std::bad_alloc();
+    }
+    bytes *= length;
+  }
+  AlignedBuffer<std::byte> memory(bytes);
+  const void* data = memory.data();
+  return py::array(dtype, shape, data, owner_of(std::move(memory)));
+}
+
 }  // namespace
 
 // Exported so that threadpoolctl can tell this library from others that are called _core.
@@ -40,6 +58,9 @@ void bind_core(py::module_& m) {
   m.def("available_isas", &available_isas);
   m.def("active_isa", [] { return isa_name(active_isa()); });
   m.def("set_active_isa", [](const std::string& name) { set_active_isa(name); }, py::arg("name"));
+  m.def("empty", &empty, py::arg("shape"), py::arg("dtype"));
+  m.def("kept_memory", &kept_memory);
+  m.def("drop_memory", &drop_memory);
   m.def("get_workers", &get_workers);
   m.def("set_workers", &set_workers, py::arg("workers"));
 }

@@ -74,19 +74,25 @@ template <class T>
 py::array_t<T> new_vector(std::ptrdiff_t size) {
   return py::array_t<T>(size);
 }
+// The owner, for NumPy, of a buffer's memory.
 template <class T>
-py::array_t<T> new_matrix(std::ptrdiff_t rows, std::ptrdiff_t cols) {
-  return py::array_t<T>(std::vector<std::ptrdiff_t>{rows, cols});
+py::capsule owner_of(AlignedBuffer<T> memory) {
+  auto owner = std::make_unique<AlignedBuffer<T>>(std::move(memory));
+  py::capsule capsule(owner.get(), [](void* p) { delete static_cast<AlignedBuffer<T>*>(p); });
+  owner.release();
+  return capsule;
 }
 
 // A matrix in the first rows of memory that the array comes to own.
 template <class T>
 py::array_t<T> owning_matrix(AlignedBuffer<T> memory, std::ptrdiff_t rows, std::ptrdiff_t cols) {
-  auto owner = std::make_unique<AlignedBuffer<T>>(std::move(memory));
-  const T* data = owner->data();
-  const py::capsule capsule(owner.get(), [](void* p) { delete static_cast<AlignedBuffer<T>*>(p); });
-  owner.release();
-  return py::array_t<T>(std::vector<std::ptrdiff_t>{rows, cols}, data, capsule);
+  const T* data = memory.data();
+  return py::array_t<T>(std::vector<std::ptrdiff_t>{rows, cols}, data, owner_of(std::move(memory)));
+}
+
+template <class T>
+py::array_t<T> new_matrix(std::ptrdiff_t rows, std::ptrdiff_t cols) {
+  return owning_matrix(AlignedBuffer<T>(rows * cols), rows, cols);
 }
 
 template <class T>

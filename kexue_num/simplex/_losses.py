@@ -126,7 +126,7 @@ def fenchel_young_loss(
     targets, counted = _check_target(rows, target, ignore_index)
     weight = 1 / max(counted, 1) if reduction == "mean" else 1.0
     values = np.empty(len(rows.x))
-    gradient = np.empty_like(rows.x) if return_grad else None
+    gradient = _core.empty(rows.x.shape, rows.x.dtype) if return_grad else None
     _core.simplex.fenchel_young(
         rows.x, *targets, order, n_top, margin, temperature, weight, values, gradient, rows.workers
     )
@@ -199,7 +199,7 @@ def multilabel_loss(
     bits = np.ascontiguousarray(moved, np.uint8).reshape(len(rows.x), length)
     weight = 1 / max(len(rows.x), 1) if reduction == "mean" else 1.0
     values = np.empty(len(rows.x))
-    gradient = np.empty_like(rows.x) if return_grad else None
+    gradient = _core.empty(rows.x.shape, rows.x.dtype) if return_grad else None
     _core.simplex.multilabel(
         rows.x, bits, gamma, margin, bool(threshold_class), weight, values, gradient, rows.workers
     )

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
     as_array,
@@ -138,7 +139,7 @@ def as_rows(
     elif target is not None and target.dtype == matrix.dtype and _foldable(target, axes):
         result = _fold(target, axes)
     else:
-        result = np.empty_like(matrix)
+        result = _core.empty(matrix.shape, matrix.dtype)
     batch = tuple(size for i, size in enumerate(array.shape) if i not in axes)
     return Rows(function, matrix, result, workers, batch, array.shape, dtype, axes, target)
 

@@ -7,6 +7,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "kexue/core/memory.hpp"
 #include "kexue/core/views.hpp"
 
 namespace kexue {
@@ -16,8 +17,6 @@ class AlignedBuffer {
   static_assert(std::is_trivially_destructible_v<T>);
 
  public:
-  static constexpr std::size_t kAlignment = 64;
-
   AlignedBuffer() = default;
   explicit AlignedBuffer(std::ptrdiff_t size) : size_(size) {
     if (size < 0 ||
@@ -26,8 +25,7 @@ class AlignedBuffer {
       throw std::bad_alloc();
     }
     if (size > 0) {
-      data_ = static_cast<T*>(
-          ::operator new(static_cast<std::size_t>(size) * sizeof(T), std::align_val_t{kAlignment}));
+      data_ = static_cast<T*>(take_memory(bytes()));
     }
   }
   AlignedBuffer(AlignedBuffer&& other) noexcept
@@ -39,13 +37,15 @@ class AlignedBuffer {
   }
   AlignedBuffer(const AlignedBuffer&) = delete;
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  ~AlignedBuffer() { give_memory(data_, bytes()); }
 
   T* data() const { return data_; }
   std::ptrdiff_t size() const { return size_; }
   T& operator[](std::ptrdiff_t i) const { return data_[i]; }
 
  private:
+  std::size_t bytes() const { return static_cast<std::size_t>(size_) * sizeof(T); }
+
   T* data_ = nullptr;
   std::ptrdiff_t size_ = 0;
 };
