@@ -24,7 +24,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from kexue_num import _threadpoolctl
-from kexue_num._config import show_config
+from kexue_num._config import release_memory, show_config
 from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._threads import get_workers, set_workers, worker_limit
 
@@ -49,6 +49,7 @@ __all__ = [
     "interpolative",
     "lowrank",
     "machine_limits",
+    "release_memory",
     "set_workers",
     "show_config",
     "simplex",

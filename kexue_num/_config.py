@@ -1,4 +1,4 @@
-"""What this installation is and uses: `show_config`."""
+"""What this installation is and uses: `show_config`, `release_memory`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,29 @@ import numpy as np
 
 from kexue_num import _core, _threads
 from kexue_num._validation import check_choice
+
+
+def release_memory() -> int:
+    """Give back to the system the memory kept for later arrays.
+
+    Fresh memory costs more than most kernels take to fill it, so blocks of 64 KiB and more are kept
+    when their arrays go, 128 MiB in all, and used again.
+
+    Returns
+    -------
+    int
+        Bytes that were kept.
+
+    Examples
+    --------
+    >>> import kexue_num
+    >>> freed = kexue_num.release_memory()
+    >>> kexue_num.release_memory()
+    0
+    """
+    kept = _core.kept_memory()
+    _core.drop_memory()
+    return kept
 
 
 @overload

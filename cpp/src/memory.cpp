@@ -17,7 +17,7 @@ constexpr std::size_t kLeast = std::size_t{64} << 10;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::size_t kMost = 0;
 #else
-constexpr std::size_t kMost = std::size_t{64} << 20;
+constexpr std::size_t kMost = std::size_t{128} << 20;
 #endif
 constexpr std::size_t kBlocks = 64;
 

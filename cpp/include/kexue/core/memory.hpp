@@ -2,7 +2,7 @@
 //
 // A fresh block comes from the system as pages that are made, and cleared, one by one when they are
 // first touched: 0.1 to 0.4 ns a byte, which is more than most kernels here take to fill it. Blocks
-// of 64 KiB and more are therefore kept when they are freed, 64 MiB in all, and handed out again.
+// of 64 KiB and more are therefore kept when they are freed, 128 MiB in all, and handed out again.
 // The oldest go first. Thread-safe; a forked child keeps none of its parent's locks waiting.
 #pragma once
 
