@@ -176,6 +176,12 @@ class lattice:
     @staticmethod
     def entropy(dag: Dag, sweep: Sweep) -> float: ...
     @staticmethod
+    def kbest_states(
+        model: tuple[typing.Any, ...],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def log_partition(sweep: Sweep) -> float: ...
     @staticmethod
     def log_probabilities(
@@ -203,6 +209,15 @@ class lattice:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def sample_states(
+        model: tuple[typing.Any, ...],
+        size: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def sample_without_replacement(
         dag: Dag,
         sweep: Sweep,
@@ -212,7 +227,24 @@ class lattice:
         ],
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def sums(
+        model: tuple[typing.Any, ...],
+        messages: bool,
+        marginals: bool,
+        transitions: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
+    @staticmethod
+    def viterbi(
+        model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def viterbi_semi_markov(
+        segment_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transitions: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> typing.Any: ...
 
 class lowrank:
     class Strips:

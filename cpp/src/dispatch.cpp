@@ -5,6 +5,7 @@
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
+#include "kexue/lattice/trellis_kernels.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/kernels.hpp"
 
@@ -47,6 +48,7 @@ KEXUE_DISPATCH(SketchTables, sketch_tables)
 KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
+KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue

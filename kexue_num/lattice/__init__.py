@@ -10,7 +10,8 @@ References
 Jianlin Su, 科学空间 (https://kexue.fm), posts 9768 (2023-09-16) and 9811 (2023-10-16).
 """
 
+from kexue_num.lattice import trellis
 from kexue_num.lattice._lattice import Lattice
 from kexue_num.lattice._results import Path, PathSamples, WeightedPathSamples
 
-__all__ = ["Lattice", "Path", "PathSamples", "WeightedPathSamples"]
+__all__ = ["Lattice", "Path", "PathSamples", "WeightedPathSamples", "trellis"]

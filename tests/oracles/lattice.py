@@ -93,3 +93,63 @@ class Gibbs:
 def state_sequences(n_steps, n_states):
     """Every sequence of states."""
     return list(itertools.product(range(n_states), repeat=n_steps))
+
+
+def sequence_score(states, emissions, transitions, start, stop):
+    """The score of one path through one sequence, exact; -inf as None."""
+    steps = len(states)
+    terms = [start[states[0]], stop[states[-1]]] if steps else []
+    terms += [emissions[t][states[t]] for t in range(steps)]
+    for t in range(steps - 1):
+        matrix = transitions[t] if np.ndim(transitions) == 3 else transitions
+        terms.append(matrix[states[t]][states[t + 1]])
+    if any(term == -np.inf for term in terms):
+        return None
+    return sum((Fraction(float(term)) for term in terms), Fraction(0))
+
+
+class Chain:
+    """All paths of one sequence: scores, and the posterior to 50 digits."""
+
+    def __init__(self, emissions, transitions, start, stop):
+        self.steps, self.n_states = np.shape(emissions)
+        found = []
+        for path in state_sequences(self.steps, self.n_states):
+            score = sequence_score(path, emissions, transitions, start, stop)
+            if score is not None:
+                found.append((path, score))
+        self.paths = [path for path, _ in found]
+        self.scores = [score for _, score in found]
+        with mpmath.workdps(DIGITS):
+            logs = [mpmath.mpf(s.numerator) / s.denominator for s in self.scores]
+            most = max(logs)
+            weights = [mpmath.exp(x - most) for x in logs]
+            total = mpmath.fsum(weights)
+            self.log_partition = most + mpmath.log(total)
+            self.probabilities = [w / total for w in weights]
+
+    def marginals(self):
+        """P(z_t = s), and P(z_t = i, z_{t+1} = j) for each t."""
+        states = np.zeros((self.steps, self.n_states))
+        pairs = np.zeros((max(self.steps - 1, 0), self.n_states, self.n_states))
+        for path, p in zip(self.paths, self.probabilities, strict=True):
+            for t, state in enumerate(path):
+                states[t, state] += float(p)
+                if t + 1 < self.steps:
+                    pairs[t, state, path[t + 1]] += float(p)
+        return states, pairs
+
+
+def segmentations(n_steps, longest, n_labels):
+    """Every list of (start, length, label) that covers the steps."""
+
+    def walk(begin):
+        if begin == n_steps:
+            yield ()
+            return
+        for length in range(1, min(longest, n_steps - begin) + 1):
+            for label in range(n_labels):
+                for rest in walk(begin + length):
+                    yield ((begin, length, label), *rest)
+
+    return list(walk(0))

@@ -1,0 +1,31 @@
+// Single steps of a trellis (kexue/lattice/trellis.hpp), one table for each instruction set.
+#pragma once
+
+#include <cstddef>
+
+namespace kexue::lattice {
+
+// Sequences advanced together, so that a matrix is read once for all of them.
+inline constexpr int kMaxTogether = 4;
+
+template <class T>
+struct TrellisKernel {
+  // out[r][j] = max_i (d[r][i] + a[i * ld + j]) for j < ld: a multiple of 64 bytes per row, padded
+  // with -inf; r < together.
+  void (*max_step)(int together, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a, const T* const* d,
+                   T* const* out);
+  // The first i with d[i] + a[i] == value.
+  std::ptrdiff_t (*find)(std::ptrdiff_t n, const T* d, const T* a, T value);
+};
+struct TrellisKernels {
+  TrellisKernel<float> f32;
+  TrellisKernel<double> f64;
+  // out[j] = sum_i f[i] a[i * ld + j] for j < ld, padded with zeros.
+  void (*sum_step)(std::ptrdiff_t n, std::ptrdiff_t ld, const double* a, const double* f,
+                   double* out);
+};
+}  // namespace kexue::lattice
+
+namespace kexue {
+const lattice::TrellisKernels& trellis_kernels();
+}  // namespace kexue

@@ -1,0 +1,266 @@
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "kexue/core/buffer.hpp"
+#include "kexue/core/pool.hpp"
+#include "kexue/lattice/trellis.hpp"
+#include "kexue/lattice/trellis_kernels.hpp"
+
+namespace kexue::lattice {
+
+using std::ptrdiff_t;
+
+namespace {
+
+template <class T>
+constexpr T kNever = -std::numeric_limits<T>::infinity();
+
+template <class T>
+const TrellisKernel<T>& kernel() {
+  if constexpr (std::is_same_v<T, float>) {
+    return trellis_kernels().f32;
+  } else {
+    return trellis_kernels().f64;
+  }
+}
+
+// Matrices with rows of whole cache lines, padded with -inf, as they are and transposed; or the
+// entries of compressed rows, sorted by target.
+template <class T>
+struct Transitions {
+  explicit Transitions(const Trellis<T>& trellis)
+      : states(trellis.states),
+        ld((trellis.states * static_cast<ptrdiff_t>(sizeof(T)) + 63) / 64 * 64 /
+           static_cast<ptrdiff_t>(sizeof(T))),
+        step(trellis.n_matrices > 1 ? states * ld : 0) {
+    if (trellis.dense == nullptr) {
+      sort_by_target(trellis);
+      return;
+    }
+    const ptrdiff_t size = trellis.n_matrices * states * ld;
+    forward = AlignedBuffer<T>(size);
+    backward = AlignedBuffer<T>(size);
+    std::fill(forward.data(), forward.data() + size, kNever<T>);
+    std::fill(backward.data(), backward.data() + size, kNever<T>);
+    for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
+      poll_interrupt();
+      const T* a = trellis.dense + m * states * states;
+      for (ptrdiff_t i = 0; i < states; ++i) {
+        for (ptrdiff_t j = 0; j < states; ++j) {
+          forward[(m * states + i) * ld + j] = a[i * states + j];
+          backward[(m * states + j) * ld + i] = a[i * states + j];
+        }
+      }
+    }
+  }
+
+  void sort_by_target(const Trellis<T>& trellis) {
+    first.assign(static_cast<std::size_t>(states) + 1, 0);
+    const Index n = trellis.indptr[states];
+    for (Index k = 0; k < n; ++k) ++first[trellis.indices[k] + 1];
+    for (ptrdiff_t j = 0; j < states; ++j) first[j + 1] += first[j];
+    std::vector<Index> next(first.begin(), first.end() - 1);
+    source.resize(static_cast<std::size_t>(n));
+    entry.resize(static_cast<std::size_t>(n));
+    for (ptrdiff_t i = 0; i < states; ++i) {
+      for (Index k = trellis.indptr[i]; k < trellis.indptr[i + 1]; ++k) {
+        const Index at = next[trellis.indices[k]]++;
+        source[at] = i;
+        entry[at] = trellis.data[k];
+      }
+    }
+  }
+
+  bool sparse() const { return !first.empty(); }
+
+  ptrdiff_t states, ld, step;
+  AlignedBuffer<T> forward, backward;
+  std::vector<Index> first, source;
+  std::vector<T> entry;
+};
+
+// Up to kMaxTogether sequences. value[t] is the best score up to step t without the emission at t.
+template <class T>
+class Group {
+ public:
+  Group(const Trellis<T>& trellis, const Transitions<T>& transitions, ptrdiff_t first,
+        ptrdiff_t count)
+      : trellis_(trellis), a_(transitions), first_(first), count_(count) {
+    longest_ = *std::max_element(trellis.lengths + first, trellis.lengths + first + count);
+    value_ = AlignedBuffer<T>(count * longest_ * a_.ld);
+    reached_ = AlignedBuffer<T>(count * a_.ld);
+  }
+
+  void run(Index* states, double* scores) {
+    forward();
+    for (ptrdiff_t r = 0; r < count_; ++r) {
+      Index* path = states + (first_ + r) * trellis_.steps;
+      std::fill(path, path + trellis_.steps, Index{-1});
+      scores[first_ + r] = trace(r, path);
+    }
+  }
+
+ private:
+  T* value(ptrdiff_t r, ptrdiff_t t) const { return value_.data() + (r * longest_ + t) * a_.ld; }
+  T* reached(ptrdiff_t r) const { return reached_.data() + r * a_.ld; }
+  Index length(ptrdiff_t r) const { return trellis_.lengths[first_ + r]; }
+
+  // reached = value[t] + emission[t].
+  void reach(ptrdiff_t r, ptrdiff_t t) const {
+    const T* emission = trellis_.emission(first_ + r, t);
+    const T* before = value(r, t);
+    T* sum = reached(r);
+    for (ptrdiff_t s = 0; s < a_.states; ++s) sum[s] = before[s] + emission[s];
+  }
+
+  void forward() const {
+    for (ptrdiff_t r = 0; r < count_; ++r) {
+      if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
+    }
+    for (ptrdiff_t t = 1; t < longest_; ++t) {
+      if ((t & 255) == 0) poll_interrupt();
+      const T* from[kMaxTogether];
+      T* to[kMaxTogether];
+      int together = 0;
+      for (ptrdiff_t r = 0; r < count_; ++r) {
+        if (length(r) <= t) continue;
+        reach(r, t - 1);
+        from[together] = reached(r);
+        to[together++] = value(r, t);
+      }
+      if (a_.sparse()) {
+        for (int r = 0; r < together; ++r) sparse_step(from[r], to[r]);
+      } else {
+        kernel<T>().max_step(together, a_.states, a_.ld, a_.forward.data() + (t - 1) * a_.step,
+                             from, to);
+      }
+    }
+  }
+
+  void sparse_step(const T* from, T* to) const {
+    for (ptrdiff_t j = 0; j < a_.states; ++j) {
+      T best = kNever<T>;
+      for (Index k = a_.first[j]; k < a_.first[j + 1]; ++k) {
+        best = std::max(best, from[a_.source[k]] + a_.entry[k]);
+      }
+      to[j] = best;
+    }
+  }
+
+  // The smallest state before `state` at step t + 1 that attains its value, and the score between.
+  ptrdiff_t step_back(ptrdiff_t r, ptrdiff_t t, ptrdiff_t state, double& score) const {
+    reach(r, t);
+    const T* sum = reached(r);
+    const T target = value(r, t + 1)[state];
+    if (!a_.sparse()) {
+      const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
+      const ptrdiff_t found = kernel<T>().find(a_.states, sum, column, target);
+      score += static_cast<double>(column[found]);
+      return found;
+    }
+    Index k = a_.first[state];
+    while (sum[a_.source[k]] + a_.entry[k] != target) ++k;
+    score += static_cast<double>(a_.entry[k]);
+    return a_.source[k];
+  }
+
+  double trace(ptrdiff_t r, Index* path) const {
+    const ptrdiff_t last = length(r) - 1;
+    if (last < 0) return 0;
+    reach(r, last);
+    const T* sum = reached(r);
+    ptrdiff_t state = 0;
+    for (ptrdiff_t s = 1; s < a_.states; ++s) {
+      if (sum[s] + trellis_.stop[s] > sum[state] + trellis_.stop[state]) state = s;
+    }
+    if (sum[state] + trellis_.stop[state] == kNever<T>) return kNever<double>;
+    double score = static_cast<double>(trellis_.stop[state]);
+    for (ptrdiff_t t = last;; --t) {
+      path[t] = state;
+      score += static_cast<double>(trellis_.emission(first_ + r, t)[state]);
+      if (t == 0) return score + static_cast<double>(trellis_.start[state]);
+      state = step_back(r, t - 1, state, score);
+    }
+  }
+
+  const Trellis<T>& trellis_;
+  const Transitions<T>& a_;
+  ptrdiff_t first_, count_, longest_ = 0;
+  AlignedBuffer<T> value_, reached_;
+};
+
+}  // namespace
+
+template <class T>
+void viterbi(const Trellis<T>& trellis, Index* states, double* scores) {
+  const Transitions<T> transitions(trellis);
+  const ptrdiff_t n_groups = (trellis.batch + kMaxTogether - 1) / kMaxTogether;
+  parallel_for(
+      n_groups,
+      [&](ptrdiff_t group, int) {
+        const ptrdiff_t first = group * kMaxTogether;
+        const ptrdiff_t count = std::min<ptrdiff_t>(kMaxTogether, trellis.batch - first);
+        Group<T>(trellis, transitions, first, count).run(states, scores);
+      },
+      trellis.workers);
+}
+
+template void viterbi(const Trellis<float>&, Index*, double*);
+template void viterbi(const Trellis<double>&, Index*, double*);
+
+ptrdiff_t viterbi_semi_markov(ptrdiff_t steps, ptrdiff_t longest, ptrdiff_t states,
+                              const double* scores, const double* transitions, Index* starts,
+                              Index* labels, double* score) {
+  // ends[t]: the best score of segments that cover steps before t, by the state of the last one;
+  // begins[t]: the same plus the transition into a segment of each state that begins at t.
+  const auto size = static_cast<std::size_t>((steps + 1) * states);
+  std::vector<double> ends(size, kNever<double>), begins(size, kNever<double>);
+  std::vector<Index> length(size, 0), before(size, -1);
+  std::fill(begins.begin(), begins.begin() + states, 0.0);
+  for (ptrdiff_t t = 1; t <= steps; ++t) {
+    if ((t & 63) == 0) poll_interrupt();
+    double* end = ends.data() + t * states;
+    for (ptrdiff_t d = 1; d <= std::min(t, longest); ++d) {
+      const double* segment = scores + ((t - 1) * longest + d - 1) * states;
+      for (ptrdiff_t s = 0; s < states; ++s) {
+        const double sum = begins[(t - d) * states + s] + segment[s];
+        if (sum > end[s]) {
+          end[s] = sum;
+          length[t * states + s] = d;
+        }
+      }
+    }
+    for (ptrdiff_t i = 0; i < states; ++i) {
+      for (ptrdiff_t j = 0; j < states; ++j) {
+        const double sum = end[i] + transitions[i * states + j];
+        if (sum > begins[t * states + j]) {
+          begins[t * states + j] = sum;
+          before[t * states + j] = i;
+        }
+      }
+    }
+  }
+  if (steps == 0) {
+    *score = 0;
+    return 0;
+  }
+  const double* last = ends.data() + steps * states;
+  Index state = std::max_element(last, last + states) - last;
+  *score = last[state];
+  if (*score == kNever<double>) return -1;
+  ptrdiff_t n = 0;
+  for (Index t = steps; t > 0;) {
+    const Index begin = t - length[t * states + state];
+    starts[n] = begin;
+    labels[n++] = state;
+    if (begin > 0) state = before[begin * states + state];
+    t = begin;
+  }
+  std::reverse(starts, starts + n);
+  std::reverse(labels, labels + n);
+  return n;
+}
+
+}  // namespace kexue::lattice
