@@ -1,5 +1,7 @@
 // One step of a trellis (kexue/lattice/trellis.hpp). A tile of accumulators for several sequences
 // and neighbouring states stays in registers while the rows of the matrix pass by.
+#include <bit>
+
 #include "kexue/lattice/trellis_kernels.hpp"
 #include "simd.hpp"
 
@@ -99,17 +101,59 @@ void max_step(int together, ptrdiff_t n, ptrdiff_t ld, const T* a, const T* cons
   if (together == 1) max_rows<T, 1>(n, ld, a, d, out);
 }
 
+// Loads of emissions run past a row into the next one: those lanes belong to no state.
+template <class T, int width>
+void chain(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t stride,
+           const T* emissions, T* d, T* value) {
+  const T* from[] = {d};
+  for (ptrdiff_t t = 0; t < steps; ++t, a += stride, emissions += n, value += ld) {
+    for (ptrdiff_t j = 0; j < ld; j += kLanes<T>) {
+      store<T>(d + j, load<T>(value + j) + load<T>(emissions + j));
+    }
+    T* const to[] = {value + ld};
+    if constexpr (width > 0) {
+      max_tile<T, 1, width>(n, ld, a, from, to, 0);
+    } else {
+      max_rows<T, 1>(n, ld, a, from, to);
+    }
+  }
+  for (ptrdiff_t j = n; j < ld; ++j) d[j] = -(T)__builtin_inf();
+}
+
+template <class T>
+void max_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t stride,
+               const T* emissions, T* d, T* value) {
+  switch (ld / kLanes<T>) {
+    case 1:
+      return chain<T, 1>(steps, n, ld, a, stride, emissions, d, value);
+    case 2:
+      return chain<T, 2>(steps, n, ld, a, stride, emissions, d, value);
+    case 4:
+      return chain<T, 4>(steps, n, ld, a, stride, emissions, d, value);
+    default:
+      return chain<T, 0>(steps, n, ld, a, stride, emissions, d, value);
+  }
+}
+
+#if KEXUE_X86_BYTES == 64
+KEXUE_INLINE unsigned equal_lanes(F64 a, F64 b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+KEXUE_INLINE unsigned equal_lanes(F32 a, F32 b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+#else
+template <class V>
+KEXUE_INLINE unsigned equal_lanes(const V& a, const V& b) {
+  unsigned found = 0;
+  for (int i = 0; i < (int)(sizeof(V) / sizeof(a[0])); ++i) found |= (unsigned)(a[i] == b[i]) << i;
+  return found;
+}
+#endif
+
 template <class T>
 ptrdiff_t find(ptrdiff_t n, const T* d, const T* a, T value) {
-  constexpr ptrdiff_t kBlock = 16;
-  ptrdiff_t i = 0;
-  for (; i + kBlock <= n; i += kBlock) {
-    int hit = 0;
-    for (ptrdiff_t k = 0; k < kBlock; ++k) hit |= d[i + k] + a[i + k] == value;
-    if (hit != 0) break;
-  }
-  for (; i < n; ++i) {
-    if (d[i] + a[i] == value) return i;
+  for (ptrdiff_t i = 0; i < n; i += kLanes<T>) {
+    const unsigned found = equal_lanes(load<T>(d + i) + load<T>(a + i), broadcast<T>(value));
+    if (found != 0) {
+      return i + std::countr_zero(found);
+    }
   }
   return n;
 }
@@ -148,7 +192,8 @@ void sum_step(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, doubl
 }  // namespace
 
 extern const TrellisKernels trellis_kernels;
-const TrellisKernels trellis_kernels = {
-    {max_step<float>, find<float>}, {max_step<double>, find<double>}, sum_step};
+const TrellisKernels trellis_kernels = {{max_step<float>, max_steps<float>, find<float>},
+                                        {max_step<double>, max_steps<double>, find<double>},
+                                        sum_step};
 
 }  // namespace kexue::KEXUE_ISA

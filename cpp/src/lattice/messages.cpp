@@ -1,5 +1,7 @@
 #include "messages.hpp"
 
+#include <numbers>
+
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
@@ -18,19 +20,25 @@ struct Exponentials {
   double largest;
   bool narrow;
 };
-Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
+struct Range {
+  double largest, least;  // of what is possible: -inf and inf if nothing is
+};
+Range range_of(const double* x, ptrdiff_t n) {
   double largest = kImpossible, least = std::numeric_limits<double>::infinity();
   for (ptrdiff_t i = 0; i < n; ++i) {
-    largest = std::max(largest, x[i]);
-    if (x[i] > kImpossible) least = std::min(least, x[i]);
+    largest = x[i] > largest ? x[i] : largest;
+    const double finite = x[i] > kImpossible ? x[i] : std::numeric_limits<double>::infinity();
+    least = finite < least ? finite : least;
   }
-  if (largest == kImpossible) {
-    std::fill(out, out + n, 0.0);
-    return {0, true};
-  }
-  for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - largest;
+  return {largest, least};
+}
+
+Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
+  const Range found = range_of(x, n);
+  const double shift = found.largest > kImpossible ? found.largest : 0;
+  for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
   elementary_kernels().f64.exp(out, out, n);
-  return {largest, largest - least <= range};
+  return {shift, found.largest - found.least <= range};
 }
 
 double log_sum(const std::vector<double>& terms) {
@@ -125,30 +133,40 @@ bool Messages::prepare_emissions() {
   const ptrdiff_t n = trellis_.states;
   emission_ = AlignedBuffer<double>(length_ * n);
   emission_scale_.resize(static_cast<std::size_t>(length_));
+  const double* from = trellis_.emission(sequence_, 0);
+  bool narrow = true;
   for (ptrdiff_t t = 0; t < length_; ++t) {
-    const auto row =
-        exponentiate(trellis_.emission(sequence_, t), n, kEmissionRange, emission_.data() + t * n);
-    if (!row.narrow) return false;
-    emission_scale_[t] = row.largest;
+    const Range range = range_of(from + t * n, n);
+    const double shift = range.largest > kImpossible ? range.largest : 0;
+    narrow = narrow && range.largest - range.least <= kEmissionRange;
+    emission_scale_[t] = shift;
+    for (ptrdiff_t s = 0; s < n; ++s) emission_[t * n + s] = from[t * n + s] - shift;
   }
+  if (!narrow) return false;
+  elementary_kernels().f64.exp(emission_.data(), emission_.data(), length_ * n);
   stop_.resize(static_cast<std::size_t>(n));
   const auto stop = exponentiate(trellis_.stop, n, kEmissionRange, stop_.data());
   stop_scale_ = stop.largest;
   return stop.narrow;
 }
 
-// Divides by the largest entry; false if a nonzero one is too small afterwards.
+// Divides by a power of two so that the largest entry lies in [1/2, 1); false if a nonzero one is
+// too small afterwards.
 bool Messages::rescale(double* message, double& scale) const {
   double largest = 0, least = 1;
-  for (ptrdiff_t s = 0; s < trellis_.states; ++s) largest = std::max(largest, message[s]);
+  for (ptrdiff_t s = 0; s < trellis_.states; ++s) {
+    largest = message[s] > largest ? message[s] : largest;
+  }
   if (largest == 0) return true;
-  const double factor = 1 / largest;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  const double factor = std::ldexp(1.0, -exponent);
   for (ptrdiff_t s = 0; s < trellis_.states; ++s) {
     message[s] *= factor;
     const double x = message[s] > 0 ? message[s] : 1.0;
-    least = std::min(least, x);
+    least = x < least ? x : least;
   }
-  scale += std::log(largest);
+  scale += exponent * std::numbers::ln2;
   return least >= kLeastMessage;
 }
 

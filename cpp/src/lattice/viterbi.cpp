@@ -39,18 +39,39 @@ struct Transitions {
       sort_by_target(trellis);
       return;
     }
-    const ptrdiff_t size = trellis.n_matrices * states * ld;
-    forward = AlignedBuffer<T>(size);
-    backward = AlignedBuffer<T>(size);
-    std::fill(forward.data(), forward.data() + size, kNever<T>);
-    std::fill(backward.data(), backward.data() + size, kNever<T>);
+    rows = ld == states ? trellis.dense : nullptr;  // as they lie, without a copy
+    if (rows == nullptr) {
+      forward = padded(trellis.n_matrices);
+      rows = forward.data();
+    }
+    backward = padded(trellis.n_matrices);
     for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
-      poll_interrupt();
       const T* a = trellis.dense + m * states * states;
-      for (ptrdiff_t i = 0; i < states; ++i) {
-        for (ptrdiff_t j = 0; j < states; ++j) {
-          forward[(m * states + i) * ld + j] = a[i * states + j];
-          backward[(m * states + j) * ld + i] = a[i * states + j];
+      if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
+      transpose(a, backward.data() + m * states * ld);
+    }
+  }
+
+  AlignedBuffer<T> padded(ptrdiff_t n_matrices) const {
+    AlignedBuffer<T> buffer(n_matrices * states * ld);
+    if (ld > states) std::fill(buffer.data(), buffer.data() + buffer.size(), kNever<T>);
+    return buffer;
+  }
+
+  void copy_rows(const T* a, T* out) const {
+    for (ptrdiff_t i = 0; i < states; ++i)
+      std::copy(a + i * states, a + (i + 1) * states, out + i * ld);
+  }
+
+  // In blocks whose lines all stay in the first-level cache.
+  void transpose(const T* a, T* out) const {
+    constexpr ptrdiff_t kBlock = 16;
+    poll_interrupt();
+    for (ptrdiff_t i0 = 0; i0 < states; i0 += kBlock) {
+      for (ptrdiff_t j0 = 0; j0 < states; j0 += kBlock) {
+        const ptrdiff_t i1 = std::min(states, i0 + kBlock), j1 = std::min(states, j0 + kBlock);
+        for (ptrdiff_t j = j0; j < j1; ++j) {
+          for (ptrdiff_t i = i0; i < i1; ++i) out[j * ld + i] = a[i * states + j];
         }
       }
     }
@@ -76,6 +97,7 @@ struct Transitions {
   bool sparse() const { return !first.empty(); }
 
   ptrdiff_t states, ld, step;
+  const T* rows = nullptr;
   AlignedBuffer<T> forward, backward;
   std::vector<Index> first, source;
   std::vector<T> entry;
@@ -91,6 +113,7 @@ class Group {
     longest_ = *std::max_element(trellis.lengths + first, trellis.lengths + first + count);
     value_ = AlignedBuffer<T>(count * longest_ * a_.ld);
     reached_ = AlignedBuffer<T>(count * a_.ld);
+    std::fill(reached_.data(), reached_.data() + reached_.size(), kNever<T>);
   }
 
   void run(Index* states, double* scores) {
@@ -103,6 +126,8 @@ class Group {
   }
 
  private:
+  static constexpr ptrdiff_t kStretch = 64;  // steps between polls
+
   T* value(ptrdiff_t r, ptrdiff_t t) const { return value_.data() + (r * longest_ + t) * a_.ld; }
   T* reached(ptrdiff_t r) const { return reached_.data() + r * a_.ld; }
   Index length(ptrdiff_t r) const { return trellis_.lengths[first_ + r]; }
@@ -119,6 +144,15 @@ class Group {
     for (ptrdiff_t r = 0; r < count_; ++r) {
       if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
     }
+    if (count_ == 1 && !a_.sparse() && a_.ld <= 2 * a_.states) {
+      for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
+        poll_interrupt();
+        kernel<T>().max_steps(std::min(kStretch, longest_ - t), a_.states, a_.ld,
+                              a_.rows + (t - 1) * a_.step, a_.step,
+                              trellis_.emission(first_, t - 1), reached(0), value(0, t - 1));
+      }
+      return;
+    }
     for (ptrdiff_t t = 1; t < longest_; ++t) {
       if ((t & 255) == 0) poll_interrupt();
       const T* from[kMaxTogether];
@@ -133,8 +167,7 @@ class Group {
       if (a_.sparse()) {
         for (int r = 0; r < together; ++r) sparse_step(from[r], to[r]);
       } else {
-        kernel<T>().max_step(together, a_.states, a_.ld, a_.forward.data() + (t - 1) * a_.step,
-                             from, to);
+        kernel<T>().max_step(together, a_.states, a_.ld, a_.rows + (t - 1) * a_.step, from, to);
       }
     }
   }
@@ -156,7 +189,7 @@ class Group {
     const T target = value(r, t + 1)[state];
     if (!a_.sparse()) {
       const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
-      const ptrdiff_t found = kernel<T>().find(a_.states, sum, column, target);
+      const ptrdiff_t found = kernel<T>().find(a_.ld, sum, column, target);
       score += static_cast<double>(column[found]);
       return found;
     }

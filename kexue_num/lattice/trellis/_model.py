@@ -194,11 +194,20 @@ def _lengths(function: str, lengths: object, batch: int, steps: int) -> Array:
 
 def _check_scale(function: str, steps: int, arrays: tuple[Array | None, ...]) -> None:
     """The score of a path must not overflow."""
-    largest = max(
-        float(np.max(np.abs(a), where=a != -np.inf, initial=0)) for a in arrays if a is not None
-    )
+    largest = max(_largest(a) for a in arrays if a is not None)
     limit = float(np.finfo(arrays[0].dtype).max) if arrays[0] is not None else np.inf
     if largest * (2.0 * steps + 2) > limit:
         expected = "must be so small that the score of a path is finite"
         got = Phrase(f"a score of {largest:g} with {steps} steps")
         raise ValueError(message(function, "emissions", expected, got))
+
+
+def _largest(array: Array) -> float:
+    """The largest modulus of what is possible."""
+    if not array.size:
+        return 0.0
+    low, high = float(array.min()), float(array.max())
+    if low == -np.inf:
+        low = float(np.min(array, where=array > -np.inf, initial=0))
+        high = max(high, 0.0)
+    return max(-low, high)

@@ -14,7 +14,11 @@ struct TrellisKernel {
   // with -inf; r < together.
   void (*max_step)(int together, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a, const T* const* d,
                    T* const* out);
-  // The first i with d[i] + a[i] == value.
+  // One sequence: value[t + 1] from value[t] (rows of ld) and the emissions at t (rows of n, one
+  // more row than steps, ld <= 2 n), a matrix every `stride` entries; d holds ld entries.
+  void (*max_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a,
+                    std::ptrdiff_t stride, const T* emissions, T* d, T* value);
+  // The first i < n with d[i] + a[i] == value, which exists; n is a multiple of 64 bytes.
   std::ptrdiff_t (*find)(std::ptrdiff_t n, const T* d, const T* a, T value);
 };
 struct TrellisKernels {
