@@ -158,6 +158,26 @@ ptrdiff_t find(ptrdiff_t n, const T* d, const T* a, T value) {
   return n;
 }
 
+template <class T>
+void trace(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t stride,
+           const T* emissions, const T* value, std::int64_t* path) {
+  for (ptrdiff_t t = steps; t-- > 0;) {
+    const ptrdiff_t state = path[t + 1];
+    const T *column = a + t * stride + state * ld, *before = value + t * ld,
+            *emission = emissions + t * n;
+    const Vec<T> target = broadcast<T>(value[(t + 1) * ld + state]);
+    path[t] = 0;
+    for (ptrdiff_t i = 0; i < ld; i += kLanes<T>) {
+      const Vec<T> sum = load<T>(before + i) + load<T>(emission + i) + load<T>(column + i);
+      const unsigned found = equal_lanes(sum, target);
+      if (found != 0) {
+        path[t] = i + std::countr_zero(found);
+        break;
+      }
+    }
+  }
+}
+
 template <int width>
 KEXUE_INLINE void sum_tile(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, double* out,
                            ptrdiff_t j) {
@@ -192,8 +212,9 @@ void sum_step(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, doubl
 }  // namespace
 
 extern const TrellisKernels trellis_kernels;
-const TrellisKernels trellis_kernels = {{max_step<float>, max_steps<float>, find<float>},
-                                        {max_step<double>, max_steps<double>, find<double>},
-                                        sum_step};
+const TrellisKernels trellis_kernels = {
+    {max_step<float>, max_steps<float>, trace<float>, find<float>},
+    {max_step<double>, max_steps<double>, trace<double>, find<double>},
+    sum_step};
 
 }  // namespace kexue::KEXUE_ISA

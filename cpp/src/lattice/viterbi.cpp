@@ -94,6 +94,15 @@ struct Transitions {
     }
   }
 
+  T entry_at(const Trellis<T>& trellis, ptrdiff_t t, Index i, Index j) const {
+    if (!sparse()) {
+      return trellis.dense[((trellis.n_matrices > 1 ? t : 0) * states + i) * states + j];
+    }
+    Index k = first[j];
+    while (source[k] != i) ++k;
+    return entry[k];
+  }
+
   bool sparse() const { return !first.empty(); }
 
   ptrdiff_t states, ld, step;
@@ -126,6 +135,9 @@ class Group {
   }
 
  private:
+  // Vectors of a padded row of emissions end before the next row does.
+  bool readable() const { return !a_.sparse() && a_.ld <= 2 * a_.states; }
+
   static constexpr ptrdiff_t kStretch = 64;  // steps between polls
 
   T* value(ptrdiff_t r, ptrdiff_t t) const { return value_.data() + (r * longest_ + t) * a_.ld; }
@@ -144,7 +156,7 @@ class Group {
     for (ptrdiff_t r = 0; r < count_; ++r) {
       if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
     }
-    if (count_ == 1 && !a_.sparse() && a_.ld <= 2 * a_.states) {
+    if (count_ == 1 && readable()) {
       for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
         poll_interrupt();
         kernel<T>().max_steps(std::min(kStretch, longest_ - t), a_.states, a_.ld,
@@ -182,20 +194,17 @@ class Group {
     }
   }
 
-  // The smallest state before `state` at step t + 1 that attains its value, and the score between.
-  ptrdiff_t step_back(ptrdiff_t r, ptrdiff_t t, ptrdiff_t state, double& score) const {
+  // The smallest state before `state` at step t + 1 that attains its value.
+  Index step_back(ptrdiff_t r, ptrdiff_t t, ptrdiff_t state) const {
     reach(r, t);
     const T* sum = reached(r);
     const T target = value(r, t + 1)[state];
     if (!a_.sparse()) {
       const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
-      const ptrdiff_t found = kernel<T>().find(a_.ld, sum, column, target);
-      score += static_cast<double>(column[found]);
-      return found;
+      return kernel<T>().find(a_.ld, sum, column, target);
     }
     Index k = a_.first[state];
     while (sum[a_.source[k]] + a_.entry[k] != target) ++k;
-    score += static_cast<double>(a_.entry[k]);
     return a_.source[k];
   }
 
@@ -209,13 +218,26 @@ class Group {
       if (sum[s] + trellis_.stop[s] > sum[state] + trellis_.stop[state]) state = s;
     }
     if (sum[state] + trellis_.stop[state] == kNever<T>) return kNever<double>;
-    double score = static_cast<double>(trellis_.stop[state]);
-    for (ptrdiff_t t = last;; --t) {
-      path[t] = state;
-      score += static_cast<double>(trellis_.emission(first_ + r, t)[state]);
-      if (t == 0) return score + static_cast<double>(trellis_.start[state]);
-      state = step_back(r, t - 1, state, score);
+    path[last] = state;
+    if (readable()) {
+      kernel<T>().trace(last, a_.states, a_.ld, a_.backward.data(), a_.step,
+                        trellis_.emission(first_ + r, 0), value(r, 0), path);
+    } else {
+      for (ptrdiff_t t = last; t-- > 0;) path[t] = step_back(r, t, path[t + 1]);
     }
+    return score_of(r, path, last);
+  }
+
+  double score_of(ptrdiff_t r, const Index* path, ptrdiff_t last) const {
+    double score = static_cast<double>(trellis_.start[path[0]]) +
+                   static_cast<double>(trellis_.stop[path[last]]);
+    for (ptrdiff_t t = 0; t <= last; ++t) {
+      score += static_cast<double>(trellis_.emission(first_ + r, t)[path[t]]);
+    }
+    for (ptrdiff_t t = 0; t < last; ++t) {
+      score += static_cast<double>(a_.entry_at(trellis_, t, path[t], path[t + 1]));
+    }
+    return score;
   }
 
   const Trellis<T>& trellis_;
