@@ -132,6 +132,17 @@ def test_sparse_transitions_equal_dense_ones():
         np.testing.assert_array_equal(g.states, h.states)
 
 
+@pytest.mark.parametrize("steps", [1025, 1026, 1536, 1537, 3000])
+@pytest.mark.parametrize("varying", [False, True])
+def test_long_sequences_in_blocks(steps, varying, isa):
+    # Sequences in a batch are kept whole, a single one is made again block by block.
+    emissions, matrix, start, stop = chain(steps, 9, varying=varying, holes=0.3)
+    single = trellis.viterbi(emissions, matrix, start=start, stop=stop)
+    several = trellis.viterbi(np.stack([emissions] * 2), matrix, start=start, stop=stop)
+    np.testing.assert_array_equal(several.states[1], single.states)
+    assert several.score[1] == single.score
+
+
 def test_float32_stays_float32():
     emissions, matrix, _, _ = (x.astype(np.float32) for x in chain(20, 40))
     found = trellis.marginals(emissions, matrix)

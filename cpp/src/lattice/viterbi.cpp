@@ -120,12 +120,18 @@ class Group {
         ptrdiff_t count)
       : trellis_(trellis), a_(transitions), first_(first), count_(count) {
     longest_ = *std::max_element(trellis.lengths + first, trellis.lengths + first + count);
-    value_ = AlignedBuffer<T>(count * longest_ * a_.ld);
+    value_ = AlignedBuffer<T>(count * (in_blocks() ? kBlock + 1 : longest_) * a_.ld);
     reached_ = AlignedBuffer<T>(count * a_.ld);
     std::fill(reached_.data(), reached_.data() + reached_.size(), kNever<T>);
   }
 
   void run(Index* states, double* scores) {
+    if (in_blocks()) {
+      Index* path = states + first_ * trellis_.steps;
+      std::fill(path, path + trellis_.steps, Index{-1});
+      scores[first_] = run_in_blocks(path);
+      return;
+    }
     forward();
     for (ptrdiff_t r = 0; r < count_; ++r) {
       Index* path = states + (first_ + r) * trellis_.steps;
@@ -137,6 +143,60 @@ class Group {
  private:
   // Vectors of a padded row of emissions end before the next row does.
   bool readable() const { return !a_.sparse() && a_.ld <= 2 * a_.states; }
+
+  // A long sequence of few states keeps every kBlock-th row of values only and makes the others
+  // again: that costs less than fresh memory for all of them.
+  static constexpr ptrdiff_t kBlock = 512, kFew = 32;
+  bool in_blocks() const {
+    return count_ == 1 && readable() && a_.ld <= kFew && longest_ > 2 * kBlock;
+  }
+
+  double run_in_blocks(Index* path) const {
+    const ptrdiff_t last = length(0) - 1, n_blocks = (last + kBlock - 1) / kBlock, ld = a_.ld;
+    std::vector<T> first_rows(static_cast<std::size_t>(n_blocks * ld));
+    T* rows = value_.data();
+    auto advance = [&](ptrdiff_t block) {
+      const ptrdiff_t t = block * kBlock, steps = std::min(kBlock, last - t);
+      if ((block & 63) == 0) poll_interrupt();
+      kernel<T>().max_steps(steps, a_.states, ld, a_.rows + t * a_.step, a_.step,
+                            trellis_.emission(first_, t), reached(0), rows);
+      return steps;
+    };
+    std::fill(rows, rows + ld, kNever<T>);
+    std::copy(trellis_.start, trellis_.start + a_.states, rows);
+    for (ptrdiff_t block = 0; block < n_blocks; ++block) {
+      std::copy(rows, rows + ld, first_rows.begin() + block * ld);
+      const ptrdiff_t steps = advance(block);
+      std::copy(rows + steps * ld, rows + (steps + 1) * ld,
+                block + 1 < n_blocks ? rows : reached(0));
+    }
+    const ptrdiff_t state = final_state(0, last, reached(0));
+    if (state < 0) return kNever<double>;
+    path[last] = state;
+    for (ptrdiff_t block = n_blocks; block-- > 0;) {
+      const T* row = first_rows.data() + block * ld;
+      std::copy(row, row + ld, rows);
+      const ptrdiff_t t = block * kBlock, steps = advance(block);
+      kernel<T>().trace(steps, a_.states, ld, a_.backward.data() + t * a_.step, a_.step,
+                        trellis_.emission(first_, t), rows, path + t);
+    }
+    return score_of(0, path, last);
+  }
+
+  // The best last state, -1 if none is possible; `row` holds the values at step t.
+  Index final_state(ptrdiff_t r, ptrdiff_t t, const T* row) const {
+    const T* emission = trellis_.emission(first_ + r, t);
+    Index state = -1;
+    T best = kNever<T>;
+    for (ptrdiff_t s = 0; s < a_.states; ++s) {
+      const T sum = row[s] + emission[s] + trellis_.stop[s];
+      if (sum > best) {
+        best = sum;
+        state = s;
+      }
+    }
+    return state;
+  }
 
   static constexpr ptrdiff_t kStretch = 64;  // steps between polls
 
@@ -211,13 +271,8 @@ class Group {
   double trace(ptrdiff_t r, Index* path) const {
     const ptrdiff_t last = length(r) - 1;
     if (last < 0) return 0;
-    reach(r, last);
-    const T* sum = reached(r);
-    ptrdiff_t state = 0;
-    for (ptrdiff_t s = 1; s < a_.states; ++s) {
-      if (sum[s] + trellis_.stop[s] > sum[state] + trellis_.stop[state]) state = s;
-    }
-    if (sum[state] + trellis_.stop[state] == kNever<T>) return kNever<double>;
+    const Index state = final_state(r, last, value(r, last));
+    if (state < 0) return kNever<double>;
     path[last] = state;
     if (readable()) {
       kernel<T>().trace(last, a_.states, a_.ld, a_.backward.data(), a_.step,
