@@ -143,6 +143,16 @@ def test_long_sequences_in_blocks(steps, varying, isa):
     assert several.score[1] == single.score
 
 
+@pytest.mark.parametrize("varying", [False, True])
+def test_short_sequences_of_many_states(varying):
+    emissions, matrix, start, stop = chain(5, 70, varying=varying, holes=0.3)
+    short = trellis.viterbi(emissions, matrix, start=start, stop=stop)
+    many = trellis.viterbi(np.stack([emissions] * 100), matrix, start=start, stop=stop)
+    np.testing.assert_array_equal(many.states[99], short.states)
+    exact = oracle.sequence_score(short.states, emissions, matrix, start, stop)
+    assert short.score == pytest.approx(float(exact), rel=1e-14) and many.score[5] == short.score
+
+
 def test_float32_stays_float32():
     emissions, matrix, _, _ = (x.astype(np.float32) for x in chain(20, 40))
     found = trellis.marginals(emissions, matrix)

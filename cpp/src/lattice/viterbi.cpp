@@ -44,11 +44,13 @@ struct Transitions {
       forward = padded(trellis.n_matrices);
       rows = forward.data();
     }
-    backward = padded(trellis.n_matrices);
+    // Few looks at a large matrix are cheaper down its columns than a transposed copy.
+    const bool few_looks = trellis.batch * trellis.steps <= states * trellis.n_matrices;
+    if (states <= kSmall || !few_looks) backward = padded(trellis.n_matrices);
     for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
       const T* a = trellis.dense + m * states * states;
       if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
-      transpose(a, backward.data() + m * states * ld);
+      if (backward.size() > 0) transpose(a, backward.data() + m * states * ld);
     }
   }
 
@@ -93,6 +95,8 @@ struct Transitions {
       }
     }
   }
+
+  static constexpr ptrdiff_t kSmall = 64;
 
   T entry_at(const Trellis<T>& trellis, ptrdiff_t t, Index i, Index j) const {
     if (!sparse()) {
@@ -259,9 +263,15 @@ class Group {
     reach(r, t);
     const T* sum = reached(r);
     const T target = value(r, t + 1)[state];
-    if (!a_.sparse()) {
+    if (a_.backward.size() > 0) {
       const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
       return kernel<T>().find(a_.ld, sum, column, target);
+    }
+    if (!a_.sparse()) {
+      const T* column = a_.rows + t * a_.step + state;
+      Index i = 0;
+      while (sum[i] + column[i * a_.ld] != target) ++i;
+      return i;
     }
     Index k = a_.first[state];
     while (sum[a_.source[k]] + a_.entry[k] != target) ++k;
@@ -274,7 +284,7 @@ class Group {
     const Index state = final_state(r, last, value(r, last));
     if (state < 0) return kNever<double>;
     path[last] = state;
-    if (readable()) {
+    if (readable() && a_.backward.size() > 0) {
       kernel<T>().trace(last, a_.states, a_.ld, a_.backward.data(), a_.step,
                         trellis_.emission(first_ + r, 0), value(r, 0), path);
     } else {
