@@ -19,11 +19,11 @@ KEXUE_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
 #if KEXUE_X86_BYTES == 64
 template <>
 KEXUE_INLINE F64 larger<double>(F64 a, F64 b) {
-  return _mm512_max_pd(a, b);
+  return _mm512_maskz_max_pd(0xff, a, b);
 }
 template <>
 KEXUE_INLINE F32 larger<float>(F32 a, F32 b) {
-  return _mm512_max_ps(a, b);
+  return _mm512_maskz_max_ps(0xffff, a, b);
 }
 #elif KEXUE_X86_BYTES == 32
 template <>
