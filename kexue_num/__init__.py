@@ -5,6 +5,7 @@ Areas load when they are first used:
 - `kexue_num.density`: densities as squares of Fourier sums, at their certified optimum;
 - `kexue_num.lowrank`: interpolative decompositions with certified errors;
 - `kexue_num.interpolative`: the same behind the interface of `scipy.linalg.interpolative`;
+- `kexue_num.lattice`: paths through lattices and trellises: the best, exact samples, marginals;
 - `kexue_num.simplex`: maps onto the probability simplex, their gradients and losses.
 """
 
@@ -31,12 +32,13 @@ from kexue_num._threads import get_workers, set_workers, worker_limit
 if TYPE_CHECKING:
     from kexue_num import density as density
     from kexue_num import interpolative as interpolative
+    from kexue_num import lattice as lattice
     from kexue_num import lowrank as lowrank
     from kexue_num import simplex as simplex
     from kexue_num._limits import MachineLimits as MachineLimits
     from kexue_num._limits import machine_limits as machine_limits
 
-_AREAS = ("density", "interpolative", "lowrank", "simplex")
+_AREAS = ("density", "interpolative", "lattice", "lowrank", "simplex")
 _LAZY = {"MachineLimits": "_limits", "machine_limits": "_limits"}
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "density",
     "get_workers",
     "interpolative",
+    "lattice",
     "lowrank",
     "machine_limits",
     "release_memory",

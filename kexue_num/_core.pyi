@@ -253,6 +253,117 @@ class elementary:
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
+class lattice:
+    class Sweep:
+        @property
+        def alpha(self) -> float: ...
+
+    class Dag:
+        def __init__(
+            self,
+            indptr: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            targets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            order: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        ) -> None: ...
+        def best_path(self) -> tuple[typing.Any, ...]: ...
+        def count_paths(self) -> bytes: ...
+        def cut_vertices(self) -> numpy.typing.NDArray[numpy.int64]: ...
+        @property
+        def cycle(self) -> list[int]: ...
+        @property
+        def n_edges(self) -> int: ...
+        @property
+        def n_nodes(self) -> int: ...
+        @property
+        def stuck(self) -> int: ...
+
+    class BestPaths:
+        def next(self) -> typing.Any: ...
+
+    @staticmethod
+    def best_paths(dag: Dag) -> BestPaths: ...
+    @staticmethod
+    def differentiate_marginals(
+        dag: Dag, sweep: Sweep, direction: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def edge_marginals(
+        dag: Dag, sweep: Sweep, n_edges: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def entropy(dag: Dag, sweep: Sweep) -> float: ...
+    @staticmethod
+    def kbest_states(
+        model: tuple[typing.Any, ...],
+        k: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def log_partition(sweep: Sweep) -> float: ...
+    @staticmethod
+    def log_probabilities(
+        dag: Dag,
+        sweep: Sweep,
+        edges: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def moments(
+        dag: Dag, sweep: Sweep, values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def node_marginals(
+        dag: Dag, sweep: Sweep, n_nodes: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def sample(
+        dag: Dag,
+        sweep: Sweep,
+        size: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def sample_states(
+        model: tuple[typing.Any, ...],
+        size: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
+    def sample_without_replacement(
+        dag: Dag,
+        sweep: Sweep,
+        size: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def sums(
+        model: tuple[typing.Any, ...],
+        messages: bool,
+        marginals: bool,
+        transitions: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
+    @staticmethod
+    def viterbi(
+        model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def viterbi_semi_markov(
+        segment_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transitions: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> typing.Any: ...
+
 class lowrank:
     class Strips:
         def max_component(self, workers: typing.SupportsInt | typing.SupportsIndex) -> float: ...

@@ -6,6 +6,7 @@
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/density/kernels.hpp"
+#include "kexue/lattice/trellis_kernels.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/quadratic.hpp"
@@ -52,6 +53,7 @@ KEXUE_DISPATCH(SketchTables, sketch_tables)
 KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
+KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue

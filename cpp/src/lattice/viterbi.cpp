@@ -1,0 +1,386 @@
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "kexue/core/buffer.hpp"
+#include "kexue/core/pool.hpp"
+#include "kexue/lattice/trellis.hpp"
+#include "kexue/lattice/trellis_kernels.hpp"
+
+namespace kexue::lattice {
+
+using std::ptrdiff_t;
+
+namespace {
+
+template <class T>
+constexpr T kNever = -std::numeric_limits<T>::infinity();
+
+template <class T>
+const TrellisKernel<T>& kernel() {
+  if constexpr (std::is_same_v<T, float>) {
+    return trellis_kernels().f32;
+  } else {
+    return trellis_kernels().f64;
+  }
+}
+
+// Matrices with rows of whole cache lines, padded with -inf, as they are and transposed; or the
+// entries of compressed rows, sorted by target.
+template <class T>
+struct Transitions {
+  explicit Transitions(const Trellis<T>& trellis)
+      : states(trellis.states),
+        ld((trellis.states * static_cast<ptrdiff_t>(sizeof(T)) + 63) / 64 * 64 /
+           static_cast<ptrdiff_t>(sizeof(T))),
+        step(trellis.n_matrices > 1 ? states * ld : 0) {
+    if (trellis.dense == nullptr) {
+      sort_by_target(trellis);
+      return;
+    }
+    rows = ld == states ? trellis.dense : nullptr;  // as they lie, without a copy
+    if (rows == nullptr) {
+      forward = padded(trellis.n_matrices);
+      rows = forward.data();
+    }
+    // Few looks at a large matrix are cheaper down its columns than a transposed copy.
+    const bool few_looks = trellis.batch * trellis.steps <= states * trellis.n_matrices;
+    if (states <= kSmall || !few_looks) backward = padded(trellis.n_matrices);
+    for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
+      const T* a = trellis.dense + m * states * states;
+      if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
+      if (backward.size() > 0) transpose(a, backward.data() + m * states * ld);
+    }
+  }
+
+  AlignedBuffer<T> padded(ptrdiff_t n_matrices) const {
+    AlignedBuffer<T> buffer(n_matrices * states * ld);
+    if (ld > states) std::fill(buffer.data(), buffer.data() + buffer.size(), kNever<T>);
+    return buffer;
+  }
+
+  void copy_rows(const T* a, T* out) const {
+    for (ptrdiff_t i = 0; i < states; ++i)
+      std::copy(a + i * states, a + (i + 1) * states, out + i * ld);
+  }
+
+  // In blocks whose lines all stay in the first-level cache.
+  void transpose(const T* a, T* out) const {
+    constexpr ptrdiff_t kBlock = 16;
+    poll_interrupt();
+    for (ptrdiff_t i0 = 0; i0 < states; i0 += kBlock) {
+      for (ptrdiff_t j0 = 0; j0 < states; j0 += kBlock) {
+        const ptrdiff_t i1 = std::min(states, i0 + kBlock), j1 = std::min(states, j0 + kBlock);
+        for (ptrdiff_t j = j0; j < j1; ++j) {
+          for (ptrdiff_t i = i0; i < i1; ++i) out[j * ld + i] = a[i * states + j];
+        }
+      }
+    }
+  }
+
+  void sort_by_target(const Trellis<T>& trellis) {
+    first.assign(static_cast<std::size_t>(states) + 1, 0);
+    const Index n = trellis.indptr[states];
+    for (Index k = 0; k < n; ++k) ++first[trellis.indices[k] + 1];
+    for (ptrdiff_t j = 0; j < states; ++j) first[j + 1] += first[j];
+    std::vector<Index> next(first.begin(), first.end() - 1);
+    source.resize(static_cast<std::size_t>(n));
+    entry.resize(static_cast<std::size_t>(n));
+    for (ptrdiff_t i = 0; i < states; ++i) {
+      for (Index k = trellis.indptr[i]; k < trellis.indptr[i + 1]; ++k) {
+        const Index at = next[trellis.indices[k]]++;
+        source[at] = i;
+        entry[at] = trellis.data[k];
+      }
+    }
+  }
+
+  static constexpr ptrdiff_t kSmall = 64;
+
+  T entry_at(const Trellis<T>& trellis, ptrdiff_t t, Index i, Index j) const {
+    if (!sparse()) {
+      return trellis.dense[((trellis.n_matrices > 1 ? t : 0) * states + i) * states + j];
+    }
+    Index k = first[j];
+    while (source[k] != i) ++k;
+    return entry[k];
+  }
+
+  bool sparse() const { return !first.empty(); }
+
+  ptrdiff_t states, ld, step;
+  const T* rows = nullptr;
+  AlignedBuffer<T> forward, backward;
+  std::vector<Index> first, source;
+  std::vector<T> entry;
+};
+
+// Up to kMaxTogether sequences. value[t] is the best score up to step t without the emission at t.
+template <class T>
+class Group {
+ public:
+  Group(const Trellis<T>& trellis, const Transitions<T>& transitions, ptrdiff_t first,
+        ptrdiff_t count)
+      : trellis_(trellis), a_(transitions), first_(first), count_(count) {
+    longest_ = *std::max_element(trellis.lengths + first, trellis.lengths + first + count);
+    value_ = AlignedBuffer<T>(count * (in_blocks() ? kBlock + 1 : longest_) * a_.ld);
+    reached_ = AlignedBuffer<T>(count * a_.ld);
+    std::fill(reached_.data(), reached_.data() + reached_.size(), kNever<T>);
+  }
+
+  void run(Index* states, double* scores) {
+    if (in_blocks()) {
+      Index* path = states + first_ * trellis_.steps;
+      std::fill(path, path + trellis_.steps, Index{-1});
+      scores[first_] = run_in_blocks(path);
+      return;
+    }
+    forward();
+    for (ptrdiff_t r = 0; r < count_; ++r) {
+      Index* path = states + (first_ + r) * trellis_.steps;
+      std::fill(path, path + trellis_.steps, Index{-1});
+      scores[first_ + r] = trace(r, path);
+    }
+  }
+
+ private:
+  // Vectors of a padded row of emissions end before the next row does.
+  bool readable() const { return !a_.sparse() && a_.ld <= 2 * a_.states; }
+
+  // A long sequence of few states keeps every kBlock-th row of values only and makes the others
+  // again: that costs less than fresh memory for all of them.
+  static constexpr ptrdiff_t kBlock = 512, kFew = 32;
+  bool in_blocks() const {
+    return count_ == 1 && readable() && a_.ld <= kFew && longest_ > 2 * kBlock;
+  }
+
+  double run_in_blocks(Index* path) const {
+    const ptrdiff_t last = length(0) - 1, n_blocks = (last + kBlock - 1) / kBlock, ld = a_.ld;
+    std::vector<T> first_rows(static_cast<std::size_t>(n_blocks * ld));
+    T* rows = value_.data();
+    auto advance = [&](ptrdiff_t block) {
+      const ptrdiff_t t = block * kBlock, steps = std::min(kBlock, last - t);
+      if ((block & 63) == 0) poll_interrupt();
+      kernel<T>().max_steps(steps, a_.states, ld, a_.rows + t * a_.step, a_.step,
+                            trellis_.emission(first_, t), reached(0), rows);
+      return steps;
+    };
+    std::fill(rows, rows + ld, kNever<T>);
+    std::copy(trellis_.start, trellis_.start + a_.states, rows);
+    for (ptrdiff_t block = 0; block < n_blocks; ++block) {
+      std::copy(rows, rows + ld, first_rows.begin() + block * ld);
+      const ptrdiff_t steps = advance(block);
+      std::copy(rows + steps * ld, rows + (steps + 1) * ld,
+                block + 1 < n_blocks ? rows : reached(0));
+    }
+    const ptrdiff_t state = final_state(0, last, reached(0));
+    if (state < 0) return kNever<double>;
+    path[last] = state;
+    for (ptrdiff_t block = n_blocks; block-- > 0;) {
+      const T* row = first_rows.data() + block * ld;
+      std::copy(row, row + ld, rows);
+      const ptrdiff_t t = block * kBlock, steps = advance(block);
+      kernel<T>().trace(steps, a_.states, ld, a_.backward.data() + t * a_.step, a_.step,
+                        trellis_.emission(first_, t), rows, path + t);
+    }
+    return score_of(0, path, last);
+  }
+
+  // The best last state, -1 if none is possible; `row` holds the values at step t.
+  Index final_state(ptrdiff_t r, ptrdiff_t t, const T* row) const {
+    const T* emission = trellis_.emission(first_ + r, t);
+    Index state = -1;
+    T best = kNever<T>;
+    for (ptrdiff_t s = 0; s < a_.states; ++s) {
+      const T sum = row[s] + emission[s] + trellis_.stop[s];
+      if (sum > best) {
+        best = sum;
+        state = s;
+      }
+    }
+    return state;
+  }
+
+  static constexpr ptrdiff_t kStretch = 64;  // steps between polls
+
+  T* value(ptrdiff_t r, ptrdiff_t t) const { return value_.data() + (r * longest_ + t) * a_.ld; }
+  T* reached(ptrdiff_t r) const { return reached_.data() + r * a_.ld; }
+  Index length(ptrdiff_t r) const { return trellis_.lengths[first_ + r]; }
+
+  // reached = value[t] + emission[t].
+  void reach(ptrdiff_t r, ptrdiff_t t) const {
+    const T* emission = trellis_.emission(first_ + r, t);
+    const T* before = value(r, t);
+    T* sum = reached(r);
+    for (ptrdiff_t s = 0; s < a_.states; ++s) sum[s] = before[s] + emission[s];
+  }
+
+  void forward() const {
+    for (ptrdiff_t r = 0; r < count_; ++r) {
+      if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
+    }
+    if (count_ == 1 && readable()) {
+      for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
+        poll_interrupt();
+        kernel<T>().max_steps(std::min(kStretch, longest_ - t), a_.states, a_.ld,
+                              a_.rows + (t - 1) * a_.step, a_.step,
+                              trellis_.emission(first_, t - 1), reached(0), value(0, t - 1));
+      }
+      return;
+    }
+    for (ptrdiff_t t = 1; t < longest_; ++t) {
+      if ((t & 255) == 0) poll_interrupt();
+      const T* from[kMaxTogether];
+      T* to[kMaxTogether];
+      int together = 0;
+      for (ptrdiff_t r = 0; r < count_; ++r) {
+        if (length(r) <= t) continue;
+        reach(r, t - 1);
+        from[together] = reached(r);
+        to[together++] = value(r, t);
+      }
+      if (a_.sparse()) {
+        for (int r = 0; r < together; ++r) sparse_step(from[r], to[r]);
+      } else {
+        kernel<T>().max_step(together, a_.states, a_.ld, a_.rows + (t - 1) * a_.step, from, to);
+      }
+    }
+  }
+
+  void sparse_step(const T* from, T* to) const {
+    for (ptrdiff_t j = 0; j < a_.states; ++j) {
+      T best = kNever<T>;
+      for (Index k = a_.first[j]; k < a_.first[j + 1]; ++k) {
+        best = std::max(best, from[a_.source[k]] + a_.entry[k]);
+      }
+      to[j] = best;
+    }
+  }
+
+  // The smallest state before `state` at step t + 1 that attains its value.
+  Index step_back(ptrdiff_t r, ptrdiff_t t, ptrdiff_t state) const {
+    reach(r, t);
+    const T* sum = reached(r);
+    const T target = value(r, t + 1)[state];
+    if (a_.backward.size() > 0) {
+      const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
+      return kernel<T>().find(a_.ld, sum, column, target);
+    }
+    if (!a_.sparse()) {
+      const T* column = a_.rows + t * a_.step + state;
+      Index i = 0;
+      while (sum[i] + column[i * a_.ld] != target) ++i;
+      return i;
+    }
+    Index k = a_.first[state];
+    while (sum[a_.source[k]] + a_.entry[k] != target) ++k;
+    return a_.source[k];
+  }
+
+  double trace(ptrdiff_t r, Index* path) const {
+    const ptrdiff_t last = length(r) - 1;
+    if (last < 0) return 0;
+    const Index state = final_state(r, last, value(r, last));
+    if (state < 0) return kNever<double>;
+    path[last] = state;
+    if (readable() && a_.backward.size() > 0) {
+      kernel<T>().trace(last, a_.states, a_.ld, a_.backward.data(), a_.step,
+                        trellis_.emission(first_ + r, 0), value(r, 0), path);
+    } else {
+      for (ptrdiff_t t = last; t-- > 0;) path[t] = step_back(r, t, path[t + 1]);
+    }
+    return score_of(r, path, last);
+  }
+
+  double score_of(ptrdiff_t r, const Index* path, ptrdiff_t last) const {
+    double score = static_cast<double>(trellis_.start[path[0]]) +
+                   static_cast<double>(trellis_.stop[path[last]]);
+    for (ptrdiff_t t = 0; t <= last; ++t) {
+      score += static_cast<double>(trellis_.emission(first_ + r, t)[path[t]]);
+    }
+    for (ptrdiff_t t = 0; t < last; ++t) {
+      score += static_cast<double>(a_.entry_at(trellis_, t, path[t], path[t + 1]));
+    }
+    return score;
+  }
+
+  const Trellis<T>& trellis_;
+  const Transitions<T>& a_;
+  ptrdiff_t first_, count_, longest_ = 0;
+  AlignedBuffer<T> value_, reached_;
+};
+
+}  // namespace
+
+template <class T>
+void viterbi(const Trellis<T>& trellis, Index* states, double* scores) {
+  const Transitions<T> transitions(trellis);
+  const ptrdiff_t n_groups = (trellis.batch + kMaxTogether - 1) / kMaxTogether;
+  parallel_for(
+      n_groups,
+      [&](ptrdiff_t group, int) {
+        const ptrdiff_t first = group * kMaxTogether;
+        const ptrdiff_t count = std::min<ptrdiff_t>(kMaxTogether, trellis.batch - first);
+        Group<T>(trellis, transitions, first, count).run(states, scores);
+      },
+      trellis.workers);
+}
+
+template void viterbi(const Trellis<float>&, Index*, double*);
+template void viterbi(const Trellis<double>&, Index*, double*);
+
+ptrdiff_t viterbi_semi_markov(ptrdiff_t steps, ptrdiff_t longest, ptrdiff_t states,
+                              const double* scores, const double* transitions, Index* starts,
+                              Index* labels, double* score) {
+  // ends[t]: the best score of segments that cover steps before t, by the state of the last one;
+  // begins[t]: the same plus the transition into a segment of each state that begins at t.
+  const auto size = static_cast<std::size_t>((steps + 1) * states);
+  std::vector<double> ends(size, kNever<double>), begins(size, kNever<double>);
+  std::vector<Index> length(size, 0), before(size, -1);
+  std::fill(begins.begin(), begins.begin() + states, 0.0);
+  for (ptrdiff_t t = 1; t <= steps; ++t) {
+    if ((t & 63) == 0) poll_interrupt();
+    double* end = ends.data() + t * states;
+    for (ptrdiff_t d = 1; d <= std::min(t, longest); ++d) {
+      const double* segment = scores + ((t - 1) * longest + d - 1) * states;
+      for (ptrdiff_t s = 0; s < states; ++s) {
+        const double sum = begins[(t - d) * states + s] + segment[s];
+        if (sum > end[s]) {
+          end[s] = sum;
+          length[t * states + s] = d;
+        }
+      }
+    }
+    for (ptrdiff_t i = 0; i < states; ++i) {
+      for (ptrdiff_t j = 0; j < states; ++j) {
+        const double sum = end[i] + transitions[i * states + j];
+        if (sum > begins[t * states + j]) {
+          begins[t * states + j] = sum;
+          before[t * states + j] = i;
+        }
+      }
+    }
+  }
+  if (steps == 0) {
+    *score = 0;
+    return 0;
+  }
+  const double* last = ends.data() + steps * states;
+  Index state = std::max_element(last, last + states) - last;
+  *score = last[state];
+  if (*score == kNever<double>) return -1;
+  ptrdiff_t n = 0;
+  for (Index t = steps; t > 0;) {
+    const Index begin = t - length[t * states + state];
+    starts[n] = begin;
+    labels[n++] = state;
+    if (begin > 0) state = before[begin * states + state];
+    t = begin;
+  }
+  std::reverse(starts, starts + n);
+  std::reverse(labels, labels + n);
+  return n;
+}
+
+}  // namespace kexue::lattice
