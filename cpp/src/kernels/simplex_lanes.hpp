@@ -178,6 +178,25 @@ KEXUE_INLINE void store_column(T* p, Vec<R> v) {
   }
 }
 
+// Lane i of the result: the lanes of each[i], folded in halves by f.
+template <class R, class F>
+KEXUE_INLINE Vec<R> fold(Vec<R>* each, F&& f) {
+  KEXUE_UNROLL
+  for (int half = kLanes<R> / 2; half > 0; half /= 2) {
+    KEXUE_UNROLL
+    for (int i = 0; i < half; ++i) {
+      each[i] =
+          f(interleave<R, 0>(each[i], each[i + half]), interleave<R, 1>(each[i], each[i + half]));
+    }
+  }
+  return each[0];
+}
+
+template <class T>
+KEXUE_INLINE void copy(const T* from, T* to, ptrdiff_t n) {
+  for (ptrdiff_t i = 0; i < n; ++i) to[i] = from[i];
+}
+
 // Asks for n entries that the next group needs: rows side by side are too many streams for the
 // hardware to foresee.
 template <class T>

@@ -171,19 +171,18 @@ ptrdiff_t softmax_row(const T* x, T* out, ptrdiff_t n, const Scale<T>& scale, Em
   return 0;
 }
 
-// Counts empty rows of what the short kernel left as it was.
+// Finishes the rows that the short kernel copied to out; returns how many are empty.
 template <class T>
-ptrdiff_t finish_short_rows(T* out, ptrdiff_t first, ptrdiff_t rows, ptrdiff_t n, Empty empty,
-                            double* lse) {
+ptrdiff_t finish_short_rows(T* out, ptrdiff_t rows, ptrdiff_t n, Empty empty, double* lse) {
   ptrdiff_t count = 0;
   for (ptrdiff_t r = 0; r < rows; ++r) {
-    if (!std::isnan(lse[r])) continue;
-    T* row = out + (first + r) * n;
+    T* row = out + r * n;
     const Extremes<T> seen = sparse_kernels<T>().extremes(row, n);
     Part<T> part;
     part.max = seen.max;
     part.nan = seen.nan;
-    count += finish_special(row, row, n, empty, part, lse + r);
+    if (part.ordinary()) continue;
+    count += finish_special(row, row, n, empty, part, lse == nullptr ? nullptr : lse + r);
   }
   return count;
 }
@@ -221,15 +220,15 @@ ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double
   }
   const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
   SlotBuffers<T> scratch(workers, n + kRoom);
-  SlotBuffers<double> levels(workers, rows_per_chunk(n));
   std::vector<ptrdiff_t> empty_rows(static_cast<std::size_t>(workers));
   for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
     ptrdiff_t& count = empty_rows[static_cast<std::size_t>(slot)];
     if (n <= kShortRow) {
-      double* level = lse == nullptr ? levels[slot] : lse + first;
-      softmax_kernels<T>().short_rows(batch.x + first * n, batch.out + first * n, rows, n,
-                                      scale.high, scale.low, level);
-      count += finish_short_rows(batch.out, first, rows, n, empty, level);
+      double* level = lse == nullptr ? nullptr : lse + first;
+      T* out = batch.out + first * n;
+      const ptrdiff_t left = softmax_kernels<T>().short_rows(batch.x + first * n, out, rows, n,
+                                                             scale.high, scale.low, level);
+      if (left > 0) count += finish_short_rows(out, rows, n, empty, level);
       return;
     }
     for (ptrdiff_t r = first; r < first + rows; ++r) {

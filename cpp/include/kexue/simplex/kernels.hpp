@@ -7,7 +7,7 @@
 //   power         u_i = 1 + slope (x_i - max) - drop,  p_i ~ (u_i)_+^power
 //
 // The driver (maps.hpp) finds the root from the sums that these kernels return; rows of at most
-// kShortRow entries are solved whole, one row per vector lane.
+// kShortRow entries are solved whole, a vector of rows at once.
 //
 // x and out are the same memory or disjoint. Sums are kept in double, in blocks whose totals are
 // added with their rounding errors (two-sum), so that they are right to a few units whatever n is.
@@ -68,10 +68,10 @@ struct SoftmaxKernels {
   // out_i = (x_i (scale + scale_low) - level) - level_low
   void (*write_log)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f, T level,
                     T level_low, bool past);
-  // n_rows rows of n <= kShortRow; lse[r] (may be null) their log-sum-exp, NaN where a row is left
-  // as it was because it has NaN, +inf or no finite entry.
-  void (*short_rows)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, T scale,
-                     T scale_low, double* lse);
+  // n_rows rows of n <= kShortRow; lse[r] (may be null) their log-sum-exp. Rows with NaN, +inf or
+  // no finite entry are copied to out, their lse is NaN; returns how many there are.
+  std::ptrdiff_t (*short_rows)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, T scale,
+                               T scale_low, double* lse);
 };
 
 template <class T>
