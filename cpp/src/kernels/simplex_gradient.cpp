@@ -20,17 +20,20 @@ KEXUE_INLINE F64 weight_of(F64 p, F64 exponent) {
   return select<double>(inside, w, none);
 }
 
-// Outside the support g is not read as a number: 0 times an infinite g is 0.
+// <w, g> and sum w. Outside the support g is not read as a number: 0 times an infinite g is 0.
+struct Moments {
+  CarefulSum product, weight;
+};
 template <Weight kind, class T>
-void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n, double exponent, double scale) {
+KEXUE_INLINE Moments moments_of(const T* p, const T* g, ptrdiff_t n, F64 exponent) {
   constexpr ptrdiff_t kStep = kLanes<T>;
   const Vec<T> none = broadcast<T>(0);
-  const F64 power = broadcast<double>(exponent), zeros = broadcast<double>(0);
-  CarefulSum product, weight;
+  const F64 zeros = broadcast<double>(0);
+  Moments sums;
   const auto add = [&](F64 pw, F64 gw) {
-    const F64 w = weight_of<kind>(pw, power);
-    product.add(select<double>(less<double>(zeros, pw), w * gw, pw * zeros));
-    weight.add(w);
+    const F64 w = weight_of<kind>(pw, exponent);
+    sums.product.add(select<double>(less<double>(zeros, pw), w * gw, pw * zeros));
+    sums.weight.add(w);
   };
   for (ptrdiff_t i = 0; i < n; i += kStep) {
     const Vec<T> pv = load_up_to<T>(p + i, n - i, T(0));
@@ -46,14 +49,16 @@ void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n, double exponent, double 
       add(pw[1], gw[1]);
     }
   }
-  const SumPair a = product.total(), b = weight.total();
-  const double sum = a.high + a.low, total = b.high + b.low;
-  const double mean = sum != sum ? sum : (total == 0 ? 0 : sum / total);
+  return sums;
+}
+
+template <Weight kind, class T>
+KEXUE_INLINE void write_of(const T* p, const T* g, T* dx, ptrdiff_t n, F64 exponent, double scale,
+                           double mean) {
+  constexpr ptrdiff_t kStep = kLanes<T>;
+  const Vec<T> none = broadcast<T>(0);
+  const F64 zeros = broadcast<double>(0);
   const F64 middle = broadcast<double>(mean), by = broadcast<double>(scale);
-  const auto out = [&](F64 pw, F64 gw) {
-    const F64 w = weight_of<kind>(pw, power);
-    return select<double>(less<double>(zeros, pw), by * (w * (gw - middle)), pw * zeros);
-  };
   const bool nan = mean != mean;
   for (ptrdiff_t i = 0; i < n; i += kStep) {
     const Vec<T> pv = load_up_to<T>(p + i, n - i, T(0));
@@ -62,17 +67,10 @@ void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n, double exponent, double 
       v = broadcast<T>((T)mean);
     } else if (above(pv, none) != 0) {
       const Vec<T> gv = load_up_to<T>(g + i, n - i, T(0));
-      if constexpr (sizeof(T) == 8) {
-        v = out(pv, gv);
-      } else {
-        F64 pw[2], gw[2];
-        widen(pv, pw);
-        widen(gv, gw);
-        float lane[kLanes<float>];
-        store_narrow(lane, out(pw[0], gw[0]));
-        store_narrow(lane + kLanes<double>, out(pw[1], gw[1]));
-        v = load<float>(lane);
-      }
+      v = through_wide<T>(pv, gv, [&](F64 pw, F64 gw) {
+        const F64 w = weight_of<kind>(pw, exponent);
+        return select<double>(less<double>(zeros, pw), by * (w * (gw - middle)), pw * zeros);
+      });
     }
     if (n - i >= kStep) {
       store<T>(dx + i, v);
@@ -82,17 +80,58 @@ void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n, double exponent, double 
   }
 }
 
+KEXUE_INLINE double mean_of(double sum, double total) {
+  return sum != sum ? sum : (total == 0 ? 0 : sum / total);
+}
+
+// Short rows are summed as many at once as a vector has lanes, and their sums folded together.
+template <Weight kind, class T>
+void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, double power,
+            double scale) {
+  constexpr int kLane = kLanes<double>;
+  const F64 exponent = broadcast<double>(power);
+  if (n > simplex::kShortRow) {
+    for (ptrdiff_t r = 0; r < n_rows; ++r, p += n, g += n, dx += n) {
+      Moments sums = moments_of<kind>(p, g, n, exponent);
+      const SumPair a = sums.product.total(), b = sums.weight.total();
+      write_of<kind>(p, g, dx, n, exponent, scale, mean_of(a.high + a.low, b.high + b.low));
+    }
+    return;
+  }
+  for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
+    const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
+    F64 product[kLane], weight[kLane];
+    for (F64& v : product) v = broadcast<double>(0);
+    for (F64& v : weight) v = broadcast<double>(0);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      const ptrdiff_t at = (first + r) * n;
+      Moments sums = moments_of<kind>(p + at, g + at, n, exponent);
+      product[r] = sums.product.lanes();
+      weight[r] = sums.weight.lanes();
+    }
+    const auto plus = [](F64 a, F64 b) { return a + b; };
+    double sum[kLane], total[kLane];
+    store<double>(sum, fold<double>(product, plus));
+    store<double>(total, fold<double>(weight, plus));
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      const ptrdiff_t at = (first + r) * n;
+      write_of<kind>(p + at, g + at, dx + at, n, exponent, scale, mean_of(sum[r], total[r]));
+    }
+  }
+}
+
 template <class T>
-void vjp(const T* p, const T* g, T* dx, ptrdiff_t n, Weight weight, double exponent, double scale) {
+void vjp(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, Weight weight,
+         double exponent, double scale) {
   switch (weight) {
     case Weight::probability:
-      return vjp_of<Weight::probability>(p, g, dx, n, exponent, scale);
+      return vjp_of<Weight::probability>(p, g, dx, n_rows, n, exponent, scale);
     case Weight::support:
-      return vjp_of<Weight::support>(p, g, dx, n, exponent, scale);
+      return vjp_of<Weight::support>(p, g, dx, n_rows, n, exponent, scale);
     case Weight::root:
-      return vjp_of<Weight::root>(p, g, dx, n, exponent, scale);
+      return vjp_of<Weight::root>(p, g, dx, n_rows, n, exponent, scale);
     default:
-      return vjp_of<Weight::power>(p, g, dx, n, exponent, scale);
+      return vjp_of<Weight::power>(p, g, dx, n_rows, n, exponent, scale);
   }
 }
 

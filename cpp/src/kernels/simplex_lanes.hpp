@@ -80,6 +80,11 @@ struct CarefulSum {
     plain = broadcast<double>(0);
     pending = 0;
   }
+  // Whose plain total is the sum.
+  KEXUE_INLINE F64 lanes() {
+    flush();
+    return high + low;
+  }
   KEXUE_INLINE SumPair total() {
     flush();
     double highs[kLanes<double>], lows[kLanes<double>];
@@ -97,12 +102,29 @@ struct CarefulSum {
 
 // ---- Float vectors as two of double -------------------------------------------------------------
 
+#if KEXUE_X86_BYTES == 64
+KEXUE_INLINE void widen(F32 v, F64* wide) {
+  wide[0] = _mm512_maskz_cvtps_pd(0xff, _mm512_castps512_ps256(v));
+  wide[1] = _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, v, 1));
+}
+KEXUE_INLINE F32 narrow(F64 first, F64 second) {
+  const __m512 low = _mm512_zextps256_ps512(_mm512_maskz_cvtpd_ps(0xff, first));
+  return _mm512_maskz_insertf32x8(0xffff, low, _mm512_maskz_cvtpd_ps(0xff, second), 1);
+}
+#else
 KEXUE_INLINE void widen(F32 v, F64* wide) {
   float lane[kLanes<float>];
   store<float>(lane, v);
   wide[0] = load_wide(lane);
   wide[1] = load_wide(lane + kLanes<double>);
 }
+KEXUE_INLINE F32 narrow(F64 first, F64 second) {
+  float lane[kLanes<float>];
+  store_narrow(lane, first);
+  store_narrow(lane + kLanes<double>, second);
+  return load<float>(lane);
+}
+#endif
 // f applied in double.
 template <class T, class F>
 KEXUE_INLINE Vec<T> through_wide(Vec<T> v, F&& f) {
@@ -111,10 +133,18 @@ KEXUE_INLINE Vec<T> through_wide(Vec<T> v, F&& f) {
   } else {
     F64 wide[2];
     widen(v, wide);
-    float lane[kLanes<float>];
-    store_narrow(lane, f(wide[0]));
-    store_narrow(lane + kLanes<double>, f(wide[1]));
-    return load<float>(lane);
+    return narrow(f(wide[0]), f(wide[1]));
+  }
+}
+template <class T, class F>
+KEXUE_INLINE Vec<T> through_wide(Vec<T> v, Vec<T> w, F&& f) {
+  if constexpr (sizeof(T) == 8) {
+    return f(v, w);
+  } else {
+    F64 wide[2], wide_w[2];
+    widen(v, wide);
+    widen(w, wide_w);
+    return narrow(f(wide[0], wide_w[0]), f(wide[1], wide_w[1]));
   }
 }
 

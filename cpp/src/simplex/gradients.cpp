@@ -65,10 +65,11 @@ void entmax_vjp(const Batch<T>& batch, const T* g, const double* alpha, ptrdiff_
                 double temperature) {
   const ptrdiff_t n = batch.n;
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
-    for (ptrdiff_t r = first; r < first + rows; ++r) {
+    const ptrdiff_t at_once = alpha_step == 0 ? rows : 1;
+    for (ptrdiff_t r = first; r < first + rows; r += at_once) {
       const double a = alpha[r * alpha_step];
-      gradient_kernels<T>().vjp(batch.x + r * n, g + r * n, batch.out + r * n, n, weight_of(a),
-                                2 - a, 1 / temperature);
+      gradient_kernels<T>().vjp(batch.x + r * n, g + r * n, batch.out + r * n, at_once, n,
+                                weight_of(a), 2 - a, 1 / temperature);
     }
   });
 }

@@ -99,9 +99,9 @@ struct SparseKernels {
 enum class Weight : int { probability, support, root, power };
 template <class T>
 struct GradientKernels {
-  // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0
-  void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n, Weight weight, double exponent,
-              double scale);
+  // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0; n_rows rows of n
+  void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n_rows, std::ptrdiff_t n, Weight weight,
+              double exponent, double scale);
 };
 
 struct SimplexSoftmaxKernels {
