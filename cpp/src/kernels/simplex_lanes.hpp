@@ -104,7 +104,7 @@ struct CarefulSum {
 
 #if KEXUE_X86_BYTES == 64
 KEXUE_INLINE void widen(F32 v, F64* wide) {
-  wide[0] = _mm512_maskz_cvtps_pd(0xff, _mm512_castps512_ps256(v));
+  wide[0] = _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, v, 0));
   wide[1] = _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, v, 1));
 }
 KEXUE_INLINE F32 narrow(F64 first, F64 second) {
