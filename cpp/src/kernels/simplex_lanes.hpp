@@ -108,7 +108,8 @@ KEXUE_INLINE void widen(F32 v, F64* wide) {
   wide[1] = _mm512_maskz_cvtps_pd(0xff, _mm512_maskz_extractf32x8_ps(0xff, v, 1));
 }
 KEXUE_INLINE F32 narrow(F64 first, F64 second) {
-  const __m512 low = _mm512_zextps256_ps512(_mm512_maskz_cvtpd_ps(0xff, first));
+  const __m512 low =
+      _mm512_maskz_insertf32x8(0xffff, _mm512_setzero_ps(), _mm512_maskz_cvtpd_ps(0xff, first), 0);
   return _mm512_maskz_insertf32x8(0xffff, low, _mm512_maskz_cvtpd_ps(0xff, second), 1);
 }
 #else
