@@ -9,8 +9,8 @@
 #include "kexue/lattice/trellis_kernels.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
-#include "kexue/simplex/quadratic.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/simplex/quadratic.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
