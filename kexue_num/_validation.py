@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Array: TypeAlias = NDArray[Any]
 
 MAX_WORKERS = 1024
+LARGEST_INTEGER = 2**63 - 1  # that the core takes
 
 # DLPack's device numbers whose memory the processor can read: CPU, CUDA pinned, ROCm pinned.
 _HOST_DEVICES = (1, 3, 11)

@@ -10,7 +10,6 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
-#include "kexue/simplex/quadratic.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
@@ -44,7 +43,6 @@
 namespace kexue {
 
 KEXUE_DISPATCH(BoxTables, box_tables)
-KEXUE_DISPATCH(DenseKernels, dense_kernels)
 KEXUE_DISPATCH(ElementaryKernels, elementary_kernels)
 KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)

@@ -126,6 +126,8 @@ class Conversions(Distribution):
         be normalised. `loglik_` is the mean of log q under f.
         """
         name = "from_pdf"
+        if not callable(f):
+            raise TypeError(message(name, "f", "must be callable", f))
         out = cls(order, support=support, base=base, loc=loc, scale=scale, smoothness=smoothness,
                   tol=tol)  # fmt: skip
         settings, kind, _ = out._check(name)
@@ -143,7 +145,12 @@ class Conversions(Distribution):
         _, slope = flat.positions(y)
         live = (slope > 0) & np.isfinite(y)
         values = np.zeros(nodes)
-        values[live] = np.asarray(f(y[live]), np.float64) / slope[live]
+        returned = f(y[live])
+        try:
+            values[live] = np.asarray(returned, np.float64) / slope[live]
+        except (TypeError, ValueError, OverflowError) as error:
+            expected = f"must return real numbers of shape {y[live].shape}"
+            raise TypeError(message(name, "f", expected, returned)) from error
         if not np.isfinite(values).all() or values.min() < 0 or not values.any():
             raise ValueError(message(name, "f", "must return finite values >= 0, not all 0", f))
         weights = values / values.sum()

@@ -22,7 +22,10 @@ Empty = Literal["zero", "nan", "raise"]
 
 
 def check_temperature(function: str, temperature: object) -> float:
-    return check_real(function, "temperature", temperature, above=0)
+    number = check_real(function, "temperature", temperature, above=0)
+    if math.isinf(1 / number):
+        raise ValueError(message(function, "temperature", "must have a finite inverse", number))
+    return number
 
 
 def check_empty(function: str, empty: object) -> bool:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from kexue_num import _core
 from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import (
+    LARGEST_INTEGER,
     Phrase,
     as_array,
     check_integer,
@@ -197,7 +198,7 @@ def project_birkhoff(
     matrix = as_array(function, "X", X, min_ndim=2, check_finite=True)
     _require_square(function, matrix)
     tol = check_positive(function, "tol", tol)
-    max_iter = check_integer(function, "max_iter", max_iter, minimum=1)
+    max_iter = check_integer(function, "max_iter", max_iter, minimum=1, maximum=LARGEST_INTEGER)
     threads = check_workers(function, workers)
     batch, n = matrix.shape[:-2], matrix.shape[-1]
     rows = np.ascontiguousarray(matrix.reshape(math.prod(batch), n * n))

@@ -180,12 +180,16 @@ class _Checked:
         self.dtype = dtype
 
     def __call__(self, p: Array) -> tuple[float, Array]:
-        value, gradient = self.fun(p.astype(self.dtype))
-        g = np.asarray(gradient, dtype=np.float64)
+        returned = self.fun(p.astype(self.dtype))
+        try:
+            value, gradient = returned
+            f, g = float(value), np.asarray(gradient, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            expected = "must return a number and a gradient of real numbers"
+            raise TypeError(message("minimize", "fun", expected, returned)) from error
         if g.shape != p.shape:
             expected = f"must return a gradient of shape {p.shape}"
             raise ValueError(message("minimize", "fun", expected, Phrase(f"shape {g.shape}")))
-        f = float(value)
         if math.isfinite(f) and not np.isfinite(g).all():
             raise ValueError(message("minimize", "fun", "must return a finite gradient", g))
         return f, g

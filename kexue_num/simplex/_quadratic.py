@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kexue_num import _core
 from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._validation import (
+    LARGEST_INTEGER,
     Phrase,
     as_array,
     check_integer,
@@ -229,7 +230,7 @@ def _solve_all(
 ) -> SimplexMinimum:
     """One problem for each row of `right`."""
     tol = check_positive(function, "tol", tol)
-    max_iter = check_integer(function, "max_iter", max_iter, minimum=1)
+    max_iter = check_integer(function, "max_iter", max_iter, minimum=1, maximum=LARGEST_INTEGER)
     threads = check_workers(function, workers)
     _core.blas.load()
     batch = right.shape[:-1]

@@ -99,7 +99,7 @@ def sparse(
     Returns
     -------
     scipy.sparse.csr_array
-        (m, n), columns in order within each row.
+        (m, n), columns in order within each row; float32 for float16, which SciPy does not have.
 
     Notes
     -----
@@ -136,7 +136,7 @@ def sparse(
     indptr = np.cumsum(np.concatenate(counts))
     values = np.concatenate(data) if data else np.empty(0, rows.x.dtype)
     indices = np.concatenate(columns) if columns else np.empty(0, np.int64)
-    return csr_array((values.astype(rows.dtype, copy=False), indices, indptr), shape=(n_rows, n))
+    return csr_array((values, indices, indptr), shape=(n_rows, n))
 
 
 def _order(function: str, map_: object, alpha: object) -> object:

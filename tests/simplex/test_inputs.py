@@ -110,3 +110,32 @@ def test_messages(options, kind, message):
             map_(X, **options)
     with pytest.raises(TypeError, match=r"softmax: 'x' must be an array of real numbers"):
         simplex.softmax(np.array(["a"]))
+
+
+@pytest.mark.parametrize("n", [3, 150, 1 << 18])
+@pytest.mark.parametrize("shift", [1e6, 1e12, 1e17, 1e37, 1e300])
+def test_rows_far_from_zero(n: int, shift: float) -> None:
+    rest = [0.0] * (n - 3)
+    x = np.array([[shift, 1, 0, *rest], [shift, shift, 0, *rest]])
+    expected = np.zeros((2, n))
+    expected[0, 0] = 1
+    expected[1, :2] = 0.5
+    for dtype in (np.float64, np.float32) if shift < 1e38 else (np.float64,):
+        for alpha in (1.3, 1.5, 2.0, 3.0, 9.0):
+            p = simplex.entmax(x.astype(dtype), alpha)
+            np.testing.assert_allclose(p, expected, rtol=4 * np.finfo(dtype).eps)
+        for q in (
+            simplex.normmax(x.astype(dtype), np.inf),
+            simplex.project_simplex(x.astype(dtype)),
+            simplex.project_simplex(x.astype(dtype), upper=2.0),
+        ):
+            np.testing.assert_allclose(q, expected, rtol=8 * np.finfo(dtype).eps)
+    # tau lies between two neighbouring doubles.
+    p = simplex.project_simplex([shift, shift, shift], upper=0.75)
+    np.testing.assert_allclose(p, 1 / 3, rtol=1e-15)
+    p = simplex.project_simplex([shift, 1.0, 0.0], upper=0.75)
+    np.testing.assert_allclose(p, [0.75, 0.25, 0.0], rtol=1e-15)
+
+
+def test_sparse_of_half_precision_is_single() -> None:
+    assert simplex.sparse(np.eye(2, dtype=np.float16)).dtype == np.float32

@@ -372,11 +372,20 @@ KEXUE_INLINE F64 lane_result(F64 v, F64 exponent, double power, bool derivative)
                         power_of_lane(v, u, exponent, power), none);
 }
 
+// Rows for the short kernels, far ones not among them.
+KEXUE_INLINE ShortRows<double> look_near(const F64* columns, ptrdiff_t n, double width) {
+  ShortRows<double> look = look_at<double>(columns, n);
+  const F64 far = broadcast<double>(simplex::kFar * width);
+  look.ordinary = look.ordinary & less<double>(look.max, far) &
+                  less<double>(broadcast<double>(0) - far, look.max);
+  return look;
+}
+
 template <class T>
 void short_linear(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius, double scale,
                   double* tau) {
   for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
-    const ShortRows<double> look = look_at<double>(columns, n);
+    const ShortRows<double> look = look_near(columns, n, radius);
     F64 root, low;
     solve_linear<sizeof(T) == 4>(columns, n, look.max, broadcast<double>(radius), root, low);
     const F64 none = broadcast<double>(0), factor = broadcast<double>(scale);
@@ -392,7 +401,7 @@ template <Kind kind, class T>
 void short_power_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
                     bool derivative, double* tau) {
   for_short_rows<double>(x, out, n_rows, n, [&](F64* columns, ptrdiff_t first, ptrdiff_t rows) {
-    const ShortRows<double> look = look_at<double>(columns, n);
+    const ShortRows<double> look = look_near(columns, n, slope > 0 ? 1 / slope : -1 / slope);
     F64 w[kShortRow];
     const F64 nowhere = broadcast<double>(slope > 0 ? -kInfinity<double> : 1e300);
     for (ptrdiff_t j = 0; j < n; ++j) {

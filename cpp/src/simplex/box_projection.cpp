@@ -1,16 +1,14 @@
 #include "kexue/simplex/box_projection.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <cstdint>
 #include <limits>
-#include <numeric>
 #include <type_traits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/simplex/box_search.hpp"
 #include "kexue/simplex/kernels.hpp"
 #include "kexue/simplex/row_loop.hpp"
 
@@ -20,11 +18,6 @@ namespace {
 using std::ptrdiff_t;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Newton's steps are monotone without upper bounds and nearly so with them; random and adversarial
-// rows take at most 15. What is left bisects: a double has 64 bits. Only the search for a bracket,
-// by steps 16 times as long each time, may need more passes.
-constexpr int kNewtonPasses = 24;
-constexpr int kMaxPasses = 400;
 // A residual that the rounding of the result hides, relative to the sum.
 template <class T>
 constexpr double kEnough = std::is_same_v<T, float> ? 0x1p-30 : 0x1p-56;
@@ -44,15 +37,6 @@ const BoxKernels<T>& kernels() {
   } else {
     return box_tables().f64;
   }
-}
-
-BoxRoot sum_of(double a, double b) {
-  const double sum = a + b, part = sum - a;
-  return {sum, (a - (sum - part)) + (b - part)};
-}
-BoxRoot advanced(BoxRoot t, double step) {
-  const BoxRoot first = sum_of(t.high, step);
-  return sum_of(first.high, first.low + t.low);
 }
 
 // Memory for the gathered entries of a row: x and the arrays it has.
@@ -86,6 +70,7 @@ class Passes {
   }
   ptrdiff_t size() const { return row_.n; }
   bool in_one_piece() const { return pieces_ == 1; }
+  bool weighted() const { return row_.weights != nullptr; }
   bool bounded_above() const { return row_.lower != nullptr || row_.highest < kInfinity; }
 
   BoxSums sums(BoxRoot tau) const {
@@ -189,73 +174,6 @@ class Passes {
   AlignedBuffer<BoxKept> kept_;
 };
 
-// Doubles in their order, as integers.
-std::int64_t rank_of(double x) {
-  const auto bits = std::bit_cast<std::int64_t>(x);
-  return bits < 0 ? std::numeric_limits<std::int64_t>::min() - bits : bits;
-}
-// As many doubles lie below as above, so that 64 halvings reach two neighbours.
-double middle(double a, double b) {
-  const std::int64_t rank = std::midpoint(rank_of(a), rank_of(b));
-  return std::bit_cast<double>(rank < 0 ? std::numeric_limits<std::int64_t>::min() - rank : rank);
-}
-
-// Newton's method in a bracket, for the root of sum(tau) = radius, sum falling.
-class Search {
- public:
-  BoxRoot tau;
-  bool below = false;  // tau lies below the root, as far as the last sum tells
-  bool failed = false;
-
-  Search(double start, double radius, double slack, double enough)
-      : tau{start, 0},
-        radius_(radius),
-        enough_(enough * std::abs(radius)),
-        relative_(enough),
-        scale_(std::abs(start)),
-        stride_(std::max({slack, scale_ / 1024, std::numeric_limits<double>::min()})) {}
-
-  // Takes sum(tau) = rest + sums; moves tau, or returns false if it is the root or there is none.
-  bool advance(const BoxSums& sums, BoxRoot rest) {
-    const BoxRoot total = sum_of(rest.high, sums.high);
-    const double residual = (total.high - radius_) + (total.low + rest.low + sums.low);
-    const double size = std::abs(residual);
-    failed = !std::isfinite(residual);
-    if (failed || ++pass_ >= kMaxPasses) return false;
-    if (size <= std::max(enough_, relative_ * std::abs(total.high))) return false;
-    // Steps this short stay on one linear piece: what does not halve there, twice, is rounding.
-    const bool is_short = size <= 0x1p-40 * sums.slope * std::max(std::abs(tau.high), scale_);
-    stalls_ = is_short && !(size < last_size_ / 2) ? stalls_ + 1 : 0;
-    if (stalls_ == 2) return false;
-    last_size_ = size;
-    below = residual > 0;
-    (below ? low_ : high_) = tau.high;
-    BoxRoot next = sums.slope > 0 ? advanced(tau, residual / sums.slope) : BoxRoot{kInfinity, 0};
-    const bool inside = std::isfinite(next.high) && next.high >= low_ && next.high <= high_;
-    if (!inside || pass_ > kNewtonPasses) {
-      if (!std::isfinite(low_) || !std::isfinite(high_)) {
-        if (!inside) next = {tau.high + (below ? stride_ : -stride_), 0};
-        stride_ *= 16;
-        if (!std::isfinite(next.high)) return false;
-      } else if (std::nextafter(low_, high_) < high_) {
-        const double mean = low_ / 2 + high_ / 2;
-        const bool halve = pass_ <= kNewtonPasses && mean > low_ && mean < high_;
-        next = {halve ? mean : middle(low_, high_), 0};
-      } else if (!inside) {
-        return false;
-      }
-    }
-    if (next.high == tau.high && next.low == tau.low) return false;
-    tau = next;
-    return true;
-  }
-
- private:
-  double radius_, enough_, relative_, scale_, stride_;
-  double low_ = -kInfinity, high_ = kInfinity, last_size_ = kInfinity;
-  int pass_ = 0, stalls_ = 0;
-};
-
 template <class T>
 BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& memory) {
   const BoxRoot none{std::numeric_limits<double>::quiet_NaN(), 0};
@@ -272,7 +190,7 @@ BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& 
   // leaves all but the candidates behind at once.
   const bool at_once = is_long && row.in_one_piece() && !row.bounded_above();
   if (at_once) start -= 0x1p-48 * std::max(std::abs(start), std::abs(range.all_lower));
-  Search search(start, radius, slack, kEnough<T>);
+  BoxSearch search(start, radius, slack, kEnough<T>, row.weighted());
   BoxRoot rest{0, 0}, at = search.tau;
   // Else on the row itself, until it is known what can be left behind.
   while (!at_once) {

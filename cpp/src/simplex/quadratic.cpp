@@ -9,6 +9,7 @@
 #include "kexue/core/blas.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/simplex/box_projection.hpp"
 
 namespace kexue::simplex {
@@ -30,14 +31,14 @@ ptrdiff_t size_of(const auto& v) { return static_cast<ptrdiff_t>(v.size()); }
 void combine(MatrixView<const double> rows, const Indices& indices, const Vector& coefficients,
              Vector& y, int workers) {
   const ptrdiff_t n = rows.cols;
-  const auto& kernels = dense_kernels();
   parallel_for((n + kColumns - 1) / kColumns,
                [&](ptrdiff_t chunk, int) {
                  const ptrdiff_t j = chunk * kColumns, width = std::min(kColumns, n - j);
                  std::fill_n(y.data() + j, width, 0.0);
                  for (ptrdiff_t k = 0; k < size_of(indices); ++k) {
-                   kernels.add_scaled(coefficients[at(k)], rows.row(indices[at(k)]) + j,
-                                      y.data() + j, width);
+                   const double minus = -coefficients[at(k)];
+                   subtract_rows(1, &minus, rows.row(indices[at(k)]) + j, width, y.data() + j,
+                                 width);
                  }
                },
                n * size_of(indices) < 50000 ? 1 : workers);
@@ -91,7 +92,7 @@ struct LeastSquares {
         residual(at(a.cols)),
         fitted(at(a.cols)) {
     for (ptrdiff_t i = 0; i < a.rows; ++i) {
-      linear_term[at(i)] = -dense_kernels().dot(a.row(i), b.data(), a.cols);
+      linear_term[at(i)] = -inner(a.row(i), b.data(), a.cols);
       longest = std::max(longest, hessian(i, i));
     }
     longest = std::sqrt(longest);
@@ -99,7 +100,7 @@ struct LeastSquares {
 
   ptrdiff_t n() const { return columns.rows; }
   double hessian(ptrdiff_t i, ptrdiff_t j) const {
-    return dense_kernels().dot(columns.row(i), columns.row(j), columns.cols);
+    return inner(columns.row(i), columns.row(j), columns.cols);
   }
   double linear(ptrdiff_t i) const { return linear_term[at(i)]; }
   void gradient(const Indices& face, const Vector& part, Vector& g) {
@@ -111,17 +112,17 @@ struct LeastSquares {
                  [&](ptrdiff_t chunk, int) {
                    const ptrdiff_t end = std::min(n(), (chunk + 1) * kRows);
                    for (ptrdiff_t i = chunk * kRows; i < end; ++i) {
-                     g[at(i)] = dense_kernels().dot(columns.row(i), residual.data(), m);
+                     g[at(i)] = inner(columns.row(i), residual.data(), m);
                    }
                  },
                  n() * m < 50000 ? 1 : workers);
   }
   double scale(double radius) const {
     return radius * longest *
-           (radius * longest + std::sqrt(dense_kernels().dot(b.data(), b.data(), columns.cols)));
+           (radius * longest + std::sqrt(inner(b.data(), b.data(), columns.cols)));
   }
   double value(const Indices&, const Vector&, const Vector&) const {
-    return dense_kernels().dot(residual.data(), residual.data(), columns.cols) / 2;
+    return inner(residual.data(), residual.data(), columns.cols) / 2;
   }
 };
 
@@ -174,7 +175,7 @@ class Face {
     Vector g = linear_;
     const ptrdiff_t s = size_of(indices);
     for (ptrdiff_t i = 0; i < s; ++i) {
-      g[at(i)] += dense_kernels().dot(hessian_.data() + i * s, point.data(), s);
+      g[at(i)] += inner(hessian_.data() + i * s, point.data(), s);
     }
     return g;
   }

@@ -17,6 +17,8 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Policies: what a map needs to know where a row's candidates are, to find its root and to write.
+// `width` is how far below the largest entry the support reaches, `tau_of_move` what tau gains
+// where the entries gain `move`.
 
 struct Linear {
   double radius, scale;
@@ -42,6 +44,8 @@ struct Linear {
     return true;
   }
   double mass() const { return radius * scale; }
+  double width() const { return radius; }
+  static double tau_of_move(double move) { return move; }
 };
 
 struct PowerMap {
@@ -70,6 +74,8 @@ struct PowerMap {
     return false;
   }
   double mass() const { return 1; }
+  double width() const { return 1 / std::abs(slope); }
+  double tau_of_move(double move) const { return slope * move; }
 };
 
 struct Steep {
@@ -92,6 +98,8 @@ struct Steep {
     };
   }
   double mass() const { return 1; }
+  double width() const { return 1 / std::abs(slope); }
+  double tau_of_move(double move) const { return slope * move; }
 };
 
 // Rows whose alpha is infinite: uniform over the largest entries.
@@ -110,11 +118,24 @@ struct ArgMax {
     };
   }
   double mass() const { return 1; }
+  static double width() { return std::numeric_limits<double>::infinity(); }
+  static double tau_of_move(double move) { return move; }
 };
 
 template <class T>
 bool ordinary(const Extremes<T>& seen) {
   return !seen.nan && std::isfinite(seen.max);
+}
+
+// Whether the support is lost in the rounding of numbers as large as the maximum.
+template <class Map>
+bool is_far(double max, const Map& map) {
+  return std::abs(max) > kFar * map.width();
+}
+// x - max, which is exact within the support of a far row; what overflows is far below it.
+template <class T>
+void move_row(const T* x, T* out, ptrdiff_t n, T max) {
+  for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - max;
 }
 
 template <class T, class Map>
@@ -124,6 +145,12 @@ ptrdiff_t solve_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty
   if (!ordinary(seen)) {
     if (tau != nullptr) *tau = seen.nan ? kNaN : static_cast<double>(seen.max);
     return special_row(x, out, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
+  }
+  if (is_far(seen.max, map)) {
+    move_row(x, out, n, seen.max);
+    solve_row(out, out, n, map, empty, tau, false, scratch);
+    if (tau != nullptr) *tau += map.tau_of_move(seen.max);
+    return 0;
   }
   Segment<T> segment{scratch, 0};
   segment.count =
@@ -181,6 +208,18 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
     if (tau != nullptr) *tau = row.nan ? kNaN : static_cast<double>(row.max);
     return special_row(x, out, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
   }
+  if (is_far(row.max, map)) {
+    parallel_for(
+        n_blocks,
+        [&](ptrdiff_t b, int) {
+          const auto [begin, end] = block_bounds(b);
+          move_row(x + begin, out + begin, end - begin, row.max);
+        },
+        workers);
+    solve_huge_row(out, out, n, map, empty, tau, workers, scratch);
+    if (tau != nullptr) *tau += map.tau_of_move(row.max);
+    return 0;
+  }
   const T cut = map.template cut<T>(static_cast<double>(row.max));
   for (Segment<T>& s : segments) s.count = kernels.filter(s.data, s.count, cut, s.data);
   double root = 0;
@@ -206,7 +245,7 @@ concept HasShortRows = requires(const Map& map, T* p, double* tau) {
   map.short_rows(p, p, ptrdiff_t{}, ptrdiff_t{}, tau);
 };
 
-// The short kernel left special rows as they were and marked them by a NaN.
+// The short kernel left special and far rows as they were and marked them by a NaN.
 template <class T, class Map>
 ptrdiff_t solve_short_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t rows, const Map& map,
                            Empty empty, double* tau, bool wanted) {
@@ -224,11 +263,8 @@ ptrdiff_t solve_short_rows(const Batch<T>& batch, ptrdiff_t first, ptrdiff_t row
   for (ptrdiff_t r = 0; r < rows; ++r) {
     if (std::isnan(tau[r])) {
       T* row = out + r * n;
-      if (wanted) {
-        const Extremes<T> seen = sparse_kernels<T>().extremes(row, n);
-        tau[r] = seen.nan ? kNaN : static_cast<double>(seen.max);
-      }
-      count += special_row(row, row, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
+      T scratch[kShortRow + kRoom];
+      count += solve_row(row, row, n, map, empty, tau + r, false, scratch);
     } else if (wanted && !final) {
       if constexpr (requires { map.slope; }) {
         tau[r] += map.slope * static_cast<double>(max[static_cast<std::size_t>(r)]) - 1;

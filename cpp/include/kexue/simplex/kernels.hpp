@@ -21,6 +21,9 @@ namespace kexue::simplex {
 inline constexpr std::ptrdiff_t kShortRow = 128;
 // Elements of room a kernel may use beyond the last one it keeps.
 inline constexpr std::ptrdiff_t kRoom = 64;
+// A row is far whose maximum exceeds this many widths of its support: rounding begins to blur where
+// the support ends.
+inline constexpr double kFar = 0x1p20;
 
 template <class T>
 struct Extremes {
@@ -87,8 +90,9 @@ struct SparseKernels {
                       bool past);
   void (*zero)(T* out, std::ptrdiff_t n);
   // n_rows rows of n <= kShortRow. tau[r]: the root, NaN where the row was copied to out because
-  // it has NaN, +inf or no finite entry. linear: sum (x - tau)_+ = radius, out = scale (x - tau)_+.
-  // power: u_i^power with slope given, tau is the drop; `derivative` writes u^(power-1) / sum.
+  // it has NaN, +inf or no finite entry, or is far. linear: sum (x - tau)_+ = radius, out = scale
+  // (x - tau)_+. power: u_i^power with slope given, tau is the drop; `derivative` writes
+  // u^(power-1) / sum.
   void (*short_linear)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double radius,
                        double scale, double* tau);
   void (*short_power)(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double slope,

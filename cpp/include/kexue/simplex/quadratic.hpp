@@ -20,16 +20,7 @@
 
 #include "kexue/core/views.hpp"
 
-namespace kexue {
-
-struct DenseKernels {
-  double (*dot)(const double* x, const double* y, std::ptrdiff_t n);
-  // y += a x
-  void (*add_scaled)(double a, const double* x, double* y, std::ptrdiff_t n);
-};
-const DenseKernels& dense_kernels();
-
-namespace simplex {
+namespace kexue::simplex {
 
 struct QuadraticMinimum {
   double value;
@@ -51,5 +42,4 @@ QuadraticMinimum minimize_least_squares(MatrixView<const double> columns, std::s
                                         double radius, double tol, std::ptrdiff_t max_iter,
                                         double* p, int workers);
 
-}  // namespace simplex
-}  // namespace kexue
+}  // namespace kexue::simplex
