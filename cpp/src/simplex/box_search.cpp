@@ -67,9 +67,11 @@ bool BoxSearch::move(double step) {
       stage_ == Stage::whole ? advanced(tau, step) : BoxRoot{tau.high, tau.low + step};
   const double there = stage_ == Stage::whole ? next.high : next.low;
   const bool inside = std::isfinite(there) && there >= low_ && there <= high_;
-  if (inside && pass_ <= kNewtonPasses) {
+  const bool bracketed = std::isfinite(low_) && std::isfinite(high_);
+  const bool wide = bracketed && std::nextafter(low_, high_) < high_;
+  if (inside && (pass_ <= kNewtonPasses || (bracketed && !wide))) {
     tau = next;
-  } else if (!std::isfinite(low_) || !std::isfinite(high_)) {
+  } else if (!bracketed) {
     if (inside) {
       tau = next;
     } else {
@@ -77,12 +79,10 @@ bool BoxSearch::move(double step) {
     }
     stride_ *= 16;
     if (!std::isfinite(tau.high)) return false;
-  } else if (std::nextafter(low_, high_) < high_) {
+  } else if (wide) {
     const double mean = low_ / 2 + high_ / 2;
     const bool halve = pass_ <= kNewtonPasses && mean > low_ && mean < high_;
     set_place(halve ? mean : middle(low_, high_));
-  } else if (inside) {
-    tau = next;
   } else if (stage_ == Stage::whole) {
     gap_ = high_ - low_;
     stage_ = Stage::halved;
