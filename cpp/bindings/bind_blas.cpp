@@ -156,7 +156,10 @@ void load(const py::dict& blas_capi, const py::dict& lapack_capi) {
   blas::install(functions, int_bits < 0 ? int_bits_of_build() : int_bits);
 }
 
+// The package comes first: a thread that asks for one of its modules while another imports the
+// package holds the module's lock and waits for the package's, and the other then wants the module.
 void load_scipy() {
+  py::module_::import("scipy.linalg");
   const auto capi = [](const char* module) {
     return py::module_::import(module).attr("__pyx_capi__").cast<py::dict>();
   };
