@@ -15,7 +15,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace blas_faces {
 
 using blas::Diag;
 using blas::Op;
@@ -392,9 +392,10 @@ py::array heevd(bool vectors, Flag uplo, py::array a) {
   });
 }
 
-}  // namespace
+}  // namespace blas_faces
 
 void bind_blas(py::module_& parent) {
+  using namespace blas_faces;
   blas::set_loader(load_on_demand);
   py::module_ m = parent.def_submodule("blas", "BLAS and LAPACK on column-major arrays, in place.");
   m.def("info", &info);
