@@ -52,6 +52,7 @@ KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
+KEXUE_DISPATCH(lattice::TrellisSumKernels, trellis_sum_kernels)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue
