@@ -153,16 +153,16 @@ class Group {
 
   // Rows of emissions that a vector would read beyond are copied, a stretch at a time.
   bool few_path(ptrdiff_t r, Index* path) const {
-    constexpr ptrdiff_t kStretch = 1024;
+    constexpr ptrdiff_t kPiece = 1024;
     const ptrdiff_t last = length(r) - 1, n = a_.states;
     if (last < 0) return true;
     T* value = reached(r);
     std::copy(trellis_.start, trellis_.start + n, value);
-    AlignedBuffer<T> copy(readable() ? 0 : std::min(kStretch, last) * a_.ld);
+    AlignedBuffer<T> copy(readable() ? 0 : std::min(kPiece, last) * a_.ld);
     std::fill(copy.data(), copy.data() + copy.size(), T{0});
-    for (ptrdiff_t t = 0; t < last; t += kStretch) {
+    for (ptrdiff_t t = 0; t < last; t += kPiece) {
       poll_interrupt();
-      const ptrdiff_t steps = std::min(kStretch, last - t);
+      const ptrdiff_t steps = std::min(kPiece, last - t);
       const T* emissions = trellis_.emission(first_ + r, t);
       if (!readable()) {
         for (ptrdiff_t k = 0; k < steps; ++k) {
