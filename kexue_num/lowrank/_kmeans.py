@@ -36,17 +36,16 @@ def kmeans_columns(x: Array, k: int, random: np.random.Generator, workers: int) 
     distances = _distances(x, lengths, centres, workers)
     labels = distances.argmin(axis=0)
     nearest = distances[labels, np.arange(len(labels))]
-    order = np.lexsort((nearest, labels))
+    order: Array = np.lexsort((nearest, labels))
     _, first = np.unique(labels[order], return_index=True)
-    nearest_of_all: Array = order[first].astype(np.int64)
-    return nearest_of_all
+    return np.asarray(order[first]).astype(np.int64)
 
 
 def _distances(x: Array, lengths: Array, centres: Array, workers: int) -> Array:
     """Squared distances of all columns from all centres, (k, n)."""
     products = _core.lowrank.matmul(centres.T, x, True, 1.0, None, workers)
     own = np.square(np.abs(centres), dtype=np.float64).sum(axis=0)
-    return own[:, None] - 2 * products.real + lengths
+    return np.asarray(own[:, None] - 2 * products.real + lengths)
 
 
 def _means(x: Array, labels: Array, centres: Array) -> Array:

@@ -163,7 +163,7 @@ def test_forms_of_input(select):
     assert oracle.true_error(A, sparse.skeleton.toarray(), sparse.coefficients) < sparse.error_bound
     assert dense.error_bound < 4 * sparse.error_bound
     if select == "rpcholesky":
-        with pytest.raises(ValueError, match="interp_decomp: 'select' .*diagonal"):
+        with pytest.raises(ValueError, match=r"interp_decomp: 'select' .*diagonal"):
             interp_decomp(aslinearoperator(A), 10, select=select)
     else:
         d = interp_decomp(aslinearoperator(A), 10, select=select, rng=0)
@@ -296,9 +296,9 @@ def test_tall_input():
 
 
 def test_indefinite_input():
-    with pytest.raises(ValueError, match="'A' must be positive semidefinite .*-1 on the diagonal"):
+    with pytest.raises(ValueError, match=r"'A' must be positive semidefinite .*-1 on the diagonal"):
         interp_decomp(np.diag([1.0, -1.0]), 1, select="rpcholesky")
-    with pytest.raises(ValueError, match="'A' must be positive semidefinite .*elimination"):
+    with pytest.raises(ValueError, match=r"'A' must be positive semidefinite .*elimination"):
         column_subset(np.array([[1.0, 3.0], [3.0, 1.0]]), 2, select="rpcholesky", rng=0)
     with pytest.raises(ValueError, match="'A' must be Hermitian"):
         column_subset(np.array([[1.0, 0.5], [0.1, 1.0]]), 2, select="rpcholesky", rng=1)
@@ -356,5 +356,5 @@ def test_subset_messages():
         column_subset(np.eye(3), 1, select="best")
     with pytest.raises(ValueError, match="column_subset: 'A' must be finite"):
         column_subset(np.array([[np.inf, 1.0]]), 0)
-    with pytest.raises(ValueError, match="column_subset: 'select' .*diagonal"):
+    with pytest.raises(ValueError, match=r"column_subset: 'select' .*diagonal"):
         column_subset(LinearOperator((3, 3), matvec=lambda x: x), 1, select="rpcholesky")
