@@ -374,6 +374,24 @@ class lowrank:
         ) -> None: ...
 
     @staticmethod
+    def adaptive_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
+    def cholesky_steps(
+        columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        candidates: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        uniforms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rank: typing.SupportsInt | typing.SupportsIndex,
+        f: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        diagonal: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -382,10 +400,23 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def elimination_pivots(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def exchange(
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         bound: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def factor_columns(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        first: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        max_rank: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
@@ -439,6 +470,13 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> bool: ...
     @staticmethod
+    def osinsky_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        e: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        penalty: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def pack(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
@@ -483,6 +521,12 @@ class lowrank:
         ],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def total_residual_columns(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        count: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
     @staticmethod
     def whiten(
         c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

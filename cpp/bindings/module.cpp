@@ -11,6 +11,7 @@ void bind_lattice(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
 void bind_projections(py::module_& m);
+void bind_selection(py::module_& m);
 void bind_simplex(py::module_& m);
 void bind_testing(py::module_& m);
 }  // namespace kexue::bindings
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_limits(m);
   kexue::bindings::bind_lowrank(m);
   kexue::bindings::bind_projections(m);
+  kexue::bindings::bind_selection(m);
   kexue::bindings::bind_simplex(m);
   kexue::bindings::bind_testing(m);
 }
