@@ -2,6 +2,8 @@
 
 - `interp_decomp`: a matrix rebuilt from a few of its own columns or rows (interpolative
   decomposition), with a bound on the error and a bound on the coefficients.
+- `cr_matmul`, `cr_probabilities`: a product from a few of its rank-one terms (CR).
+- `pinv`, `best_left_factor`, `best_right_factor`: pseudo-inverse and what it solves.
 
 References
 ----------
@@ -9,7 +11,20 @@ Jianlin Su, 科学空间 (https://kexue.fm), the series on low-rank approximatio
 (2024-09-15), SVD (2024-10-01), CR (2024-10-11), ID (2024-10-30), CUR (2025-01-12).
 """
 
+from kexue_num.lowrank._column_row import cr_matmul, cr_probabilities
 from kexue_num.lowrank._interpolative import interp_decomp
+from kexue_num.lowrank._product import CRProduct
+from kexue_num.lowrank._pseudo_inverse import best_left_factor, best_right_factor, pinv
 from kexue_num.lowrank._results import SVD, InterpolativeDecomposition
 
-__all__ = ["SVD", "InterpolativeDecomposition", "interp_decomp"]
+__all__ = [
+    "SVD",
+    "CRProduct",
+    "InterpolativeDecomposition",
+    "best_left_factor",
+    "best_right_factor",
+    "cr_matmul",
+    "cr_probabilities",
+    "interp_decomp",
+    "pinv",
+]
