@@ -12,7 +12,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace column_row_faces {
 
 using std::ptrdiff_t;
 using Indices = py::array_t<ptrdiff_t>;
@@ -101,9 +101,10 @@ py::array greedy_deletion(const py::array& gram, ptrdiff_t keep, ptrdiff_t tuple
   return Indices(static_cast<ptrdiff_t>(kept.size()), kept.data());
 }
 
-}  // namespace
+}  // namespace column_row_faces
 
 void bind_column_row(py::module_& parent) {
+  using namespace column_row_faces;
   auto m = parent.def_submodule("column_row");
   m.def("column_norms", &column_norms, py::arg("a"), py::arg("workers"));
   m.def("weighted_products", &weighted_products, py::arg("a"), py::arg("weights"), py::arg("b"),
