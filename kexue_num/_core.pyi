@@ -110,6 +110,41 @@ class blas:
         uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
     ) -> None: ...
 
+class column_row:
+    @staticmethod
+    def choose_terms(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]]: ...
+    @staticmethod
+    def column_norms(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def greedy_deletion(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        tuple_size: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def inclusion_probabilities(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def weighted_products(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: typing.Any,
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
 class density:
     class Chart:
         @typing.overload

@@ -4,6 +4,7 @@ namespace py = pybind11;
 
 namespace kexue::bindings {
 void bind_blas(py::module_& m);
+void bind_column_row(py::module_& m);
 void bind_core(py::module_& m);
 void bind_density(py::module_& m);
 void bind_elementary(py::module_& m);
@@ -25,6 +26,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_lattice(m);
   kexue::bindings::bind_limits(m);
   kexue::bindings::bind_lowrank(m);
+  kexue::bindings::bind_column_row(m);
   kexue::bindings::bind_projections(m);
   kexue::bindings::bind_selection(m);
   kexue::bindings::bind_simplex(m);

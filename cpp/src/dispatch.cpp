@@ -7,6 +7,7 @@
 #include "kexue/core/vectors.hpp"
 #include "kexue/density/kernels.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "kexue/lowrank/column_row.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
@@ -48,6 +49,7 @@ KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(SquareTables, square_tables)
 KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
