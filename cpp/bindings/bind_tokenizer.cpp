@@ -32,7 +32,6 @@ using lattice::PieceType;
 using lattice::ScoredRows;
 using lattice::Spans;
 using lattice::TextEdges;
-using lattice::TextView;
 using lattice::Tokenizer;
 using lattice::Tokens;
 using lattice::Unigram;

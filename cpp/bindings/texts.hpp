@@ -8,15 +8,14 @@
 #include <utility>
 #include <vector>
 
-#include "kexue/lattice/text.hpp"
+#include "kexue/core/text_view.hpp"
 
 namespace kexue::bindings {
 
 namespace py = pybind11;
 
 // A view of a str or bytes object, which must outlive it; false for anything else.
-inline bool view_text(py::handle object, lattice::TextView& view) {
-  using lattice::Storage;
+inline bool view_text(py::handle object, TextView& view) {
   PyObject* const text = object.ptr();
   if (PyBytes_Check(text)) {
     view = {PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), Storage::kBytes};
@@ -40,7 +39,7 @@ struct Texts {
       }
     }
   }
-  std::vector<lattice::TextView> views;
+  std::vector<TextView> views;
   std::ptrdiff_t wrong = -1;
 };
 

@@ -7,17 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "kexue/core/text_view.hpp"
+
 namespace kexue::lattice {
-
-// How the characters of a text are stored: bytes as they are, or code points of 1, 2 or 4 bytes.
-enum class Storage : std::uint8_t { kBytes, kAscii, kLatin1, kUcs2, kUcs4 };
-
-// Text that someone else owns. `size` counts bytes or code points.
-struct TextView {
-  const void* data = nullptr;
-  std::ptrdiff_t size = 0;
-  Storage storage = Storage::kBytes;
-};
 
 enum class TextFault : std::uint8_t { kNone, kSurrogate, kInvalidUtf8, kUncovered };
 
