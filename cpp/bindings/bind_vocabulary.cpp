@@ -34,7 +34,7 @@ py::bytes build_charsmap(const std::vector<std::pair<std::string, std::string>>&
   return without_gil([&] { return lattice::build_charsmap(views); });
 }
 
-// (bytes, sources or None, tokens cut out).
+// (bytes, sources or None).
 py::tuple normalize(const NormalizerChain& normalizer, std::string_view text, bool trace) {
   Normalized out;
   out.trace = trace;
@@ -45,11 +45,7 @@ py::tuple normalize(const NormalizerChain& normalizer, std::string_view text, bo
     std::copy(out.source.begin(), out.source.end(), array.mutable_data());
     source = std::move(array);
   }
-  py::list tokens;
-  std::for_each(out.tokens.begin(), out.tokens.end(), [&](const Normalized::Token& token) {
-    tokens.append(py::make_tuple(token.begin, token.end, token.id));
-  });
-  return py::make_tuple(py::bytes(out.text), source, tokens);
+  return py::make_tuple(py::bytes(out.text), source);
 }
 
 // A string of Python's for bytes that may be no UTF-8.
@@ -76,10 +72,9 @@ py::bytes write_model(const ModelFile& file) {
 void bind_model_file(py::module_& m) {
   py::class_<ModelFile>(m, "ModelFile")
       .def(py::init<>())
-      .def_property("pieces", &piece_bytes,
-                    [](ModelFile& file, std::vector<std::string> pieces) {
-                      file.pieces = std::move(pieces);
-                    })
+      .def_property(
+          "pieces", &piece_bytes,
+          [](ModelFile& file, std::vector<std::string> pieces) { file.pieces = std::move(pieces); })
       .def_readwrite("scores", &ModelFile::scores)
       .def_readwrite("types", &ModelFile::types)
       .def_readwrite("model_type", &ModelFile::model_type)
@@ -170,20 +165,22 @@ void bind_vocabulary(py::module_& parent) {
       .def_readwrite("prefix", &NormalizerStep::prefix)
       .def_readwrite("words", &NormalizerStep::words);
 
-  py::class_<NormalizerChain::Added>(m, "AddedToken")
-      .def(py::init([](py::bytes text, Index id, bool left, bool right, bool normalized) {
-             return NormalizerChain::Added{text, id, left, right, normalized};
+  using Added = NormalizerChain::Added;
+  py::class_<Added>(m, "AddedToken")
+      .def(py::init([](const py::bytes& text, bool left, bool right, bool normalized,
+                       bool special) { return Added{text, left, right, normalized, special}; }),
+           py::arg("text"), py::arg("left"), py::arg("right"), py::arg("normalized"),
+           py::arg("special"));
+  py::class_<NormalizerChain, lattice::Normalizer, std::shared_ptr<NormalizerChain>>(
+      m, "NormalizerChain")
+      .def(py::init([](std::vector<NormalizerStep> steps, bool escape, int drops,
+                       const std::vector<std::string>& protect, std::vector<Added> added) {
+             const auto lead = static_cast<NormalizerChain::Lead>(std::clamp(drops, 0, 2));
+             return std::make_shared<NormalizerChain>(std::move(steps), escape, lead, protect,
+                                                      std::move(added));
            }),
-           py::arg("text"), py::arg("id"), py::arg("left"), py::arg("right"),
-           py::arg("normalized"));
-  py::class_<NormalizerChain, std::shared_ptr<NormalizerChain>>(m, "NormalizerChain")
-      .def(py::init([](std::vector<NormalizerStep> steps, bool escape,
-                       const std::vector<std::string>& protect,
-                       std::vector<NormalizerChain::Added> added) {
-             return std::make_shared<NormalizerChain>(std::move(steps), escape, protect,
-                                                 std::move(added));
-           }),
-           py::arg("steps"), py::arg("escape"), py::arg("protect"), py::arg("added"))
+           py::arg("steps"), py::arg("escape"), py::arg("drops"), py::arg("protect"),
+           py::arg("added"))
       .def_property_readonly("escape", &NormalizerChain::escape)
       .def("normalize", &normalize, py::arg("text"), py::arg("trace"));
 }

@@ -13,6 +13,7 @@ void bind_lowrank(py::module_& m);
 void bind_projections(py::module_& m);
 void bind_simplex(py::module_& m);
 void bind_testing(py::module_& m);
+void bind_tokenizer(py::module_& m);
 void bind_training(py::module_& m);
 void bind_vocabulary(py::module_& m);
 }  // namespace kexue::bindings
@@ -29,6 +30,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_projections(m);
   kexue::bindings::bind_simplex(m);
   kexue::bindings::bind_testing(m);
+  kexue::bindings::bind_tokenizer(m);
   kexue::bindings::bind_training(m);
   kexue::bindings::bind_vocabulary(m);
 }

@@ -24,7 +24,7 @@ from kexue_num.lattice._model import (
     check_model,
     read_bytes,
 )
-from kexue_num.lattice._normalizer import MARK, AddedToken, Normalizer, Step
+from kexue_num.lattice._normalizer import MARK, MOST_ADDED, AddedToken, Normalizer, Step
 
 Json = Any
 _MOST_ADDED = 1_000_000  # ids beyond the vocabulary
@@ -151,6 +151,8 @@ class _Reader:
             if element.get("single_word"):
                 raise self.unsupported("setting of added_tokens", "single_word")
             flags = [bool(element.get(name)) for name in ("lstrip", "rstrip", "normalized")]
+            if len(found) == MOST_ADDED:
+                raise self.wrong(f"must have at most {MOST_ADDED} added_tokens", "more")
             if text:
                 found.append(AddedToken(text, number, *flags, bool(element.get("special"))))
         return found
@@ -206,6 +208,7 @@ def _assemble(reader: _Reader, table: Json, model: Json) -> UnigramModel:
     if marks and (mark or marks != [len(steps) - 1]):
         raise reader.unsupported("normalizer", "Replace of spaces before another element")
     chain = (*steps, *mark)
+    drops = int(_strips_leading(table.get("decoder")))
     escape = bool(mark or marks)
     added = reader.added(table.get("added_tokens") or [])
     n_pieces = max([n_vocabulary, *(token.id + 1 for token in added)])
@@ -235,7 +238,7 @@ def _assemble(reader: _Reader, table: Json, model: Json) -> UnigramModel:
         pieces=tuple(pieces),
         scores=all_scores,
         types=types,
-        normalizer=Normalizer(chain, escape, "huggingface", (), tuple(added)),
+        normalizer=Normalizer(chain, escape, "huggingface", (), tuple(added), drops),
         byte_fallback=fallback,
         unknown_score=min(scores) - 10,
         special=SpecialIds(
@@ -245,7 +248,6 @@ def _assemble(reader: _Reader, table: Json, model: Json) -> UnigramModel:
             pad=ids[b"<pad>"],
         ),
         unk_surface="" if unknown_id is None else pieces[unknown_id].decode(),
-        strip_leading=_strips_leading(table.get("decoder")),
         split_marks=splits,
     )
 
@@ -291,7 +293,7 @@ def dump(function: str, model: UnigramModel) -> bytes:
             added.append(_added_element(token))
     decoder = None
     if model.normalizer.escape:
-        decoder = _metaspace("always" if model.strip_leading else "never", model.split_marks)
+        decoder = _metaspace("always" if model.normalizer.drops else "never", model.split_marks)
         if model.byte_fallback:
             decoders = [{"type": "ByteFallback"}, decoder]
             decoder = {"type": "Sequence", "decoders": decoders}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num._validation import Phrase, describe, message
-from kexue_num.lattice._normalizer import MARK, Normalizer
+from kexue_num.lattice._normalizer import FIRST_ADDED, MARK, Normalizer
 
 Array = NDArray[Any]
 
@@ -50,8 +50,6 @@ class UnigramModel:
     special : SpecialIds
     unk_surface : str
         What an unknown piece is decoded to.
-    strip_leading : bool
-        Decoding drops the space that encoding put in front.
     split_marks : bool
         No piece matches across a mark: each word is segmented by itself.
     """
@@ -64,11 +62,23 @@ class UnigramModel:
     unknown_score: float | None = None
     special: SpecialIds = field(default_factory=SpecialIds)
     unk_surface: str = " \u2047 "
-    strip_leading: bool = False
     split_marks: bool = False
 
     def __repr__(self) -> str:
         return f"UnigramModel(n_pieces={len(self.pieces)}, normalizer={self.normalizer.name!r})"
+
+    def matched_texts(self) -> list[bytes]:
+        """The texts for segmentation: an added token is the character that stands for it."""
+        texts = list(self.pieces)
+        for place, token in enumerate(self.normalizer.added):
+            texts[token.id] = chr(FIRST_ADDED + place).encode()
+        return texts
+
+    def matched_scores(self) -> Array:
+        """The scores for segmentation: an added token is certain."""
+        scores = self.scores.copy()
+        scores[[token.id for token in self.normalizer.added]] = 0
+        return scores
 
     def matched_types(self) -> Array:
         """The types for segmentation: pieces that no normalised text can hold are unused."""
@@ -78,6 +88,9 @@ class UnigramModel:
                 inner = self.split_marks and MARK in piece[1:]
                 if types[i] in (NORMAL, USER_DEFINED) and (b" " in piece or inner):
                     types[i] = UNUSED
+        unknown = types == UNKNOWN
+        types[[token.id for token in self.normalizer.added]] = NORMAL
+        types[unknown] = UNKNOWN
         return types
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import functools
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from kexue_num import _core
 from kexue_num.lattice import _rules
 
 MARK = "\u2581".encode()
+FIRST_ADDED = 0x100000
+MOST_ADDED = 0xFFFE
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Normalizer:
     protect : tuple of bytes
         Pieces that a step "pieces" leaves as they are.
     added : tuple of AddedToken
+    drops : int
+        Spaces that decoding drops in front: 0 none, 1 one, 2 all.
     """
 
     steps: tuple[Step, ...] = ()
@@ -110,15 +115,26 @@ class Normalizer:
     name: str = "identity"
     protect: tuple[bytes, ...] = ()
     added: tuple[AddedToken, ...] = ()
+    drops: int = 0
 
     def build(self) -> _core.lattice.NormalizerChain:
         """Return the core's chain."""
         added = [
-            _core.lattice.AddedToken(t.text.encode(), t.id, t.left, t.right, t.normalized)
+            _core.lattice.AddedToken(t.text.encode(), t.left, t.right, t.normalized, t.special)
             for t in self.added
         ]
         steps = [step.build() for step in self.steps]
-        return _core.lattice.NormalizerChain(steps, self.escape, list(self.protect), added)
+        return _core.lattice.NormalizerChain(
+            steps, self.escape, self.drops, list(self.protect), added
+        )
+
+    @functools.cached_property
+    def core(self) -> _core.lattice.NormalizerChain:
+        """The core's chain, made once."""
+        return self.build()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "core"}
 
 
 def sentencepiece_normalizer(
@@ -139,9 +155,6 @@ def sentencepiece_normalizer(
         remove_extra_whitespaces=remove_extra_whitespaces,
         whitespace_as_suffix=whitespace_as_suffix,
     )
-    return Normalizer((step,), escape_whitespaces, name, tuple(protect))
+    drops = 2 if remove_extra_whitespaces else int(add_dummy_prefix)
+    return Normalizer((step,), escape_whitespaces, name, tuple(protect), drops=drops)
 
-
-def normalize(chain: Any, texts: Sequence[bytes]) -> list[bytes]:
-    """Return the normal forms of texts."""
-    return [chain.normalize(text, False)[0] for text in texts]

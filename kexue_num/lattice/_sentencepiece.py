@@ -75,7 +75,6 @@ def _read_model(function: str, data: bytes) -> UnigramModel:
         byte_fallback=file.byte_fallback,
         special=special,
         unk_surface=file.unk_surface.decode("utf-8", "replace"),
-        strip_leading=file.add_dummy_prefix or file.remove_extra_whitespaces,
     )
 
 
@@ -190,7 +189,6 @@ def _read_vocabulary(function: str, data: bytes) -> UnigramModel:
         normalizer=sentencepiece_normalizer(b""),
         byte_fallback=fallback,
         special=SpecialIds(**ids),
-        strip_leading=True,
     )
 
 

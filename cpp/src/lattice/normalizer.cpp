@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <numeric>
+#include <string>
 #include <utility>
 
 #include "kexue/core/error.hpp"
@@ -165,9 +166,10 @@ Charsmap index_of(std::vector<std::pair<std::string, std::string>> entries) {
 
 }  // namespace
 
-NormalizerChain::NormalizerChain(std::vector<NormalizerStep> steps, bool escape,
+NormalizerChain::NormalizerChain(std::vector<NormalizerStep> steps, bool escape, Lead lead,
                                  std::span<const std::string> protect, std::vector<Added> added)
-    : steps_(std::move(steps)), escape_(escape), added_(std::move(added)) {
+    : steps_(std::move(steps)), escape_(escape), lead_(lead), added_(std::move(added)) {
+  require(added_.size() <= kMostAdded, "too many added tokens");
   while (n_normalizing_ < steps_.size() && steps_[n_normalizing_].kind != NormalizerStep::kMark) {
     ++n_normalizing_;
   }
@@ -278,7 +280,8 @@ void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& o
       ++i;
       continue;
     }
-    const Added& token = added_[static_cast<std::size_t>(std::atoll(place.data()))];
+    const auto number = static_cast<std::uint32_t>(std::atoll(place.data()));
+    const Added& token = added_[number];
     std::size_t left = i, right = i + size;
     while (token.left && left > begin) {
       const std::size_t space = trailing_space(text.substr(begin, left - begin));
@@ -291,12 +294,50 @@ void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& o
       right += space;
     }
     if (left > begin) gap(slice(line, begin, left), begin == 0);
-    const auto start = static_cast<Index>(out.text.size());
-    for (std::size_t k = left; k < right; ++k) out.put(text[k], source_of(line, k));
-    out.tokens.push_back({start, static_cast<Index>(out.text.size()), token.id});
+    std::string character;
+    encode(kFirstAdded + number, character);
+    out.put(character, source_of(line, left));
     begin = i = right;
   }
   if (begin < text.size()) gap(slice(line, begin, text.size()), begin == 0);
+}
+
+// The characters of added tokens, all of 4 bytes from F4 80 on, become U+FFFD and a space: the
+// text keeps its length.
+void NormalizerChain::free_added(std::string& text) const {
+  for (std::size_t i = text.find('\xF4'); i != std::string::npos; i = text.find('\xF4', i + 1)) {
+    const std::uint32_t code = decode(std::string_view(text).substr(i)).code;
+    if (code >= kFirstAdded && code < kBadByte) text.replace(i, 4, "\xEF\xBF\xBD ");
+  }
+}
+
+void NormalizerChain::normalize(std::string_view text, bool with_origin, Bytes& out) const {
+  Normalized line;
+  line.trace = with_origin;
+  run(text, line);
+  out.bytes.insert(out.bytes.end(), line.text.begin(), line.text.end());
+  out.origin.insert(out.origin.end(), line.source.begin(), line.source.end());
+}
+
+void NormalizerChain::restore(std::vector<std::uint8_t>& text) const {
+  const auto end = std::find_if(text.begin(), text.end(), [](std::uint8_t b) { return b != ' '; });
+  const std::ptrdiff_t spaces = end - text.begin();
+  const std::ptrdiff_t dropped = lead_ == kDropAll ? spaces : lead_ == kDropOne ? 1 : 0;
+  text.erase(text.begin(), text.begin() + std::min(spaces, dropped));
+  if (added_.empty()) return;
+  const std::string_view coded(reinterpret_cast<const char*>(text.data()), text.size());
+  std::string plain;
+  for (std::size_t i = 0; i < coded.size();) {
+    const CodePoint point = decode(coded.substr(i));
+    const std::size_t number = point.code - kFirstAdded;
+    if (point.code >= kFirstAdded && point.code < kBadByte && number < added_.size()) {
+      if (!added_[number].special) plain.append(added_[number].text);
+    } else {
+      plain.append(coded.substr(i, static_cast<std::size_t>(point.size)));
+    }
+    i += static_cast<std::size_t>(point.size);
+  }
+  text.assign(plain.begin(), plain.end());
 }
 
 void NormalizerChain::run(std::string_view text, Normalized& out) const {
@@ -308,6 +349,7 @@ void NormalizerChain::run(std::string_view text, Normalized& out) const {
     line.source.resize(text.size() + 1);
     std::iota(line.source.begin(), line.source.end(), Index{0});
   }
+  if (!added_.empty()) free_added(line.text);
   if (steps_.size() == 1 && added_.empty()) return apply(steps_[0], line, true, out);
   const auto append = [&](const Normalized& part) {
     for (std::size_t i = 0; i < part.text.size(); ++i) out.put(part.text[i], source_of(part, i));

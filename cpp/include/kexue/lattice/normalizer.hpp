@@ -10,7 +10,7 @@
 //                     space put in front or behind (add_dummy_prefix, whitespace_as_suffix); pieces
 //                     defined by the user stay as they are
 //   HuggingFace       any sequence of maps of characters, Unicode forms, strips, replacements, then
-//                     words begin with a mark; added tokens are cut out first
+//                     words begin with a mark; added tokens become a character each
 //
 // Linear in the text times the longest key. O(1) memory per byte.
 #pragma once
@@ -25,6 +25,7 @@
 
 #include "kexue/lattice/charsmap.hpp"
 #include "kexue/lattice/dag.hpp"
+#include "kexue/lattice/text.hpp"
 #include "kexue/lattice/unicode_forms.hpp"
 
 namespace kexue::lattice {
@@ -33,16 +34,9 @@ struct Normalized {
   std::string text;
   bool trace = false;         // whether `source` is wanted
   std::vector<Index> source;  // of each byte of `text`, and of its end; empty unless wanted
-  // Tokens that were cut out: bytes begin .. end of `text` are token `id`, whatever the lattice.
-  struct Token {
-    Index begin, end, id;
-  };
-  std::vector<Token> tokens;
-
   void clear() {
     text.clear();
     source.clear();
-    tokens.clear();
   }
   void put(char byte, Index from) {
     text.push_back(byte);
@@ -77,19 +71,11 @@ struct NormalizerStep {
   bool words = false;
 };
 
-class NormalizerChain {
+class NormalizerChain : public Normalizer {
  public:
-  // A text that is cut out, the longest first, with whitespace at its sides if asked: before all
-  // steps, or, if `normalized`, between the last step that normalises and kMark.
-  struct Added {
-    std::string text;
-    Index id = 0;
-    bool left = false, right = false, normalized = false;
-  };
-
-  // `escape`: spaces and marks are one. `protect`: pieces that kPieces leaves as they are.
-  NormalizerChain(std::vector<NormalizerStep> steps, bool escape, std::span<const std::string> protect,
-             std::vector<Added> added);
+  XX void normalize(std::string_view text, bool with_origin, Bytes& out) const override;
+  // Drops spaces in front, writes added tokens out, special ones as nothing.
+  void restore(std::vector<std::uint8_t>& text) const override;
 
   // `out.trace` says whether sources are wanted. Const and free of shared state.
   void run(std::string_view text, Normalized& out) const;
@@ -101,11 +87,13 @@ class NormalizerChain {
   template <class Gap>
   void cut(const Charsmap& find, Normalized&& line, Normalized& out, Gap&& gap) const;
   void apply(const NormalizerStep& step, const Normalized& in, bool first, Normalized& out) const;
+  void free_added(std::string& text) const;
   void pieces(const NormalizerStep& step, const Normalized& in, Normalized& out) const;
 
   std::vector<NormalizerStep> steps_;
   std::size_t n_normalizing_ = 0;  // the steps before the first kMark
   bool escape_ = true;
+  Lead lead_ = kKeep;
   Charsmap protect_;
   std::vector<Added> added_;
   Charsmap find_raw_, find_normalized_;  // values are decimal places in added_
