@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from kexue_num.lattice._model import (
     SpecialIds,
     UnigramModel,
     check_model,
+    piece_text,
     read_bytes,
 )
 from kexue_num.lattice._normalizer import MARK, MOST_ADDED, AddedToken, Normalizer, Step
@@ -281,15 +283,15 @@ def dump(function: str, model: UnigramModel) -> bytes:
             if step.words:
                 parts = [{"type": "WhitespaceSplit"}, mark]
                 mark = {"type": "Sequence", "pretokenizers": parts}
-        if step.kind == "pieces" and model.normalizer.escape:
-            mark = _metaspace("never", False)
+    if model.normalizer.escape and mark is None:
+        mark = _metaspace("never", False)
     unknown = np.flatnonzero(model.types == UNKNOWN)
     n_vocabulary = len(model.pieces)
+    scores = _plain_scores(function, model)
     added = [_added_element(token) for token in model.normalizer.added]
     if not model.normalizer.added:
-        for i in np.flatnonzero(np.isin(model.types, (UNKNOWN, CONTROL, USER_DEFINED))).tolist():
-            special = bool(model.types[i] != USER_DEFINED)
-            token = AddedToken(model.pieces[i].decode(), i, special=special)
+        for i in np.flatnonzero(np.isin(model.types, (UNKNOWN, CONTROL))).tolist():
+            token = AddedToken(model.pieces[i].decode(), i, special=True)
             added.append(_added_element(token))
     decoder = None
     if model.normalizer.escape:
@@ -309,13 +311,34 @@ def dump(function: str, model: UnigramModel) -> bytes:
         "model": {
             "type": "Unigram",
             "unk_id": int(unknown[0]) if unknown.size else None,
-            "vocab": [
-                [model.pieces[i].decode(), float(model.scores[i])] for i in range(n_vocabulary)
-            ],
+            "vocab": [[model.pieces[i].decode(), scores[i]] for i in range(n_vocabulary)],
             "byte_fallback": model.byte_fallback,
         },
     }
     return json.dumps(table, ensure_ascii=False, indent=1).encode()
+
+
+def _plain_scores(function: str, model: UnigramModel) -> list[float]:
+    """The scores with those of user-defined pieces as numbers, which this format has to state."""
+    scores: list[float] = model.scores.tolist()
+    normal = model.scores[model.types == NORMAL]
+    highest = float(normal.max()) if normal.size else 0.0
+    bare = Normalizer(
+        tuple(
+            replace(step, add_dummy_prefix=False, remove_extra_whitespaces=False)
+            for step in model.normalizer.steps
+            if step.kind == "pieces"
+        ),
+        model.normalizer.escape,
+    )
+    for i in np.flatnonzero(model.types == USER_DEFINED).tolist():
+        piece = model.pieces[i]
+        if bare.core.normalize(piece, False)[0] != piece.replace(MARK, b" "):
+            expected = "must be a format that protects user-defined pieces from the normaliser"
+            got = Phrase(f"'huggingface' with piece {piece_text(piece)!r}")
+            raise ValueError(message(function, "format", expected, got))
+        scores[i] = len(piece.decode()) * highest - 0.1
+    return scores
 
 
 def _metaspace(scheme: str, split: bool) -> Json:

@@ -67,6 +67,12 @@ class UnigramModel:
     def __repr__(self) -> str:
         return f"UnigramModel(n_pieces={len(self.pieces)}, normalizer={self.normalizer.name!r})"
 
+    @property
+    def core(self) -> Any:
+        """The core's normaliser, None if there is nothing to do."""
+        plain = self.normalizer
+        return plain.core if plain.steps or plain.added else None
+
     def matched_texts(self) -> list[bytes]:
         """The texts for segmentation: an added token is the character that stands for it."""
         texts = list(self.pieces)
@@ -88,6 +94,8 @@ class UnigramModel:
                 inner = self.split_marks and MARK in piece[1:]
                 if types[i] in (NORMAL, USER_DEFINED) and (b" " in piece or inner):
                     types[i] = UNUSED
+        if not self.byte_fallback:
+            types[types == BYTE] = UNUSED
         unknown = types == UNKNOWN
         types[[token.id for token in self.normalizer.added]] = NORMAL
         types[unknown] = UNKNOWN

@@ -157,4 +157,3 @@ def sentencepiece_normalizer(
     )
     drops = 2 if remove_extra_whitespaces else int(add_dummy_prefix)
     return Normalizer((step,), escape_whitespaces, name, tuple(protect), drops=drops)
-

@@ -13,10 +13,11 @@ from kexue_num.lattice._inputs import Array, as_integers
 from kexue_num.lattice._text_distribution import TextDistribution
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import TokenEncoding, TokenRows
+from kexue_num.lattice._tokenizer_files import TokenizerFiles
 from kexue_num.lattice._vocabulary import BOUNDARIES, Vocabulary, as_vocabulary
 
 
-class UnigramTokenizer(TextDistribution):
+class UnigramTokenizer(TokenizerFiles, TextDistribution):
     """Texts as sequences of pieces, P(segmentation) proportional to exp(alpha score)."""
 
     _vocabulary: Vocabulary

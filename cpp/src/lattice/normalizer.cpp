@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <numeric>
 #include <string>
 #include <utility>
@@ -118,14 +119,13 @@ void join_spaces(const NormalizerStep& step, const Normalized& in, Normalized& o
 }
 
 // Words begin with a mark; `escape` is set, so a mark is a space.
-void mark(const NormalizerStep& step, bool escape, const Normalized& in, bool first,
-          Normalized& out) {
+void mark(const NormalizerStep& step, bool escape, const Normalized& in, Normalized& out) {
   const std::string_view text = in.text;
   const auto word = [&](std::size_t begin, std::size_t end) {
     if (begin == end) return;
     const bool has_mark = text[begin] == ' ' || text.substr(begin, 3) == kMarkBytes;
     const bool wanted = step.prefix == NormalizerStep::kAlways ||
-                        (step.prefix == NormalizerStep::kFirst && first && begin == 0);
+                        (step.prefix == NormalizerStep::kFirst && in.source[begin] == 0);
     if (wanted && !has_mark) out.put(' ', source_of(in, begin));
     copy(in, begin, end, escape, out);
   };
@@ -172,6 +172,9 @@ NormalizerChain::NormalizerChain(std::vector<NormalizerStep> steps, bool escape,
   require(added_.size() <= kMostAdded, "too many added tokens");
   while (n_normalizing_ < steps_.size() && steps_[n_normalizing_].kind != NormalizerStep::kMark) {
     ++n_normalizing_;
+  }
+  for (const NormalizerStep& step : steps_) {
+    needs_source_ |= step.kind == NormalizerStep::kMark && step.prefix == NormalizerStep::kFirst;
   }
   std::vector<std::pair<std::string, std::string>> protected_pieces, raw, normalized;
   for (const std::string& piece : protect) protected_pieces.emplace_back(piece, std::string());
@@ -242,7 +245,7 @@ void NormalizerChain::pieces(const NormalizerStep& step, const Normalized& in,
   if (out.trace) out.source.push_back(end);
 }
 
-void NormalizerChain::apply(const NormalizerStep& step, const Normalized& in, bool first,
+void NormalizerChain::apply(const NormalizerStep& step, const Normalized& in,
                             Normalized& out) const {
   out.clear();
   out.trace = in.trace;
@@ -262,15 +265,15 @@ void NormalizerChain::apply(const NormalizerStep& step, const Normalized& in, bo
     case NormalizerStep::kPieces:
       return pieces(step, in, out);
     case NormalizerStep::kMark:
-      return mark(step, escape_, in, first, out);
+      return mark(step, escape_, in, out);
   }
 }
 
-// Calls gap(part, at_front) for what lies between the tokens and appends the tokens themselves.
+// Calls gap(part) for what lies between the tokens and appends the tokens themselves.
 template <class Gap>
 void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& out,
                           Gap&& gap) const {
-  if (find.empty()) return gap(std::move(line), true);
+  if (find.empty()) return gap(std::move(line));
   const std::string_view text = line.text;
   std::size_t begin = 0;
   for (std::size_t i = 0; i < text.size();) {
@@ -293,13 +296,13 @@ void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& o
       if (space == 0) break;
       right += space;
     }
-    if (left > begin) gap(slice(line, begin, left), begin == 0);
+    if (left > begin) gap(slice(line, begin, left));
     std::string character;
     encode(kFirstAdded + number, character);
     out.put(character, source_of(line, left));
     begin = i = right;
   }
-  if (begin < text.size()) gap(slice(line, begin, text.size()), begin == 0);
+  if (begin < text.size()) gap(slice(line, begin, text.size()));
 }
 
 // The characters of added tokens, all of 4 bytes from F4 80 on, become U+FFFD and a space: the
@@ -316,14 +319,18 @@ void NormalizerChain::normalize(std::string_view text, bool with_origin, Bytes& 
   line.trace = with_origin;
   run(text, line);
   out.bytes.insert(out.bytes.end(), line.text.begin(), line.text.end());
-  out.origin.insert(out.origin.end(), line.source.begin(), line.source.end());
+  if (with_origin) out.origin.insert(out.origin.end(), line.source.begin(), line.source.end());
 }
 
 void NormalizerChain::restore(std::vector<std::uint8_t>& text) const {
   const auto end = std::find_if(text.begin(), text.end(), [](std::uint8_t b) { return b != ' '; });
   const std::ptrdiff_t spaces = end - text.begin();
-  const std::ptrdiff_t dropped = lead_ == kDropAll ? spaces : lead_ == kDropOne ? 1 : 0;
-  text.erase(text.begin(), text.begin() + std::min(spaces, dropped));
+  // One space belongs to the sign of an unknown piece.
+  constexpr std::uint8_t kUnknown[] = {0xE2, 0x81, 0x87, ' '};
+  const bool unknown = text.end() - end >= 4 && std::equal(end, end + 4, std::begin(kUnknown));
+  const std::ptrdiff_t droppable = std::max<std::ptrdiff_t>(spaces - (unknown ? 1 : 0), 0);
+  const std::ptrdiff_t dropped = lead_ == kDropAll ? droppable : lead_ == kDropOne ? 1 : 0;
+  text.erase(text.begin(), text.begin() + std::min(droppable, dropped));
   if (added_.empty()) return;
   const std::string_view coded(reinterpret_cast<const char*>(text.data()), text.size());
   std::string plain;
@@ -344,26 +351,26 @@ void NormalizerChain::run(std::string_view text, Normalized& out) const {
   out.clear();
   Normalized line;
   line.text = text;
-  line.trace = out.trace;
+  line.trace = out.trace || needs_source_;
   if (line.trace) {
     line.source.resize(text.size() + 1);
     std::iota(line.source.begin(), line.source.end(), Index{0});
   }
   if (!added_.empty()) free_added(line.text);
-  if (steps_.size() == 1 && added_.empty()) return apply(steps_[0], line, true, out);
+  if (steps_.size() == 1 && added_.empty()) return apply(steps_[0], line, out);
   const auto append = [&](const Normalized& part) {
     for (std::size_t i = 0; i < part.text.size(); ++i) out.put(part.text[i], source_of(part, i));
   };
-  cut(find_raw_, std::move(line), out, [&](Normalized&& raw, bool raw_first) {
+  cut(find_raw_, std::move(line), out, [&](Normalized&& raw) {
     Normalized current = std::move(raw), next;
     for (std::size_t s = 0; s < n_normalizing_; ++s) {
-      apply(steps_[s], current, raw_first, next);
+      apply(steps_[s], current, next);
       std::swap(current, next);
     }
-    cut(find_normalized_, std::move(current), out, [&](Normalized&& part, bool part_first) {
+    cut(find_normalized_, std::move(current), out, [&](Normalized&& part) {
       Normalized word = std::move(part), marked;
       for (std::size_t s = n_normalizing_; s < steps_.size(); ++s) {
-        apply(steps_[s], word, raw_first && part_first, marked);
+        apply(steps_[s], word, marked);
         std::swap(word, marked);
       }
       append(word);

@@ -73,7 +73,24 @@ struct NormalizerStep {
 
 class NormalizerChain : public Normalizer {
  public:
-  XX void normalize(std::string_view text, bool with_origin, Bytes& out) const override;
+  // A text that is cut out, the longest first, with whitespace at its sides if asked: before all
+  // steps, or, if `normalized`, between the last step that normalises and kMark. In the result
+  // it is one character of its own, kFirstAdded + its place in the list, which the model knows as
+  // a piece: nothing else can be there. Such characters of the input become U+FFFD.
+  struct Added {
+    std::string text;
+    bool left = false, right = false, normalized = false, special = false;
+  };
+  static constexpr std::uint32_t kFirstAdded = 0x100000;
+  static constexpr std::size_t kMostAdded = 0xFFFE;
+
+  // Spaces that restore() drops in front.
+  enum Lead { kKeep, kDropOne, kDropAll };
+
+  // `escape`: spaces and marks are one. `protect`: pieces that kPieces leaves as they are.
+  NormalizerChain(std::vector<NormalizerStep> steps, bool escape, Lead lead,
+                  std::span<const std::string> protect, std::vector<Added> added);
+  void normalize(std::string_view text, bool with_origin, Bytes& out) const override;
   // Drops spaces in front, writes added tokens out, special ones as nothing.
   void restore(std::vector<std::uint8_t>& text) const override;
 
@@ -86,13 +103,14 @@ class NormalizerChain : public Normalizer {
  private:
   template <class Gap>
   void cut(const Charsmap& find, Normalized&& line, Normalized& out, Gap&& gap) const;
-  void apply(const NormalizerStep& step, const Normalized& in, bool first, Normalized& out) const;
+  void apply(const NormalizerStep& step, const Normalized& in, Normalized& out) const;
   void free_added(std::string& text) const;
   void pieces(const NormalizerStep& step, const Normalized& in, Normalized& out) const;
 
   std::vector<NormalizerStep> steps_;
   std::size_t n_normalizing_ = 0;  // the steps before the first kMark
   bool escape_ = true;
+  bool needs_source_ = false;  // a step asks where a word begins
   Lead lead_ = kKeep;
   Charsmap protect_;
   std::vector<Added> added_;
