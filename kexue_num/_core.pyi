@@ -316,6 +316,79 @@ class lattice:
     class BestPaths:
         def next(self) -> typing.Any: ...
 
+    class Normalizer:
+        pass
+
+    class Unigram:
+        def __init__(
+            self,
+            pieces: collections.abc.Sequence[bytes],
+            scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            types: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            space_mark: bool = False,
+            unicode: bool = False,
+            unknown_score: typing.SupportsFloat | typing.SupportsIndex = ...,
+        ) -> None: ...
+        def best_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def expected_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def set_scores(
+            self, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @property
+        def byte_fallback(self) -> bool: ...
+        @property
+        def longest(self) -> int: ...
+        @property
+        def n_pieces(self) -> int: ...
+        @property
+        def unknown_piece(self) -> int: ...
+        @property
+        def unknown_score(self) -> float: ...
+
+    class Tokenizer:
+        def decode(
+            self,
+            ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+            offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            errors: str | None,
+        ) -> list[typing.Any]: ...
+        def edges(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def encode(
+            self,
+            texts: tuple[typing.Any, ...],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def encode_with_bounds(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def largest_score(self) -> float: ...
+        def log_partition(
+            self, text: typing.Any, alpha: typing.SupportsFloat | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def nbest(
+            self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def sample_without_replacement(
+            self,
+            text: typing.Any,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+        ) -> tuple[typing.Any, ...]: ...
+
     @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
     @staticmethod
@@ -389,6 +462,8 @@ class lattice:
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
+    @staticmethod
+    def tokenizer(model: Unigram, normalizer: Normalizer) -> Tokenizer: ...
     @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0

@@ -15,7 +15,14 @@ CORE = ROOT / "cpp" / "include" / "kexue" / "core"
 FRAMEWORKS = {"cupy", "dask", "jax", "pandas", "sklearn", "tensorflow", "torch"}
 ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 # Bindings that are a part of an area of another name.
-PARTS = {"column_row": "lowrank", "projections": "simplex", "selection": "lowrank"}
+PARTS = {
+    "column_row": "lowrank",
+    "projections": "simplex",
+    "selection": "lowrank",
+    "tokenizer": "lattice",
+    "training": "lattice",
+    "vocabulary": "lattice",
+}
 # fmt: off
 C_PLUS_PLUS = {
     "algorithm", "any", "array", "atomic", "bit", "bitset", "cfenv", "cfloat", "charconv",

@@ -15,6 +15,9 @@ void bind_projections(py::module_& m);
 void bind_selection(py::module_& m);
 void bind_simplex(py::module_& m);
 void bind_testing(py::module_& m);
+void bind_tokenizer(py::module_& m);
+void bind_training(py::module_& m);
+void bind_vocabulary(py::module_& m);
 }  // namespace kexue::bindings
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -31,4 +34,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_selection(m);
   kexue::bindings::bind_simplex(m);
   kexue::bindings::bind_testing(m);
+  kexue::bindings::bind_tokenizer(m);
+  kexue::bindings::bind_training(m);
+  kexue::bindings::bind_vocabulary(m);
 }
