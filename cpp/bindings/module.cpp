@@ -12,6 +12,7 @@ void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
 void bind_projections(py::module_& m);
 void bind_simplex(py::module_& m);
+void bind_sinkhorn(py::module_& m);
 void bind_testing(py::module_& m);
 }  // namespace kexue::bindings
 
@@ -26,5 +27,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_lowrank(m);
   kexue::bindings::bind_projections(m);
   kexue::bindings::bind_simplex(m);
+  kexue::bindings::bind_sinkhorn(m);
   kexue::bindings::bind_testing(m);
 }
