@@ -840,3 +840,30 @@ class testing:
         seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[typing.Any, ...]: ...
+
+class transport:
+    @staticmethod
+    def column_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def round_plan(
+        plan: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def row_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def weighted_sum(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> tuple[typing.Any, ...]: ...

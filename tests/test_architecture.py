@@ -15,7 +15,7 @@ CORE = ROOT / "cpp" / "include" / "kexue" / "core"
 FRAMEWORKS = {"cupy", "dask", "jax", "pandas", "sklearn", "tensorflow", "torch"}
 ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 # Bindings that are a part of an area of another name.
-PARTS = {"projections": "simplex"}
+PARTS = {"projections": "simplex", "sinkhorn": "transport", "emo": "transport"}
 # fmt: off
 C_PLUS_PLUS = {
     "algorithm", "any", "array", "atomic", "bit", "bitset", "cfenv", "cfloat", "charconv",

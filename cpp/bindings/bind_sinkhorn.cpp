@@ -26,6 +26,18 @@ Reals array_of(const std::vector<double>& x) {
 }
 std::vector<double> vector_of(const Reals& x) { return {x.data(), x.data() + x.size()}; }
 
+// Costs and the arrays they look into.
+struct HeldCosts {
+  explicit HeldCosts(Reals matrix)
+      : first(std::move(matrix)), costs(matrix_view<double>(first)) {}
+  HeldCosts(Reals x, const Reals& y, int kind)
+      : first(std::move(x)),
+        costs(matrix_view<double>(first), matrix_view<double>(y),
+              static_cast<transport::PointCost>(kind)) {}
+  Reals first;
+  Costs costs;
+};
+
 SinkhornOptions options_of(double reg, double rho_rows, double rho_cols, double tol,
                            py::ssize_t max_passes, bool single, py::ssize_t stored_bytes,
                            int workers) {
@@ -66,7 +78,8 @@ void bind_plan(py::module_& m) {
            py::arg("base_g"), py::arg("left"), py::arg("right"));
   m.def(
       "plan_entries",
-      [](const Costs& costs, const Factors& p, int workers) {
+      [](const HeldCosts& held, const Factors& p, int workers) {
+        const Costs& costs = held.costs;
         check_factors(costs, p);
         Reals out = new_matrix<double>(costs.rows(), costs.cols());
         const MatrixView<double> to = mutable_matrix_view<double>(out);
@@ -76,7 +89,8 @@ void bind_plan(py::module_& m) {
       py::arg("costs"), py::arg("factors"), py::arg("workers"));
   m.def(
       "plan_apply",
-      [](const Costs& costs, const Factors& p, const Reals& v, bool transpose, int workers) {
+      [](const HeldCosts& held, const Factors& p, const Reals& v, bool transpose, int workers) {
+        const Costs& costs = held.costs;
         check_factors(costs, p);
         const MatrixView<const double> from = matrix_view<double>(v);
         require(from.rows == (transpose ? costs.rows() : costs.cols()), "v has another length");
@@ -91,7 +105,8 @@ void bind_plan(py::module_& m) {
       py::arg("costs"), py::arg("factors"), py::arg("v"), py::arg("transpose"), py::arg("workers"));
   m.def(
       "plan_bracket",
-      [](const Costs& costs, const Factors& p, const Reals& a, const Reals& b, int workers) {
+      [](const HeldCosts& held, const Factors& p, const Reals& a, const Reals& b, int workers) {
+        const Costs& costs = held.costs;
         check_factors(costs, p);
         require(a.size() == costs.rows() && b.size() == costs.cols(), "masses of another size");
         const auto r = without_gil(
@@ -101,10 +116,11 @@ void bind_plan(py::module_& m) {
       py::arg("costs"), py::arg("factors"), py::arg("a"), py::arg("b"), py::arg("workers"));
 }
 
-py::dict solve(const Costs& costs, const Reals& a, const Reals& b, double reg, double rho_rows,
+py::dict solve(const HeldCosts& held, const Reals& a, const Reals& b, double reg, double rho_rows,
                double rho_cols, double tol, py::ssize_t max_passes, bool single,
                py::ssize_t stored_bytes, const std::optional<std::pair<Reals, Reals>>& init,
                int workers) {
+  const Costs& costs = held.costs;
   require(a.size() == costs.rows() && b.size() == costs.cols(), "masses of another size");
   require(!init || (init->first.size() == a.size() && init->second.size() == b.size()),
           "potentials of another size");
@@ -191,14 +207,9 @@ Reals batch_plans(const Reals& costs, double reg, const Reals& base_f, const Rea
 
 void bind_sinkhorn(py::module_& parent) {
   py::module_ m = parent.def_submodule("transport");
-  py::class_<Costs>(m, "Costs")
-      .def(py::init([](const Reals& matrix) { return Costs(matrix_view<double>(matrix)); }),
-           py::keep_alive<1, 2>(), py::arg("matrix"))
-      .def(py::init([](const Reals& x, const Reals& y, int kind) {
-             return Costs(matrix_view<double>(x), matrix_view<double>(y),
-                          static_cast<transport::PointCost>(kind));
-           }),
-           py::keep_alive<1, 2>(), py::arg("x"), py::arg("y"), py::arg("kind"));
+  py::class_<HeldCosts>(m, "Costs")
+      .def(py::init<Reals>(), py::arg("matrix"))
+      .def(py::init<Reals, Reals, int>(), py::arg("x"), py::arg("y"), py::arg("kind"));
   bind_plan(m);
   m.def("sinkhorn", &solve, py::arg("costs"), py::arg("a"), py::arg("b"), py::arg("reg"),
         py::arg("rho_rows"), py::arg("rho_cols"), py::arg("tol"), py::arg("max_passes"),

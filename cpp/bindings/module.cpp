@@ -14,6 +14,7 @@ void bind_projections(py::module_& m);
 void bind_simplex(py::module_& m);
 void bind_sinkhorn(py::module_& m);
 void bind_testing(py::module_& m);
+void bind_transport(py::module_& m);
 }  // namespace kexue::bindings
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
@@ -29,4 +30,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_simplex(m);
   kexue::bindings::bind_sinkhorn(m);
   kexue::bindings::bind_testing(m);
+  kexue::bindings::bind_transport(m);
 }

@@ -10,6 +10,7 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/transport/kernels.hpp"
 #include "kexue/transport/sinkhorn_kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -66,6 +67,10 @@ KEXUE_DISPATCH(FitKernels, fit_kernels)
 
 namespace kexue::transport {
 
+<<<<<<< HEAD
 KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
+=======
+KEXUE_DISPATCH(RowKernels, row_kernels)
+>>>>>>> transport-exact
 
 }  // namespace kexue::transport

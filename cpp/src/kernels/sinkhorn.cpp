@@ -170,17 +170,6 @@ CostExtent extent(const double* c, ptrdiff_t m) {
   return result;
 }
 
-double row_minimum(const double* c, const double* g, ptrdiff_t m) {
-  F64 lowest = broadcast<double>(kInfinity<double>);
-  for (ptrdiff_t j = 0; j < m; j += kWide) {
-    const F64 x = load_up_to<double>(c + j, m - j, kInfinity<double>) - load<double>(g + j);
-    lowest = select<double>(less<double>(x, lowest), x, lowest);
-  }
-  double result = kInfinity<double>;
-  for (int i = 0; i < kWide; ++i) result = lowest[i] < result ? lowest[i] : result;
-  return result;
-}
-
 void lower(const double* c, double f, double* h, ptrdiff_t m) {
   const F64 vf = broadcast<double>(f);
   for (ptrdiff_t j = 0; j < m; j += kWide) {
@@ -216,7 +205,6 @@ const SinkhornKernels sinkhorn_kernels = {
     {exponentials_f32, dots<float>, add<float>, cost<float>, scale<float>},
     {exponentials_f64, dots<double>, add<double>, cost<double>, scale<double>},
     extent,
-    row_minimum,
     lower,
     point_costs};
 

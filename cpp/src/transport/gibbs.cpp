@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "kexue/core/error.hpp"
+#include "kexue/transport/kernels.hpp"
 
 namespace kexue::transport {
 
@@ -92,7 +93,7 @@ void c_transform(const Costs& costs, const double* a, const double* b, const dou
   for (std::ptrdiff_t j = 0; j < padded; ++j) g[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
-                  if (f == nullptr) r[i] = kernels.row_minimum(c, g.data(), m);
+                  if (f == nullptr) r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
                   const double fi = f == nullptr ? r[i] : f[i];
                   if (a[i] > 0 && fi < kInfinity) {
                     kernels.lower(c, fi, low.data() + chunk * padded, m);
@@ -106,7 +107,7 @@ void c_transform(const Costs& costs, const double* a, const double* b, const dou
   for (std::ptrdiff_t j = 0; j < m; ++j) g[j] = b[j] > 0 && h[j] < kInfinity ? h[j] : -kInfinity;
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t) {
-                  r[i] = kernels.row_minimum(c, g.data(), m);
+                  r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
                 });
 }
 

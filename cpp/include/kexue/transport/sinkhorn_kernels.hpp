@@ -44,8 +44,6 @@ struct SinkhornKernels {
   GibbsKernels<float> f32;
   GibbsKernels<double> f64;
   CostExtent (*extent)(const double* c, std::ptrdiff_t m);
-  // min_j c_j - g_j, +inf for an empty row
-  double (*row_minimum)(const double* c, const double* g, std::ptrdiff_t m);
   // h_j = min(h_j, c_j - f)
   void (*lower)(const double* c, double f, double* h, std::ptrdiff_t m);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
