@@ -67,10 +67,7 @@ KEXUE_DISPATCH(FitKernels, fit_kernels)
 
 namespace kexue::transport {
 
-<<<<<<< HEAD
-KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
-=======
 KEXUE_DISPATCH(RowKernels, row_kernels)
->>>>>>> transport-exact
+KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
 
 }  // namespace kexue::transport
