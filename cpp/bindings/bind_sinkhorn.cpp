@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kexue/core/error.hpp"
+#include "kexue/transport/barycenter.hpp"
 #include "kexue/transport/plan.hpp"
 #include "kexue/transport/sinkhorn.hpp"
 #include "kexue/transport/sinkhorn_batch.hpp"
@@ -28,8 +29,7 @@ std::vector<double> vector_of(const Reals& x) { return {x.data(), x.data() + x.s
 
 // Costs and the arrays they look into.
 struct HeldCosts {
-  explicit HeldCosts(Reals matrix)
-      : first(std::move(matrix)), costs(matrix_view<double>(first)) {}
+  explicit HeldCosts(Reals matrix) : first(std::move(matrix)), costs(matrix_view<double>(first)) {}
   HeldCosts(Reals x, const Reals& y, int kind)
       : first(std::move(x)),
         costs(matrix_view<double>(first), matrix_view<double>(y),
@@ -104,6 +104,18 @@ void bind_plan(py::module_& m) {
       },
       py::arg("costs"), py::arg("factors"), py::arg("v"), py::arg("transpose"), py::arg("workers"));
   m.def(
+      "plan_point_gradient",
+      [](const HeldCosts& held, const Factors& p, int workers) {
+        const Costs& costs = held.costs;
+        check_factors(costs, p);
+        require(costs.points(), "costs of points");
+        Reals out = new_matrix<double>(costs.rows(), costs.dimension());
+        const MatrixView<double> to = mutable_matrix_view<double>(out);
+        without_gil([&] { transport::plan_point_gradient(costs, p, to, workers); });
+        return out;
+      },
+      py::arg("costs"), py::arg("factors"), py::arg("workers"));
+  m.def(
       "plan_bracket",
       [](const HeldCosts& held, const Factors& p, const Reals& a, const Reals& b, int workers) {
         const Costs& costs = held.costs;
@@ -134,7 +146,8 @@ py::dict solve(const HeldCosts& held, const Reals& a, const Reals& b, double reg
 }
 
 SinkhornBatch batch_of(const Reals& costs, py::ssize_t count, py::ssize_t n, py::ssize_t m) {
-  require(costs.ndim() == 3 && costs.shape(1) == n && costs.shape(2) == m, "costs of another shape");
+  require(costs.ndim() == 3 && costs.shape(1) == n && costs.shape(2) == m,
+          "costs of another shape");
   require(costs.shape(0) == 1 || costs.shape(0) == count, "one cost matrix, or one for each");
   SinkhornBatch batch;
   batch.count = count;
@@ -203,6 +216,29 @@ Reals batch_plans(const Reals& costs, double reg, const Reals& base_f, const Rea
   return out;
 }
 
+py::dict barycenter(const HeldCosts& held, const Reals& masses, const Reals& weights, bool debiased,
+                    double reg, double tol, py::ssize_t max_passes, bool single, int workers) {
+  const Costs& costs = held.costs;
+  const MatrixView<const double> rows = matrix_view<double>(masses);
+  require(rows.cols == costs.rows() && weights.size() == rows.rows, "one weight per histogram");
+  SinkhornOptions options;
+  options.reg = reg;
+  options.tol = tol;
+  options.max_passes = max_passes;
+  options.single = single;
+  options.workers = workers;
+  const auto found = without_gil(
+      [&] { return transport::barycenter(costs, rows, weights.data(), debiased, options); });
+  py::dict out;
+  out["histogram"] = array_of(found.histogram);
+  out["f"] = array_of(found.f).reshape({rows.rows, costs.rows()});
+  out["g"] = array_of(found.g).reshape({rows.rows, costs.cols()});
+  out["error"] = found.error;
+  out["passes"] = found.passes;
+  out["converged"] = found.converged;
+  return out;
+}
+
 }  // namespace
 
 void bind_sinkhorn(py::module_& parent) {
@@ -216,6 +252,9 @@ void bind_sinkhorn(py::module_& parent) {
         py::arg("single"), py::arg("stored_bytes"), py::arg("init"), py::arg("workers"));
   m.def("sinkhorn_batch", &solve_batch, py::arg("costs"), py::arg("a"), py::arg("b"),
         py::arg("reg"), py::arg("tol"), py::arg("max_passes"), py::arg("workers"));
+  m.def("barycenter", &barycenter, py::arg("costs"), py::arg("masses"), py::arg("weights"),
+        py::arg("debiased"), py::arg("reg"), py::arg("tol"), py::arg("max_passes"),
+        py::arg("single"), py::arg("workers"));
   m.def("batch_plans", &batch_plans, py::arg("costs"), py::arg("reg"), py::arg("base_f"),
         py::arg("base_g"), py::arg("left"), py::arg("right"), py::arg("workers"));
 }

@@ -9,7 +9,36 @@ References
 Jianlin Su, 科学空间 (https://kexue.fm), posts 6280 (2019-01-20) and 9797 (2023-10-13).
 """
 
+from kexue_num.transport._barycenter import Barycenter, barycenter
+from kexue_num.transport._batch import BatchResult, sinkhorn_batch
+from kexue_num.transport._points import (
+    PointGradients,
+    PointsResult,
+    SinkhornDivergence,
+    sinkhorn_divergence,
+    sinkhorn_points,
+)
 from kexue_num.transport._result import Bracket, Gradients, Potentials, TransportResult
 from kexue_num.transport._round import round_plan
+from kexue_num.transport._sinkhorn import sinkhorn
+from kexue_num.transport._unbalanced import UnbalancedResult, unbalanced
 
-__all__ = ["Bracket", "Gradients", "Potentials", "TransportResult", "round_plan"]
+__all__ = [
+    "Barycenter",
+    "BatchResult",
+    "Bracket",
+    "Gradients",
+    "PointGradients",
+    "PointsResult",
+    "Potentials",
+    "SinkhornDivergence",
+    "TransportResult",
+    "UnbalancedResult",
+    "barycenter",
+    "round_plan",
+    "sinkhorn",
+    "sinkhorn_batch",
+    "sinkhorn_divergence",
+    "sinkhorn_points",
+    "unbalanced",
+]

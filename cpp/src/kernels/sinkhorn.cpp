@@ -21,7 +21,7 @@ KEXUE_INLINE F64 exponent(const double* c, ptrdiff_t j, ptrdiff_t m, F64 f, cons
 void exponentials_f64(const double* c, ptrdiff_t m, double f, const double* g, double inverse,
                       double* k, ptrdiff_t padded) {
   const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse);
-  const F64 low = broadcast<double>(-708), high = broadcast<double>(709);
+  const F64 low = broadcast<double>(-708), high = broadcast<double>(720);
   ptrdiff_t j = 0;
   for (; j < m; j += kWide) {
     const F64 x = exponent(c, j, m, vf, g, vi);
@@ -37,7 +37,7 @@ void exponentials_f32(const double* c, ptrdiff_t m, double f, const double* g, d
                       float* k, ptrdiff_t padded) {
   constexpr ptrdiff_t kStep = kLanes<float>;
   const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse);
-  const F64 low = broadcast<double>(-87), high = broadcast<double>(88);
+  const F64 low = broadcast<double>(-87), high = broadcast<double>(100);
   const F64 inverse_ln2 = broadcast<double>(0x1.71547652b82fep0);
   const F64 minus_ln2 = broadcast<double>(-0x1.62e42fefa39efp-1);
   const F64 rounder = broadcast<double>(Format<double>::kRounder);
@@ -198,6 +198,30 @@ void point_costs(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded
   }
 }
 
+void point_pull(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded, PointCost kind,
+                const double* c, const double* p, double* pull) {
+  const F64 none = zero<double>(), one = broadcast<double>(1);
+  for (ptrdiff_t k = 0; k < d; ++k) {
+    const F64 at = broadcast<double>(x[k]);
+    F64 sum = none;
+    for (ptrdiff_t j = 0; j < padded; j += kWide) {
+      F64 slope = at - load<double>(y + k * padded + j);
+      if (kind == PointCost::sqeuclidean) {
+        slope = slope + slope;
+      } else if (kind == PointCost::euclidean) {
+        const F64 length = load<double>(c + j);
+        const I64 apart = less<double>(none, length);
+        slope = select<double>(apart, slope / select<double>(apart, length, one), none);
+      } else {
+        slope = select<double>(less<double>(none, slope), one,
+                               select<double>(less<double>(slope, none), none - one, none));
+      }
+      sum = multiply_add(slope, load<double>(p + j), sum);
+    }
+    pull[k] = total<double>(sum);
+  }
+}
+
 }  // namespace
 
 extern const SinkhornKernels sinkhorn_kernels;
@@ -206,6 +230,7 @@ const SinkhornKernels sinkhorn_kernels = {
     {exponentials_f64, dots<double>, add<double>, cost<double>, scale<double>},
     extent,
     lower,
-    point_costs};
+    point_costs,
+    point_pull};
 
 }  // namespace kexue::transport::KEXUE_ISA

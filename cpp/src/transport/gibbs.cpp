@@ -43,6 +43,11 @@ const double* Costs::row(std::ptrdiff_t i, double* scratch) const {
   return scratch;
 }
 
+void Costs::pull(std::ptrdiff_t i, const double* c, const double* p, double* pull) const {
+  sinkhorn_kernels().point_pull(x_.row(i), x_.cols, y_.data(), padded_row(cols_), kind_, c, p,
+                                pull);
+}
+
 namespace {
 // f(i, row, chunk) over all rows; chunks as in Gibbs.
 template <class F>
@@ -105,10 +110,9 @@ void c_transform(const Costs& costs, const double* a, const double* b, const dou
   }
   if (f == nullptr) return;
   for (std::ptrdiff_t j = 0; j < m; ++j) g[j] = b[j] > 0 && h[j] < kInfinity ? h[j] : -kInfinity;
-  each_cost_row(costs, workers, chunk_rows,
-                [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t) {
-                  r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
-                });
+  each_cost_row(costs, workers, chunk_rows, [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t) {
+    r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
+  });
 }
 
 // ---- The kernel ---------------------------------------------------------------------------------
@@ -119,9 +123,8 @@ Gibbs::Gibbs(const Costs& costs, bool single, std::ptrdiff_t stored_bytes, int w
       padded_(padded_row(costs.cols())),
       chunk_rows_(rows_per_chunk(costs.rows(), costs.cols())),
       n_chunks_((costs.rows() + chunk_rows_ - 1) / chunk_rows_),
-      stored_rows_(
-          std::min(costs.rows(), stored_bytes / (padded_ * entry_bytes()) / kBlockRows *
-                                     kBlockRows)),
+      stored_rows_(std::min(costs.rows(),
+                            stored_bytes / (padded_ * entry_bytes()) / kBlockRows * kBlockRows)),
       slots_(planned_workers(n_chunks_, workers)),
       f_(static_cast<std::size_t>(costs.rows())),
       g_(padded_),

@@ -100,6 +100,18 @@ void plan_apply_transpose(const Costs& costs, const Factors& factors, MatrixView
   }
 }
 
+void plan_point_gradient(const Costs& costs, const Factors& factors, MatrixView<double> out,
+                         int workers) {
+  Operator p(costs, factors, workers);
+  const Buffer entries(p.gibbs.padded() * p.gibbs.workers());
+  std::fill(entries.data(), entries.data() + entries.size(), 0.0);
+  p.gibbs.each_row([&](std::ptrdiff_t i, const void* k, const double* c, int slot) {
+    double* row = entries.data() + slot * p.gibbs.padded();
+    p.gibbs.scale(k, p.right.data(), p.left[i], row);
+    costs.pull(i, c, row, out.row(i));
+  });
+}
+
 namespace {
 
 // Feasible duals from the potentials, and their value less a bound on its rounding.

@@ -26,6 +26,9 @@ class Costs {
   // Doubles of scratch that row() needs.
   std::ptrdiff_t scratch() const { return points() ? padded_row(cols_) : 0; }
   const double* row(std::ptrdiff_t i, double* scratch) const;
+  // pull (d) = sum_j p_j dC_ij / dx_i of points; c is row(i), p is padded.
+  void pull(std::ptrdiff_t i, const double* c, const double* p, double* pull) const;
+  std::ptrdiff_t dimension() const { return x_.cols; }
 
  private:
   std::ptrdiff_t rows_ = 0, cols_ = 0;

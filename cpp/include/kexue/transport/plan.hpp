@@ -19,6 +19,10 @@ void plan_apply(const Costs& costs, const Factors& factors, MatrixView<const dou
 void plan_apply_transpose(const Costs& costs, const Factors& factors, MatrixView<const double> v,
                           MatrixView<double> out, int workers);
 
+// out (n, d): the derivative of <C, P> with respect to the points x, P held fixed.
+void plan_point_gradient(const Costs& costs, const Factors& factors, MatrixView<double> out,
+                         int workers);
+
 struct PlanBracket {
   double lower, upper;
 };

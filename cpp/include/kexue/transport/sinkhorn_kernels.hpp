@@ -25,7 +25,7 @@ struct CostExtent {
 template <class R>
 struct GibbsKernels {
   // k_j = exp((f + g_j - c_j) * inverse), relative error a few units in the last place of R;
-  // below the smallest normal number of R zero, above the largest one the largest.
+  // below the smallest normal number of R zero, above the largest one +inf; f and g_j may be -inf.
   void (*exponentials)(const double* c, std::ptrdiff_t m, double f, const double* g, double inverse,
                        R* k, std::ptrdiff_t padded);
   // sums[r] = sum_j k[r * stride + j] w_j for r < rows <= kBlockRows
@@ -49,6 +49,9 @@ struct SinkhornKernels {
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
+  // pull_k = sum_j p_j d cost(x, y_j) / d x_k with costs c_j; where it has no derivative, 0.
+  void (*point_pull)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
+                     PointCost kind, const double* c, const double* p, double* pull);
 };
 const SinkhornKernels& sinkhorn_kernels();
 
