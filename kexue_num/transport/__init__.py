@@ -9,7 +9,24 @@ References
 Jianlin Su, 科学空间 (https://kexue.fm), posts 6280 (2019-01-20) and 9797 (2023-10-13).
 """
 
+from kexue_num.transport._assignment import Assignment, assignment
+from kexue_num.transport._exact import emd
+from kexue_num.transport._line import emd_1d, sliced
+from kexue_num.transport._partial import PartialTransport, partial
 from kexue_num.transport._result import Bracket, Gradients, Potentials, TransportResult
 from kexue_num.transport._round import round_plan
 
-__all__ = ["Bracket", "Gradients", "Potentials", "TransportResult", "round_plan"]
+__all__ = [
+    "Assignment",
+    "Bracket",
+    "Gradients",
+    "PartialTransport",
+    "Potentials",
+    "TransportResult",
+    "assignment",
+    "emd",
+    "emd_1d",
+    "partial",
+    "round_plan",
+    "sliced",
+]
