@@ -867,6 +867,12 @@ class transport:
         ) -> None: ...
 
     @staticmethod
+    def assign(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
     def barycenter(
         costs: Costs,
         masses: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
@@ -894,6 +900,35 @@ class transport:
         f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def emd(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        negligible: typing.SupportsFloat | typing.SupportsIndex,
+        max_pivots: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def line_costs(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Any,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Any,
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def line_plan(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def plan_apply(
         costs: Costs,

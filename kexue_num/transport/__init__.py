@@ -9,8 +9,12 @@ References
 Jianlin Su, 科学空间 (https://kexue.fm), posts 6280 (2019-01-20) and 9797 (2023-10-13).
 """
 
+from kexue_num.transport._assignment import Assignment, assignment
 from kexue_num.transport._barycenter import Barycenter, barycenter
 from kexue_num.transport._batch import BatchResult, sinkhorn_batch
+from kexue_num.transport._exact import emd
+from kexue_num.transport._line import emd_1d, sliced
+from kexue_num.transport._partial import PartialTransport, partial
 from kexue_num.transport._points import (
     PointGradients,
     PointsResult,
@@ -24,21 +28,28 @@ from kexue_num.transport._sinkhorn import sinkhorn
 from kexue_num.transport._unbalanced import UnbalancedResult, unbalanced
 
 __all__ = [
+    "Assignment",
     "Barycenter",
     "BatchResult",
     "Bracket",
     "Gradients",
+    "PartialTransport",
     "PointGradients",
     "PointsResult",
     "Potentials",
     "SinkhornDivergence",
     "TransportResult",
     "UnbalancedResult",
+    "assignment",
     "barycenter",
+    "emd",
+    "emd_1d",
+    "partial",
     "round_plan",
     "sinkhorn",
     "sinkhorn_batch",
     "sinkhorn_divergence",
     "sinkhorn_points",
+    "sliced",
     "unbalanced",
 ]

@@ -51,9 +51,10 @@ class Costs:
         """The costs as the core takes them."""
         if self.matrix is not None:
             matrix = self.matrix
-            return _core.transport.Costs(
-                np.ldexp(matrix, -self.exponent) if self.exponent else matrix
-            )
+            if self.exponent:
+                matrix = np.ldexp(matrix, -self.exponent)
+            return _core.transport.Costs(matrix)
+        assert self.x is not None and self.y is not None
         return _core.transport.Costs(self.x, self.y, COSTS.index(self.name))
 
     def stored_bytes(self, single: bool) -> int:

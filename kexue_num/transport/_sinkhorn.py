@@ -104,6 +104,8 @@ def sinkhorn(
     start = check_init(function, init, problem.C.shape)
     costs = matrix_costs(problem.C, problem.scale)
     found = solve(function, costs, problem.a, problem.b, settings, init=start, dtype=problem.dtype)
+    if problem.has_forbidden and not found.converged:
+        require_feasible(function, problem)
     return TransportResult(**result_fields(function, found, settings.tol))
 
 

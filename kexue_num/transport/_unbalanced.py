@@ -118,7 +118,7 @@ def unbalanced(
     >>> from kexue_num.transport import unbalanced
     >>> result = unbalanced([0.5, 0.5], [0.5, 1.0], [[0.0, 1.0], [1.0, 0.0]], 0.05, 1.0)
     >>> result.apply([1.0, 1.0]).round(4)
-    array([0.5162, 0.702 ])
+    array([0.4916, 0.7012])
     """
     function = "unbalanced"
     settings = check_settings(function, reg, tol, max_iter, check_workers(function, workers))

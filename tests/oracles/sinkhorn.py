@@ -83,6 +83,10 @@ def gaussian_entropic_cost(variance_x, variance_y, reg, shift):
     sigma2 = reg / 2
     d = np.sqrt(4 * variance_x * variance_y + sigma2**2)
     bures = (
-        variance_x + variance_y - d + sigma2 * (1 - np.log(2 * sigma2)) + sigma2 * np.log(d + sigma2)
+        variance_x
+        + variance_y
+        - d
+        + sigma2 * (1 - np.log(2 * sigma2))
+        + sigma2 * np.log(d + sigma2)
     )
     return shift**2 + bures
