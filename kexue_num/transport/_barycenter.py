@@ -132,7 +132,7 @@ def barycenter(
     >>> x = np.arange(5.0)
     >>> p = barycenter(np.eye(5)[[0, 4]], (x[:, None] - x) ** 2, reg=0.5)
     >>> np.asarray(p).round(3)
-    array([0.   , 0.107, 0.787, 0.107, 0.   ])
+    array([0.   , 0.106, 0.787, 0.106, 0.   ])
     """
     function = "barycenter"
     bound = (1e-4 if debiased else 1e-9) if tol is None else tol
