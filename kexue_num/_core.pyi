@@ -994,3 +994,164 @@ class testing:
         seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[typing.Any, ...]: ...
+
+class transport:
+    class Costs:
+        @typing.overload
+        def __init__(
+            self, matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @typing.overload
+        def __init__(
+            self,
+            x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            kind: typing.SupportsInt | typing.SupportsIndex,
+        ) -> None: ...
+
+    class Factors:
+        def __init__(
+            self,
+            reg: typing.SupportsFloat | typing.SupportsIndex,
+            single: bool,
+            base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ) -> None: ...
+
+    @staticmethod
+    def assign(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def barycenter(
+        costs: Costs,
+        masses: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        debiased: bool,
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def batch_plans(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def column_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def emd(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        negligible: typing.SupportsFloat | typing.SupportsIndex,
+        max_pivots: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def line_costs(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Any,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Any,
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def line_plan(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def plan_apply(
+        costs: Costs,
+        factors: Factors,
+        v: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transpose: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_bracket(
+        costs: Costs,
+        factors: Factors,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[float, float]: ...
+    @staticmethod
+    def plan_entries(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_point_gradient(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def round_plan(
+        plan: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def row_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def sinkhorn(
+        costs: Costs,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        rho_rows: typing.SupportsFloat | typing.SupportsIndex,
+        rho_cols: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        init: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ]
+        | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def sinkhorn_batch(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def weighted_sum(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> tuple[typing.Any, ...]: ...

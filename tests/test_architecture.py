@@ -17,8 +17,10 @@ ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 # Bindings that are a part of an area of another name.
 PARTS = {
     "column_row": "lowrank",
+    "emo": "transport",
     "projections": "simplex",
     "selection": "lowrank",
+    "sinkhorn": "transport",
     "tokenizer": "lattice",
     "training": "lattice",
     "vocabulary": "lattice",

@@ -11,6 +11,8 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/transport/kernels.hpp"
+#include "kexue/transport/sinkhorn_kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
@@ -65,3 +67,10 @@ KEXUE_DISPATCH(DensityKernels, density_kernels)
 KEXUE_DISPATCH(FitKernels, fit_kernels)
 
 }  // namespace kexue::density
+
+namespace kexue::transport {
+
+KEXUE_DISPATCH(RowKernels, row_kernels)
+KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
+
+}  // namespace kexue::transport
