@@ -10,6 +10,7 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/transport/emo_kernels.hpp"
 #include "kexue/transport/kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
@@ -53,6 +54,7 @@ KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
+KEXUE_DISPATCH(transport::EmoTables, emo_tables)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue

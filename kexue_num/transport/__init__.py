@@ -9,7 +9,18 @@ References
 Jianlin Su, 科学空间 (https://kexue.fm), posts 6280 (2019-01-20) and 9797 (2023-10-13).
 """
 
+from kexue_num.transport._emo import EMOLoss, demd, embedding_cost, emo_loss
 from kexue_num.transport._result import Bracket, Gradients, Potentials, TransportResult
 from kexue_num.transport._round import round_plan
 
-__all__ = ["Bracket", "Gradients", "Potentials", "TransportResult", "round_plan"]
+__all__ = [
+    "Bracket",
+    "EMOLoss",
+    "Gradients",
+    "Potentials",
+    "TransportResult",
+    "demd",
+    "embedding_cost",
+    "emo_loss",
+    "round_plan",
+]
