@@ -288,6 +288,35 @@ class elementary:
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
+class emo:
+    @staticmethod
+    def demd(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        tau: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def embedding_cost(
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        cost: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def emo_loss(
+        logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        soft: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        mixture: typing.SupportsInt | typing.SupportsIndex,
+        sum_tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        gradient: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+
 class lattice:
     class Sweep:
         @property

@@ -8,6 +8,7 @@ void bind_column_row(py::module_& m);
 void bind_core(py::module_& m);
 void bind_density(py::module_& m);
 void bind_elementary(py::module_& m);
+void bind_emo(py::module_& m);
 void bind_lattice(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
@@ -28,6 +29,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_blas(m);
   kexue::bindings::bind_density(m);
   kexue::bindings::bind_elementary(m);
+  kexue::bindings::bind_emo(m);
   kexue::bindings::bind_lattice(m);
   kexue::bindings::bind_limits(m);
   kexue::bindings::bind_lowrank(m);

@@ -11,6 +11,7 @@
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/transport/emo_kernels.hpp"
 #include "kexue/transport/kernels.hpp"
 #include "kexue/transport/sinkhorn_kernels.hpp"
 
@@ -57,6 +58,7 @@ KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
 KEXUE_DISPATCH(lattice::TrellisSumKernels, trellis_sum_kernels)
+KEXUE_DISPATCH(transport::EmoTables, emo_tables)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue
