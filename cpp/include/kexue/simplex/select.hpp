@@ -20,6 +20,7 @@
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "kexue/simplex/maps.hpp"
 
@@ -40,6 +41,13 @@ void soft_topk(const Batch<T>& batch, double k, Selection kind, double temperatu
 template <class T>
 void soft_topk_vjp(const Batch<T>& batch, const T* p, const T* g, double k, Selection kind,
                    double temperature);
+
+// One row of finite numbers of the iterative kind, and the product of its Jacobian's transpose with
+// g, which is overwritten. Memory of the latter: 2 sqrt(k) rows.
+void iterative_topk(const std::vector<double>& x, std::size_t k, double temperature,
+                    std::vector<double>& p);
+void iterative_topk_vjp(const std::vector<double>& x, std::size_t k, double temperature,
+                        std::vector<double>& g, std::vector<double>& dx);
 
 template <class T>
 std::ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, Empty empty);
