@@ -76,7 +76,7 @@ def test_sorting_and_ranking(unit):
     for w in (x, -x):
         p = simplex.project_permutahedron([3.0, 1.0, 2.0, 0.0], w)
         assert p.max() <= unit and p.min() >= -unit
-    ranks = simplex.project_permutahedron(x * min(unit, 1e5), [4.0, 1.0, 2.0, 3.0])
+    ranks = simplex.project_permutahedron(x, [4.0, 1.0, 2.0, 3.0])
     if unit > 1:
         assert_allclose(ranks, [3.5, 1, 2, 3.5], rtol=1e-14)
 

@@ -37,7 +37,7 @@ struct Linear {
   }
   template <class T>
   bool short_rows(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double* tau) const {
-    sparse_kernels<T>().short_linear(x, out, n_rows, n, radius, scale, tau);
+    short_kernels<T>().short_linear(x, out, n_rows, n, radius, scale, tau);
     return true;
   }
   double mass() const { return radius * scale; }
@@ -67,7 +67,7 @@ struct PowerMap {
   }
   template <class T>
   bool short_rows(const T* x, T* out, std::ptrdiff_t n_rows, std::ptrdiff_t n, double* tau) const {
-    sparse_kernels<T>().short_power(x, out, n_rows, n, slope, power, derivative, tau);
+    short_kernels<T>().short_power(x, out, n_rows, n, slope, power, derivative, tau);
     return false;
   }
   double mass() const { return 1; }
