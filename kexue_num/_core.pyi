@@ -110,6 +110,41 @@ class blas:
         uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
     ) -> None: ...
 
+class column_row:
+    @staticmethod
+    def choose_terms(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]]: ...
+    @staticmethod
+    def column_norms(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def greedy_deletion(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        tuple_size: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def inclusion_probabilities(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def weighted_products(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: typing.Any,
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
 class density:
     class Chart:
         @typing.overload
@@ -253,6 +288,35 @@ class elementary:
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
+class emo:
+    @staticmethod
+    def demd(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        tau: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def embedding_cost(
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        cost: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def emo_loss(
+        logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        soft: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        mixture: typing.SupportsInt | typing.SupportsIndex,
+        sum_tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        gradient: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+
 class lattice:
     class Sweep:
         @property
@@ -280,6 +344,79 @@ class lattice:
 
     class BestPaths:
         def next(self) -> typing.Any: ...
+
+    class Normalizer:
+        pass
+
+    class Unigram:
+        def __init__(
+            self,
+            pieces: collections.abc.Sequence[bytes],
+            scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            types: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            space_mark: bool = False,
+            unicode: bool = False,
+            unknown_score: typing.SupportsFloat | typing.SupportsIndex = ...,
+        ) -> None: ...
+        def best_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def expected_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def set_scores(
+            self, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @property
+        def byte_fallback(self) -> bool: ...
+        @property
+        def longest(self) -> int: ...
+        @property
+        def n_pieces(self) -> int: ...
+        @property
+        def unknown_piece(self) -> int: ...
+        @property
+        def unknown_score(self) -> float: ...
+
+    class Tokenizer:
+        def decode(
+            self,
+            ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+            offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            errors: str | None,
+        ) -> list[typing.Any]: ...
+        def edges(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def encode(
+            self,
+            texts: tuple[typing.Any, ...],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def encode_with_bounds(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def largest_score(self) -> float: ...
+        def log_partition(
+            self, text: typing.Any, alpha: typing.SupportsFloat | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def nbest(
+            self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def sample_without_replacement(
+            self,
+            text: typing.Any,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+        ) -> tuple[typing.Any, ...]: ...
 
     @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
@@ -354,6 +491,8 @@ class lattice:
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
+    @staticmethod
+    def tokenizer(model: Unigram, normalizer: Normalizer) -> Tokenizer: ...
     @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
@@ -883,4 +1022,165 @@ class testing:
         n_chunks: typing.SupportsInt | typing.SupportsIndex,
         seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+
+class transport:
+    class Costs:
+        @typing.overload
+        def __init__(
+            self, matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @typing.overload
+        def __init__(
+            self,
+            x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            kind: typing.SupportsInt | typing.SupportsIndex,
+        ) -> None: ...
+
+    class Factors:
+        def __init__(
+            self,
+            reg: typing.SupportsFloat | typing.SupportsIndex,
+            single: bool,
+            base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ) -> None: ...
+
+    @staticmethod
+    def assign(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def barycenter(
+        costs: Costs,
+        masses: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        debiased: bool,
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def batch_plans(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def column_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def emd(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        negligible: typing.SupportsFloat | typing.SupportsIndex,
+        max_pivots: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def line_costs(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Any,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Any,
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def line_plan(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def plan_apply(
+        costs: Costs,
+        factors: Factors,
+        v: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transpose: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_bracket(
+        costs: Costs,
+        factors: Factors,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[float, float]: ...
+    @staticmethod
+    def plan_entries(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_point_gradient(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def round_plan(
+        plan: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def row_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def sinkhorn(
+        costs: Costs,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        rho_rows: typing.SupportsFloat | typing.SupportsIndex,
+        rho_cols: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        init: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ]
+        | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def sinkhorn_batch(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def weighted_sum(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     ) -> tuple[typing.Any, ...]: ...
