@@ -3,6 +3,7 @@
 - `interp_decomp`: a matrix rebuilt from a few of its own columns or rows (interpolative
   decomposition), with a bound on the error and a bound on the coefficients.
 - `cr_matmul`, `cr_probabilities`: a product from a few of its rank-one terms (CR).
+- `truncated_svd`: the leading singular triplets, with a bound on the error.
 - `pinv`, `best_left_factor`, `best_right_factor`: pseudo-inverse and what it solves.
 
 References
@@ -16,6 +17,7 @@ from kexue_num.lowrank._interpolative import interp_decomp
 from kexue_num.lowrank._product import CRProduct
 from kexue_num.lowrank._pseudo_inverse import best_left_factor, best_right_factor, pinv
 from kexue_num.lowrank._results import SVD, InterpolativeDecomposition
+from kexue_num.lowrank._truncated_svd import truncated_svd
 
 __all__ = [
     "SVD",
@@ -27,4 +29,5 @@ __all__ = [
     "cr_probabilities",
     "interp_decomp",
     "pinv",
+    "truncated_svd",
 ]
