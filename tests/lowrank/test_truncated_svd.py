@@ -103,8 +103,8 @@ def test_residuals_are_what_was_asked():
 
 
 def test_bound_holds_with_its_confidence():
-    # Twice 200 trials at confidence 0.9: 20 failures expected at most, more than 37 with probability
-    # 1e-4 (binomial). Fresh probes for the same matrix; spectra with and without a tail.
+    # Twice 200 trials at confidence 0.9: 20 failures expected at most, more than 37 with a
+    # probability of 1e-4 (binomial). Fresh probes for the same matrix each time.
     rng = np.random.default_rng(0)
     for decay in (1.0, 3.0):
         A = oracle.with_spectrum(rng, 90, 70, (1.0 + np.arange(70.0)) ** -decay)
