@@ -344,6 +344,18 @@ class lattice:
         def nbest(
             self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
         ) -> tuple[typing.Any, ...]: ...
+        def sample(
+            self,
+            texts: tuple[typing.Any, ...],
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+            first_index: typing.SupportsInt | typing.SupportsIndex,
+            method: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
         def sample_without_replacement(
             self,
             text: typing.Any,
