@@ -344,6 +344,18 @@ class lattice:
         def nbest(
             self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
         ) -> tuple[typing.Any, ...]: ...
+        def sample(
+            self,
+            texts: tuple[typing.Any, ...],
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+            first_index: typing.SupportsInt | typing.SupportsIndex,
+            method: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
         def sample_without_replacement(
             self,
             text: typing.Any,
@@ -354,8 +366,157 @@ class lattice:
             ],
         ) -> tuple[typing.Any, ...]: ...
 
+    class ModelFile:
+        add_dummy_prefix: bool
+        bos_piece: bytes
+        byte_fallback: bool
+        charsmap: bytes
+        eos_piece: bytes
+        escape_whitespaces: bool
+        pad_piece: bytes
+        remove_extra_whitespaces: bool
+        rule_name: bytes
+        unk_piece: bytes
+        unk_surface: bytes
+        whitespace_as_suffix: bool
+
+        def __init__(self) -> None: ...
+        @property
+        def bos_id(self) -> int: ...
+        @bos_id.setter
+        def bos_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def eos_id(self) -> int: ...
+        @eos_id.setter
+        def eos_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def model_type(self) -> int: ...
+        @model_type.setter
+        def model_type(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def pad_id(self) -> int: ...
+        @pad_id.setter
+        def pad_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def pieces(self) -> list[typing.Any]: ...
+        @pieces.setter
+        def pieces(self, arg1: collections.abc.Sequence[bytes]) -> None: ...
+        @property
+        def scores(self) -> list[float]: ...
+        @scores.setter
+        def scores(
+            self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def types(self) -> list[int]: ...
+        @types.setter
+        def types(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def unk_id(self) -> int: ...
+        @unk_id.setter
+        def unk_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class UnicodeForms:
+        pass
+
+    class NormalizerStep:
+        pass
+
+    class AddedToken:
+        def __init__(
+            self, text: bytes, left: bool, right: bool, normalized: bool, special: bool
+        ) -> None: ...
+
+    class NormalizerChain(Normalizer):
+        def normalize(self, text: bytes, trace: bool) -> tuple[typing.Any, ...]: ...
+
+    class Chunks:
+        def __len__(self) -> int: ...
+        def characters(self) -> tuple[typing.Any, ...]: ...
+        @property
+        def begin(self) -> numpy.typing.NDArray[numpy.int64]: ...
+        @property
+        def counts(self) -> numpy.typing.NDArray[numpy.float64]: ...
+        @property
+        def n_bytes(self) -> int: ...
+        @property
+        def strings(self) -> list[typing.Any]: ...
+
+    class ChunkRules:
+        join_spaces: bool
+        lines: bool
+        split_by_number: bool
+        split_by_script: bool
+        split_by_whitespace: bool
+        split_digits: bool
+        whitespace_as_suffix: bool
+
+        def __init__(self) -> None: ...
+        def set_script(
+            self, arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
+        ) -> None: ...
+        def set_symbols(self, arg0: bytes) -> None: ...
+        @property
+        def beyond(self) -> int: ...
+        @beyond.setter
+        def beyond(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ChunkCounter:
+        @property
+        def n_bytes(self) -> float: ...
+        @property
+        def n_texts(self) -> float: ...
+        @property
+        def threshold(self) -> float: ...
+
+    class SeedRules:
+        whitespace_as_suffix: bool
+        whitespace_only: bool
+
+        def __init__(self) -> None: ...
+        @property
+        def longest(self) -> int: ...
+        @longest.setter
+        def longest(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def min_count(self) -> float: ...
+        @min_count.setter
+        def min_count(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+        @property
+        def size(self) -> int: ...
+        @size.setter
+        def size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ByteNgrams:
+        def __len__(self) -> int: ...
+        def log_probability(self, ngram: bytes) -> float: ...
+
     @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
+    @staticmethod
+    def build_charsmap(rules: collections.abc.Sequence[tuple[bytes, bytes]]) -> bytes: ...
+    @staticmethod
+    def byte_ngrams(
+        chunks: Chunks,
+        order: typing.SupportsInt | typing.SupportsIndex,
+        min_count: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> ByteNgrams: ...
+    @staticmethod
+    def chunk_counter(
+        rules: ChunkRules,
+        max_bytes: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+    ) -> ChunkCounter: ...
+    @staticmethod
+    def count_texts(
+        counter: ChunkCounter, normalizer: NormalizerChain, texts: collections.abc.Sequence[bytes]
+    ) -> None: ...
+    @staticmethod
+    def counted_chunks(counter: ChunkCounter) -> Chunks: ...
     @staticmethod
     def differentiate_marginals(
         dag: Dag, sweep: Sweep, direction: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
@@ -373,6 +534,10 @@ class lattice:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def keep_characters(
+        chunks: Chunks, kept: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> Chunks: ...
+    @staticmethod
     def log_partition(sweep: Sweep) -> float: ...
     @staticmethod
     def log_probabilities(
@@ -389,6 +554,31 @@ class lattice:
     def node_marginals(
         dag: Dag, sweep: Sweep, n_nodes: typing.SupportsInt | typing.SupportsIndex
     ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def normalizer_chain(
+        steps: collections.abc.Sequence[NormalizerStep],
+        escape: bool,
+        drops: typing.SupportsInt | typing.SupportsIndex,
+        protect: collections.abc.Sequence[bytes],
+        added: collections.abc.Sequence[AddedToken],
+    ) -> NormalizerChain: ...
+    @staticmethod
+    def normalizer_step(
+        kind: typing.SupportsInt | typing.SupportsIndex,
+        rules: bytes,
+        text: bytes,
+        forms: UnicodeForms | None,
+        form: typing.SupportsInt | typing.SupportsIndex,
+        left: bool,
+        right: bool,
+        add_dummy_prefix: bool,
+        remove_extra_whitespaces: bool,
+        whitespace_as_suffix: bool,
+        prefix: typing.SupportsInt | typing.SupportsIndex,
+        words: bool,
+    ) -> NormalizerStep: ...
+    @staticmethod
+    def read_model(data: bytes) -> ModelFile: ...
     @staticmethod
     def sample(
         dag: Dag,
@@ -418,6 +608,17 @@ class lattice:
         ],
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def seed_pieces(
+        chunks: Chunks, rules: SeedRules, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> Chunks: ...
+    @staticmethod
+    def segment_by_ngrams(
+        ngrams: ByteNgrams,
+        chunks: Chunks,
+        unicode: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> Chunks: ...
+    @staticmethod
     def sums(
         model: tuple[typing.Any, ...],
         messages: bool,
@@ -430,6 +631,23 @@ class lattice:
     @staticmethod
     def tokenizer(model: Unigram, normalizer: Normalizer) -> Tokenizer: ...
     @staticmethod
+    def unicode_forms(
+        canonical: tuple[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        ],
+        compatible: tuple[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        ],
+        mark: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        mark_class: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        pair: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        composed: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> UnicodeForms: ...
+    @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> tuple[typing.Any, ...]: ...
@@ -438,6 +656,8 @@ class lattice:
         segment_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         transitions: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     ) -> typing.Any: ...
+    @staticmethod
+    def write_model(file: ModelFile) -> bytes: ...
 
 class lowrank:
     class Strips:

@@ -40,7 +40,8 @@ py::array_t<T> array_of(std::span<const T> values) {
 }
 
 void add_texts(ChunkCounter& counter, const NormalizerChain& chain,
-               const std::vector<std::string_view>& texts) {
+               const std::vector<py::bytes>& list) {
+  const std::vector<std::string_view> texts(list.begin(), list.end());
   without_gil([&] {
     Normalized line;
     std::for_each(texts.begin(), texts.end(), [&](std::string_view text) {
@@ -86,8 +87,9 @@ void bind_counting(py::module_& m) {
       .def_property_readonly("begin", [](const Chunks& c) { return array_of(std::span(c.begin)); })
       .def_property_readonly("n_bytes", [](const Chunks& c) { return c.text.size(); })
       .def("__len__", [](const Chunks& c) { return c.counts.size(); })
-      .def("characters", &characters)
-      .def("keep_characters", &keep, py::arg("kept"), py::call_guard<py::gil_scoped_release>());
+      .def("characters", &characters);
+  m.def("keep_characters", &keep, py::arg("chunks"), py::arg("kept"),
+        py::call_guard<py::gil_scoped_release>());
   py::class_<ChunkRules>(m, "ChunkRules")
       .def(py::init<>())
       .def_readwrite("split_by_whitespace", &ChunkRules::split_by_whitespace)
@@ -102,19 +104,23 @@ void bind_counting(py::module_& m) {
            [](ChunkRules& rules, const py::array_t<std::uint8_t, py::array::c_style>& script) {
              rules.script.assign(script.data(), script.data() + script.size());
            })
-      .def("set_symbols", [](ChunkRules& rules, std::string_view blob) {
-        rules.symbols = lattice::Charsmap(blob);
+      .def("set_symbols", [](ChunkRules& rules, const py::bytes& blob) {
+        rules.symbols = lattice::Charsmap(std::string_view(blob));
       });
   py::class_<ChunkCounter>(m, "ChunkCounter")
-      .def(py::init([](const ChunkRules& rules, std::size_t max_bytes, KeyPair key) {
-             return ChunkCounter(rules, max_bytes, {key.first, key.second});
-           }),
-           py::arg("rules"), py::arg("max_bytes"), py::arg("key"))
-      .def("add", &add_texts, py::arg("chain"), py::arg("texts"))
       .def_property_readonly("n_texts", &ChunkCounter::n_texts)
       .def_property_readonly("n_bytes", &ChunkCounter::n_bytes)
-      .def_property_readonly("threshold", &ChunkCounter::threshold)
-      .def("chunks", [](const ChunkCounter& counter) { return take(counter.chunks()); });
+      .def_property_readonly("threshold", &ChunkCounter::threshold);
+  m.def(
+      "chunk_counter",
+      [](const ChunkRules& rules, std::size_t max_bytes, KeyPair key) {
+        return ChunkCounter(rules, max_bytes, {key.first, key.second});
+      },
+      py::arg("rules"), py::arg("max_bytes"), py::arg("key"));
+  m.def("count_texts", &add_texts, py::arg("counter"), py::arg("normalizer"), py::arg("texts"));
+  m.def(
+      "counted_chunks", [](const ChunkCounter& counter) { return take(counter.chunks()); },
+      py::arg("counter"));
 }
 
 }  // namespace
@@ -137,20 +143,27 @@ void bind_training(py::module_& parent) {
       py::arg("chunks"), py::arg("rules"), py::arg("workers") = 0,
       py::call_guard<py::gil_scoped_release>());
   py::class_<ByteNgrams>(m, "ByteNgrams")
-      .def(py::init([](const Chunks& c, int order, double min_count) {
-             return ByteNgrams(c.text, c.begin, c.counts, order, min_count);
-           }),
-           py::arg("chunks"), py::arg("order"), py::arg("min_count"),
-           py::call_guard<py::gil_scoped_release>())
       .def("__len__", &ByteNgrams::size)
-      .def("log_probability", &ByteNgrams::log_probability, py::arg("ngram"))
       .def(
-          "segment",
-          [](const ByteNgrams& ngrams, const Chunks& c, bool unicode, int workers) {
-            return ngrams.segment(c.text, c.begin, c.counts, unicode, workers);
+          "log_probability",
+          [](const ByteNgrams& ngrams, const py::bytes& ngram) {
+            return ngrams.log_probability(std::string_view(ngram));
           },
-          py::arg("chunks"), py::arg("unicode"), py::arg("workers") = 0,
-          py::call_guard<py::gil_scoped_release>());
+          py::arg("ngram"));
+  m.def(
+      "byte_ngrams",
+      [](const Chunks& c, int order, double min_count) {
+        return ByteNgrams(c.text, c.begin, c.counts, order, min_count);
+      },
+      py::arg("chunks"), py::arg("order"), py::arg("min_count"),
+      py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "segment_by_ngrams",
+      [](const ByteNgrams& ngrams, const Chunks& c, bool unicode, int workers) {
+        return ngrams.segment(c.text, c.begin, c.counts, unicode, workers);
+      },
+      py::arg("ngrams"), py::arg("chunks"), py::arg("unicode"), py::arg("workers") = 0,
+      py::call_guard<py::gil_scoped_release>());
 }
 
 }  // namespace kexue::bindings

@@ -127,13 +127,9 @@ def nmt_map() -> bytes:
 @functools.cache
 def unicode_forms() -> _core.lattice.UnicodeForms:
     """The tables of the Unicode forms, made once."""
-    forms = _core.lattice.UnicodeForms()
-    canonical = _core.lattice.Decompositions()
-    compatible = _core.lattice.Decompositions()
-    tables: list[tuple[str, list[int], list[int], list[int]]] = [
-        ("NFD", [], [0], []),
-        ("NFKD", [], [0], []),
-    ]
+    rows: dict[str, tuple[list[int], list[int], list[int]]] = {
+        form: ([], [0], []) for form in ("NFD", "NFKD")
+    }
     marks: list[int] = []
     classes: list[int] = []
     pairs: list[tuple[int, int]] = []
@@ -144,8 +140,8 @@ def unicode_forms() -> _core.lattice.UnicodeForms:
             classes.append(order)
         if not unicodedata.decomposition(character):
             continue
-        for form, codes, first, out in tables:
-            decomposed = unicodedata.normalize(form, character)
+        for form, (codes, first, out) in rows.items():
+            decomposed = unicodedata.normalize(form, character)  # type: ignore[arg-type]
             if decomposed != character:
                 codes.append(code)
                 out.extend(map(ord, decomposed))
@@ -155,13 +151,15 @@ def unicode_forms() -> _core.lattice.UnicodeForms:
         is_pair = len(parts) == 2 and not parts[0].startswith("<")
         if is_pair and unicodedata.normalize("NFC", character) == character:
             pairs.append((int(parts[0], 16) << 32 | int(parts[1], 16), code))
-    for table, (_, codes, first, out) in zip((canonical, compatible), tables, strict=True):
-        table.code, table.first, table.characters = codes, first, out
     pairs.sort()
-    forms.canonical, forms.compatible = canonical, compatible
-    forms.mark, forms.mark_class = marks, classes
-    forms.pair, forms.composed = [pair for pair, _ in pairs], [code for _, code in pairs]
-    return forms
+    return _core.lattice.unicode_forms(
+        rows["NFD"],
+        rows["NFKD"],
+        marks,
+        classes,
+        [pair for pair, _ in pairs],
+        [code for _, code in pairs],
+    )
 
 
 @functools.cache

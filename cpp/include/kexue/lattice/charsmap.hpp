@@ -53,7 +53,6 @@ class Charsmap {
   std::vector<std::uint32_t> units_;
   std::string values_;
   std::array<bool, 256> plain_ = ascii();
-
 };
 
 // The blob of the rules; keys have 1 to 1000 bytes, are different, free of NUL, in ascending

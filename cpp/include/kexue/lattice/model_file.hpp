@@ -2,7 +2,8 @@
 //
 // Numbers of the fields (sentencepiece_model.proto):
 //   model       1 piece (1 text, 2 score, 3 type: a PieceType), 2 trainer, 3 normaliser
-//   trainer     3 model type, 4 size of the vocabulary, 24 whitespace is a suffix, 35 byte fallback,
+//   trainer     3 model type, 4 size of the vocabulary, 24 whitespace is a suffix, 35 byte
+//   fallback,
 //               40..43 ids of unk, bos, eos, pad, 44 surface of unk, 45..48 their texts
 //   normaliser  1 name, 2 map of characters, 3 add dummy prefix, 4 remove extra whitespaces,
 //               5 escape whitespaces
