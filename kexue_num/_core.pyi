@@ -110,6 +110,41 @@ class blas:
         uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
     ) -> None: ...
 
+class column_row:
+    @staticmethod
+    def choose_terms(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]]: ...
+    @staticmethod
+    def column_norms(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def greedy_deletion(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        tuple_size: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def inclusion_probabilities(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def weighted_products(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: typing.Any,
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
 class density:
     class Chart:
         @typing.overload
@@ -252,6 +287,35 @@ class elementary:
         x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None = None,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
+class emo:
+    @staticmethod
+    def demd(
+        p: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        tau: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def embedding_cost(
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        cost: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
+    @staticmethod
+    def emo_loss(
+        logits: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        labels: typing.Annotated[numpy.typing.ArrayLike, numpy.int64] | None,
+        soft: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        embeddings: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        mixture: typing.SupportsInt | typing.SupportsIndex,
+        sum_tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        weight: typing.SupportsFloat | typing.SupportsIndex,
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        gradient: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[str, int]: ...
 
 class lattice:
     class Sweep:
@@ -494,6 +558,10 @@ class lattice:
         def log_probability(self, ngram: bytes) -> float: ...
 
     @staticmethod
+    def best_counts(
+        model: Unigram, chunks: Chunks, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
     @staticmethod
     def build_charsmap(rules: collections.abc.Sequence[tuple[bytes, bytes]]) -> bytes: ...
@@ -528,6 +596,12 @@ class lattice:
     @staticmethod
     def entropy(dag: Dag, sweep: Sweep) -> float: ...
     @staticmethod
+    def expected_counts(
+        model: Unigram, chunks: Chunks, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def join_chunks(first: Chunks, second: Chunks) -> Chunks: ...
+    @staticmethod
     def kbest_states(
         model: tuple[typing.Any, ...],
         k: typing.SupportsInt | typing.SupportsIndex,
@@ -537,6 +611,10 @@ class lattice:
     def keep_characters(
         chunks: Chunks, kept: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
     ) -> Chunks: ...
+    @staticmethod
+    def log_alternatives(
+        model: Unigram, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
     def log_partition(sweep: Sweep) -> float: ...
     @staticmethod
@@ -619,6 +697,12 @@ class lattice:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> Chunks: ...
     @staticmethod
+    def select_chunks(
+        chunks: Chunks,
+        numbers: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        counts: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> Chunks: ...
+    @staticmethod
     def sums(
         model: tuple[typing.Any, ...],
         messages: bool,
@@ -648,6 +732,10 @@ class lattice:
         composed: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     ) -> UnicodeForms: ...
     @staticmethod
+    def unigram_of(
+        pieces: Chunks, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+    ) -> Unigram: ...
+    @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> tuple[typing.Any, ...]: ...
@@ -669,6 +757,24 @@ class lowrank:
         ) -> None: ...
 
     @staticmethod
+    def adaptive_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
+    def cholesky_steps(
+        columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        candidates: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        uniforms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rank: typing.SupportsInt | typing.SupportsIndex,
+        f: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        diagonal: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -677,10 +783,23 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def elimination_pivots(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def exchange(
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         bound: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def factor_columns(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        first: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        max_rank: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
@@ -734,6 +853,13 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> bool: ...
     @staticmethod
+    def osinsky_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        e: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        penalty: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def pack(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
@@ -778,6 +904,12 @@ class lowrank:
         ],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def total_residual_columns(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        count: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
     @staticmethod
     def whiten(
         c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -1134,4 +1266,165 @@ class testing:
         n_chunks: typing.SupportsInt | typing.SupportsIndex,
         seconds_per_chunk: typing.SupportsFloat | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+
+class transport:
+    class Costs:
+        @typing.overload
+        def __init__(
+            self, matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @typing.overload
+        def __init__(
+            self,
+            x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            kind: typing.SupportsInt | typing.SupportsIndex,
+        ) -> None: ...
+
+    class Factors:
+        def __init__(
+            self,
+            reg: typing.SupportsFloat | typing.SupportsIndex,
+            single: bool,
+            base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ) -> None: ...
+
+    @staticmethod
+    def assign(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def barycenter(
+        costs: Costs,
+        masses: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        debiased: bool,
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def batch_plans(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def column_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def emd(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        negligible: typing.SupportsFloat | typing.SupportsIndex,
+        max_pivots: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def line_costs(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Any,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Any,
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def line_plan(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def plan_apply(
+        costs: Costs,
+        factors: Factors,
+        v: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transpose: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_bracket(
+        costs: Costs,
+        factors: Factors,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[float, float]: ...
+    @staticmethod
+    def plan_entries(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_point_gradient(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def round_plan(
+        plan: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        out: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> None: ...
+    @staticmethod
+    def row_transform(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def sinkhorn(
+        costs: Costs,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        rho_rows: typing.SupportsFloat | typing.SupportsIndex,
+        rho_cols: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        init: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ]
+        | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def sinkhorn_batch(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def weighted_sum(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     ) -> tuple[typing.Any, ...]: ...

@@ -16,7 +16,11 @@ FRAMEWORKS = {"cupy", "dask", "jax", "pandas", "sklearn", "tensorflow", "torch"}
 ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 # Bindings that are a part of an area of another name.
 PARTS = {
+    "column_row": "lowrank",
+    "emo": "transport",
     "projections": "simplex",
+    "selection": "lowrank",
+    "sinkhorn": "transport",
     "tokenizer": "lattice",
     "training": "lattice",
     "vocabulary": "lattice",

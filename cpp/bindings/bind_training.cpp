@@ -23,7 +23,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace training_faces {
 
 using lattice::ByteNgrams;
 using lattice::ChunkCounter;
@@ -154,6 +154,7 @@ py::array_t<double> log_alternatives(const Unigram& model, int workers) {
 }
 
 void bind_counting(py::module_& m) {
+  using namespace training_faces;
   py::class_<Chunks>(m, "Chunks")
       .def_property_readonly("strings", &strings_of)
       .def_property_readonly("counts",
@@ -197,9 +198,10 @@ void bind_counting(py::module_& m) {
       py::arg("counter"));
 }
 
-}  // namespace
+}  // namespace training_faces
 
 void bind_training(py::module_& parent) {
+  using namespace training_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   bind_counting(m);
   m.def("select_chunks", &select, py::arg("chunks"), py::arg("numbers"), py::arg("counts"));
