@@ -18,7 +18,7 @@ struct BestWord {
 
 struct BestWords {
   static constexpr std::ptrdiff_t kMostIds = 6;
-  WordTable<BestWord> table{15};  // 4 MiB
+  WordTable<BestWord> table{16};  // 8 MiB
 };
 
 // Which edge a uniform number u picks at one place of a word: the first whose bound exceeds u. If
@@ -37,12 +37,15 @@ struct SampleWord {
 };
 
 struct SampleWords {
-  static constexpr std::ptrdiff_t kRoom = 1 << 18;  // blocks: 12 MiB
-  WordTable<SampleWord> table{15};
+  static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 24 MiB
+  WordTable<SampleWord> table{16};
   std::vector<Choice> store;
 
-  const SampleWord* insert(const WordKey& key, std::ptrdiff_t size, std::size_t place,
-                           const std::vector<Choice>& blocks);
+  bool full() const { return std::ssize(store) + kMostBlocks > kRoom; }
+  void forget() {
+    store.clear();
+    table.clear();
+  }
 };
 
 // What depends on alpha.
