@@ -162,6 +162,8 @@ Tokens join(std::vector<Tokens>& parts) {
     const Index base = all.ids.size();
     for (size_t r = 1; r < part.offsets.size(); ++r) all.offsets.push_back(base + part.offsets[r]);
     all.ids.append(part.ids.data(), part.ids.size());
+    all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
+    all.counts.insert(all.counts.end(), part.counts.begin(), part.counts.end());
     part = Tokens{};
   }
   return all;
