@@ -21,7 +21,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace tokenizer_faces {
 
 using lattice::Corpus;
 using lattice::Fault;
@@ -176,9 +176,10 @@ py::list decode(const Tokenizer& tokenizer, const Array<std::int32_t>& ids,
   return list_of_rows(decoded.bytes.data(), decoded.offsets, errors ? errors->c_str() : nullptr);
 }
 
-}  // namespace
+}  // namespace tokenizer_faces
 
 void bind_tokenizer(py::module_& parent) {
+  using namespace tokenizer_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer");
   py::class_<Unigram, std::shared_ptr<Unigram>>(m, "Unigram")
