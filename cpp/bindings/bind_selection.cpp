@@ -12,7 +12,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace selection_faces {
 
 using std::ptrdiff_t;
 using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
@@ -102,9 +102,10 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
   });
 }
 
-}  // namespace
+}  // namespace selection_faces
 
 void bind_selection(py::module_& parent) {
+  using namespace selection_faces;
   auto m = parent.def_submodule("lowrank");
   m.def("osinsky_columns", &osinsky_columns, py::arg("v"), py::arg("e"), py::arg("penalty"),
         py::arg("workers"));

@@ -18,7 +18,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace training_faces {
 
 using lattice::ByteNgrams;
 using lattice::ChunkCounter;
@@ -79,6 +79,7 @@ Chunks keep(const Chunks& chunks, const std::vector<std::uint32_t>& kept) {
 }
 
 void bind_counting(py::module_& m) {
+  using namespace training_faces;
   py::class_<Chunks>(m, "Chunks")
       .def_property_readonly("strings", &strings_of)
       .def_property_readonly("counts",
@@ -117,9 +118,10 @@ void bind_counting(py::module_& m) {
       .def("chunks", [](const ChunkCounter& counter) { return take(counter.chunks()); });
 }
 
-}  // namespace
+}  // namespace training_faces
 
 void bind_training(py::module_& parent) {
+  using namespace training_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   bind_counting(m);
   py::class_<SeedRules>(m, "SeedRules")

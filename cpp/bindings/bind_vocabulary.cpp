@@ -17,7 +17,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace vocabulary_faces {
 
 using lattice::Charsmap;
 using lattice::Index;
@@ -70,6 +70,7 @@ py::bytes write_model(const ModelFile& file) {
 }
 
 void bind_model_file(py::module_& m) {
+  using namespace vocabulary_faces;
   py::class_<ModelFile>(m, "ModelFile")
       .def(py::init<>())
       .def_property(
@@ -105,9 +106,10 @@ void bind_model_file(py::module_& m) {
   m.def("write_model", &write_model, py::arg("file"));
 }
 
-}  // namespace
+}  // namespace vocabulary_faces
 
 void bind_vocabulary(py::module_& parent) {
+  using namespace vocabulary_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   m.def("build_charsmap", &build_charsmap, py::arg("rules"));
   bind_model_file(m);
