@@ -15,7 +15,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace lowrank_faces {
 
 using std::ptrdiff_t;
 using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
@@ -261,9 +261,10 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
   });
 }
 
-}  // namespace
+}  // namespace lowrank_faces
 
 void bind_lowrank(py::module_& parent) {
+  using namespace lowrank_faces;
   auto m = parent.def_submodule("lowrank");
   py::class_<Strips>(m, "Strips")
       .def("max_component", &Strips::max_component, py::arg("workers"),

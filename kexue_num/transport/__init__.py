@@ -12,6 +12,7 @@ Jianlin Su, 科学空间 (https://kexue.fm), posts 6280 (2019-01-20) and 9797 (2
 from kexue_num.transport._assignment import Assignment, assignment
 from kexue_num.transport._barycenter import Barycenter, barycenter
 from kexue_num.transport._batch import BatchResult, sinkhorn_batch
+from kexue_num.transport._emo import EMOLoss, demd, embedding_cost, emo_loss
 from kexue_num.transport._exact import emd
 from kexue_num.transport._line import emd_1d, sliced
 from kexue_num.transport._partial import PartialTransport, partial
@@ -32,6 +33,7 @@ __all__ = [
     "Barycenter",
     "BatchResult",
     "Bracket",
+    "EMOLoss",
     "Gradients",
     "PartialTransport",
     "PointGradients",
@@ -42,8 +44,11 @@ __all__ = [
     "UnbalancedResult",
     "assignment",
     "barycenter",
+    "demd",
+    "embedding_cost",
     "emd",
     "emd_1d",
+    "emo_loss",
     "partial",
     "round_plan",
     "sinkhorn",
