@@ -110,6 +110,41 @@ class blas:
         uplo: str, diag: str, a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]
     ) -> None: ...
 
+class column_row:
+    @staticmethod
+    def choose_terms(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+        method: str,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> list[tuple[numpy.typing.NDArray[numpy.int64], numpy.typing.NDArray[numpy.float64]]]: ...
+    @staticmethod
+    def column_norms(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def greedy_deletion(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        keep: typing.SupportsInt | typing.SupportsIndex,
+        tuple_size: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def inclusion_probabilities(
+        sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        wanted: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def weighted_products(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        weights: typing.Any,
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+
 class density:
     class Chart:
         @typing.overload
@@ -310,8 +345,439 @@ class lattice:
     class BestPaths:
         def next(self) -> typing.Any: ...
 
+    class Normalizer:
+        pass
+
+    class Unigram:
+        def __init__(
+            self,
+            pieces: collections.abc.Sequence[bytes],
+            scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            types: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            space_mark: bool = False,
+            unicode: bool = False,
+            unknown_score: typing.SupportsFloat | typing.SupportsIndex = ...,
+        ) -> None: ...
+        def best_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def expected_counts(
+            self,
+            text: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8],
+            begin: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            multiplicity: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def set_scores(
+            self, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @property
+        def byte_fallback(self) -> bool: ...
+        @property
+        def longest(self) -> int: ...
+        @property
+        def n_pieces(self) -> int: ...
+        @property
+        def unknown_piece(self) -> int: ...
+        @property
+        def unknown_score(self) -> float: ...
+
+    class Tokenizer:
+        def decode(
+            self,
+            ids: typing.Annotated[numpy.typing.ArrayLike, numpy.int32],
+            offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+            errors: str | None,
+        ) -> list[typing.Any]: ...
+        def edges(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def encode(
+            self,
+            texts: tuple[typing.Any, ...],
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def encode_with_bounds(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def largest_score(self) -> float: ...
+        def log_partition(
+            self, text: typing.Any, alpha: typing.SupportsFloat | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def nbest(
+            self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
+        ) -> tuple[typing.Any, ...]: ...
+        def sample_without_replacement(
+            self,
+            text: typing.Any,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+        ) -> tuple[typing.Any, ...]: ...
+
+    class Chunks:
+        def __len__(self) -> int: ...
+        def characters(self) -> tuple[typing.Any, ...]: ...
+        def keep_characters(
+            self, kept: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> Chunks: ...
+        @property
+        def begin(self) -> numpy.typing.NDArray[numpy.int64]: ...
+        @property
+        def counts(self) -> numpy.typing.NDArray[numpy.float64]: ...
+        @property
+        def n_bytes(self) -> int: ...
+        @property
+        def strings(self) -> list[typing.Any]: ...
+
+    class ChunkRules:
+        join_spaces: bool
+        lines: bool
+        split_by_number: bool
+        split_by_script: bool
+        split_by_whitespace: bool
+        split_digits: bool
+        whitespace_as_suffix: bool
+
+        def __init__(self) -> None: ...
+        def set_script(
+            self, arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
+        ) -> None: ...
+        def set_symbols(self, arg0: str) -> None: ...
+        @property
+        def beyond(self) -> int: ...
+        @beyond.setter
+        def beyond(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ChunkCounter:
+        def __init__(
+            self,
+            rules: ChunkRules,
+            max_bytes: typing.SupportsInt | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+        ) -> None: ...
+        def add(self, chain: ..., texts: collections.abc.Sequence[str]) -> None: ...
+        def chunks(self) -> Chunks: ...
+        @property
+        def n_bytes(self) -> float: ...
+        @property
+        def n_texts(self) -> float: ...
+        @property
+        def threshold(self) -> float: ...
+
+    class SeedRules:
+        whitespace_as_suffix: bool
+        whitespace_only: bool
+
+        def __init__(self) -> None: ...
+        @property
+        def longest(self) -> int: ...
+        @longest.setter
+        def longest(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def min_count(self) -> float: ...
+        @min_count.setter
+        def min_count(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+        @property
+        def size(self) -> int: ...
+        @size.setter
+        def size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ByteNgrams:
+        def __init__(
+            self,
+            chunks: Chunks,
+            order: typing.SupportsInt | typing.SupportsIndex,
+            min_count: typing.SupportsFloat | typing.SupportsIndex,
+        ) -> None: ...
+        def __len__(self) -> int: ...
+        def log_probability(self, ngram: str) -> float: ...
+        def segment(
+            self,
+            chunks: Chunks,
+            unicode: bool,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> Chunks: ...
+
+    class ModelFile:
+        add_dummy_prefix: bool
+        bos_piece: bytes
+        byte_fallback: bool
+        charsmap: bytes
+        eos_piece: bytes
+        escape_whitespaces: bool
+        pad_piece: bytes
+        remove_extra_whitespaces: bool
+        rule_name: bytes
+        unk_piece: bytes
+        unk_surface: bytes
+        whitespace_as_suffix: bool
+
+        def __init__(self) -> None: ...
+        @property
+        def bos_id(self) -> int: ...
+        @bos_id.setter
+        def bos_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def eos_id(self) -> int: ...
+        @eos_id.setter
+        def eos_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def model_type(self) -> int: ...
+        @model_type.setter
+        def model_type(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def pad_id(self) -> int: ...
+        @pad_id.setter
+        def pad_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def pieces(self) -> list[typing.Any]: ...
+        @pieces.setter
+        def pieces(self, arg1: collections.abc.Sequence[str]) -> None: ...
+        @property
+        def scores(self) -> list[float]: ...
+        @scores.setter
+        def scores(
+            self, arg0: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def types(self) -> list[int]: ...
+        @types.setter
+        def types(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def unk_id(self) -> int: ...
+        @unk_id.setter
+        def unk_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class Decompositions:
+        def __init__(self) -> None: ...
+        @property
+        def characters(self) -> list[int]: ...
+        @characters.setter
+        def characters(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def code(self) -> list[int]: ...
+        @code.setter
+        def code(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def first(self) -> list[int]: ...
+        @first.setter
+        def first(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+
+    class UnicodeForms:
+        canonical: Decompositions
+        compatible: Decompositions
+
+        def __init__(self) -> None: ...
+        @property
+        def composed(self) -> list[int]: ...
+        @composed.setter
+        def composed(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def mark(self) -> list[int]: ...
+        @mark.setter
+        def mark(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def mark_class(self) -> list[int]: ...
+        @mark_class.setter
+        def mark_class(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+        @property
+        def pair(self) -> list[int]: ...
+        @pair.setter
+        def pair(
+            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ) -> None: ...
+
+    class UnicodeForm:
+        """
+        Members:
+
+          NFC
+
+          NFD
+
+          NFKC
+
+          NFKD
+        """
+
+        NFC: typing.ClassVar[UnicodeForm]
+        NFD: typing.ClassVar[UnicodeForm]
+        NFKC: typing.ClassVar[UnicodeForm]
+        NFKD: typing.ClassVar[UnicodeForm]
+        __members__: typing.ClassVar[dict[str, UnicodeForm]]
+
+        @typing.overload
+        def __eq__(self, other: UnicodeForm) -> bool: ...
+        @typing.overload
+        def __eq__(self, other: typing.Any) -> bool: ...
+        def __getstate__(self) -> int: ...
+        def __hash__(self) -> int: ...
+        def __index__(self) -> int: ...
+        def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        def __int__(self) -> int: ...
+        @typing.overload
+        def __ne__(self, other: UnicodeForm) -> bool: ...
+        @typing.overload
+        def __ne__(self, other: typing.Any) -> bool: ...
+        def __repr__(self) -> str: ...
+        def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        def __str__(self) -> str: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def value(self) -> int: ...
+
+    class NormalizerStep:
+        class Kind:
+            """
+            Members:
+
+              MAP
+
+              FORM
+
+              STRIP
+
+              JOIN
+
+              PREPEND
+
+              PIECES
+
+              MARK
+            """
+
+            FORM: typing.ClassVar[NormalizerStep.Kind]
+            JOIN: typing.ClassVar[NormalizerStep.Kind]
+            MAP: typing.ClassVar[NormalizerStep.Kind]
+            MARK: typing.ClassVar[NormalizerStep.Kind]
+            PIECES: typing.ClassVar[NormalizerStep.Kind]
+            PREPEND: typing.ClassVar[NormalizerStep.Kind]
+            STRIP: typing.ClassVar[NormalizerStep.Kind]
+            __members__: typing.ClassVar[dict[str, NormalizerStep.Kind]]
+
+            @typing.overload
+            def __eq__(self, other: NormalizerStep.Kind) -> bool: ...
+            @typing.overload
+            def __eq__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
+            @typing.overload
+            def __eq__(self, other: typing.Any) -> bool: ...
+            def __getstate__(self) -> int: ...
+            def __hash__(self) -> int: ...
+            def __index__(self) -> int: ...
+            def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+            def __int__(self) -> int: ...
+            @typing.overload
+            def __ne__(self, other: NormalizerStep.Kind) -> bool: ...
+            @typing.overload
+            def __ne__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
+            @typing.overload
+            def __ne__(self, other: typing.Any) -> bool: ...
+            def __repr__(self) -> str: ...
+            def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+            def __str__(self) -> str: ...
+            @property
+            def name(self) -> str: ...
+            @property
+            def value(self) -> int: ...
+
+        class Prefix:
+            """
+            Members:
+
+              NEVER
+
+              FIRST
+
+              ALWAYS
+            """
+
+            ALWAYS: typing.ClassVar[NormalizerStep.Prefix]
+            FIRST: typing.ClassVar[NormalizerStep.Prefix]
+            NEVER: typing.ClassVar[NormalizerStep.Prefix]
+            __members__: typing.ClassVar[dict[str, NormalizerStep.Prefix]]
+
+            @typing.overload
+            def __eq__(self, other: NormalizerStep.Prefix) -> bool: ...
+            @typing.overload
+            def __eq__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
+            @typing.overload
+            def __eq__(self, other: typing.Any) -> bool: ...
+            def __getstate__(self) -> int: ...
+            def __hash__(self) -> int: ...
+            def __index__(self) -> int: ...
+            def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+            def __int__(self) -> int: ...
+            @typing.overload
+            def __ne__(self, other: NormalizerStep.Prefix) -> bool: ...
+            @typing.overload
+            def __ne__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
+            @typing.overload
+            def __ne__(self, other: typing.Any) -> bool: ...
+            def __repr__(self) -> str: ...
+            def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+            def __str__(self) -> str: ...
+            @property
+            def name(self) -> str: ...
+            @property
+            def value(self) -> int: ...
+
+        add_dummy_prefix: bool
+        form: UnicodeForm
+        left: bool
+        prefix: NormalizerStep.Prefix
+        remove_extra_whitespaces: bool
+        right: bool
+        whitespace_as_suffix: bool
+        words: bool
+
+        def __init__(self, kind: NormalizerStep.Kind) -> None: ...
+        def set_forms(self, arg0: UnicodeForms) -> None: ...
+        def set_map(self, arg0: str) -> None: ...
+        def set_text(self, arg0: bytes) -> None: ...
+
+    class AddedToken:
+        def __init__(
+            self, text: bytes, left: bool, right: bool, normalized: bool, special: bool
+        ) -> None: ...
+
+    class NormalizerChain(Normalizer):
+        def __init__(
+            self,
+            steps: collections.abc.Sequence[NormalizerStep],
+            escape: bool,
+            drops: typing.SupportsInt | typing.SupportsIndex,
+            protect: collections.abc.Sequence[str],
+            added: collections.abc.Sequence[AddedToken],
+        ) -> None: ...
+        def normalize(self, text: str, trace: bool) -> tuple[typing.Any, ...]: ...
+        @property
+        def escape(self) -> bool: ...
+
     @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
+    @staticmethod
+    def build_charsmap(rules: collections.abc.Sequence[tuple[str, str]]) -> bytes: ...
     @staticmethod
     def differentiate_marginals(
         dag: Dag, sweep: Sweep, direction: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
@@ -346,6 +812,8 @@ class lattice:
         dag: Dag, sweep: Sweep, n_nodes: typing.SupportsInt | typing.SupportsIndex
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
+    def read_model(bytes: str) -> ModelFile: ...
+    @staticmethod
     def sample(
         dag: Dag,
         sweep: Sweep,
@@ -374,6 +842,10 @@ class lattice:
         ],
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def seed_pieces(
+        chunks: Chunks, rules: SeedRules, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> Chunks: ...
+    @staticmethod
     def sums(
         model: tuple[typing.Any, ...],
         messages: bool,
@@ -384,6 +856,8 @@ class lattice:
     @staticmethod
     def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
     @staticmethod
+    def tokenizer(model: Unigram, normalizer: Normalizer) -> Tokenizer: ...
+    @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> tuple[typing.Any, ...]: ...
@@ -392,6 +866,8 @@ class lattice:
         segment_scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         transitions: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
     ) -> typing.Any: ...
+    @staticmethod
+    def write_model(file: ModelFile) -> bytes: ...
 
 class lowrank:
     class Strips:
@@ -403,6 +879,24 @@ class lowrank:
         ) -> None: ...
 
     @staticmethod
+    def adaptive_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
+    def cholesky_steps(
+        columns: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        candidates: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        uniforms: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rank: typing.SupportsInt | typing.SupportsIndex,
+        f: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        diagonal: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
@@ -411,10 +905,23 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def elimination_pivots(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
+    @staticmethod
     def exchange(
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         bound: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def factor_columns(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        first: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        max_rank: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
@@ -468,6 +975,13 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> bool: ...
     @staticmethod
+    def osinsky_columns(
+        v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        e: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        penalty: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def pack(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
@@ -512,6 +1026,12 @@ class lowrank:
         ],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def total_residual_columns(
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        count: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
     @staticmethod
     def whiten(
         c: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -871,11 +1391,116 @@ class testing:
     ) -> tuple[typing.Any, ...]: ...
 
 class transport:
+    class Costs:
+        @typing.overload
+        def __init__(
+            self, matrix: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+        ) -> None: ...
+        @typing.overload
+        def __init__(
+            self,
+            x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            kind: typing.SupportsInt | typing.SupportsIndex,
+        ) -> None: ...
+
+    class Factors:
+        def __init__(
+            self,
+            reg: typing.SupportsFloat | typing.SupportsIndex,
+            single: bool,
+            base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ) -> None: ...
+
+    @staticmethod
+    def assign(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def barycenter(
+        costs: Costs,
+        masses: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        weights: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        debiased: bool,
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def batch_plans(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        base_f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
     def column_transform(
         cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         f: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def emd(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        tolerance: typing.SupportsFloat | typing.SupportsIndex,
+        scale: typing.SupportsFloat | typing.SupportsIndex,
+        negligible: typing.SupportsFloat | typing.SupportsIndex,
+        max_pivots: typing.SupportsInt | typing.SupportsIndex,
+        start: typing.Any,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def line_costs(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Any,
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Any,
+        p: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def line_plan(
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        p: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def plan_apply(
+        costs: Costs,
+        factors: Factors,
+        v: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        transpose: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_bracket(
+        costs: Costs,
+        factors: Factors,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[float, float]: ...
+    @staticmethod
+    def plan_entries(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def plan_point_gradient(
+        costs: Costs, factors: Factors, workers: typing.SupportsInt | typing.SupportsIndex
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
     def round_plan(
@@ -891,6 +1516,35 @@ class transport:
         g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
+    @staticmethod
+    def sinkhorn(
+        costs: Costs,
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        rho_rows: typing.SupportsFloat | typing.SupportsIndex,
+        rho_cols: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        single: bool,
+        stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        init: tuple[
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ]
+        | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
+    @staticmethod
+    def sinkhorn_batch(
+        costs: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        b: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        reg: typing.SupportsFloat | typing.SupportsIndex,
+        tol: typing.SupportsFloat | typing.SupportsIndex,
+        max_passes: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> dict[str, typing.Any]: ...
     @staticmethod
     def weighted_sum(
         x: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],

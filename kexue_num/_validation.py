@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
 
@@ -331,6 +332,20 @@ def _integer(function: str, argument: str, value: object, kind: str) -> int:
         except TypeError:
             pass  # an array that is no integer scalar
     raise TypeError(message(function, argument, f"must be {kind}", value))
+
+
+# Memory
+
+
+def check_memory(function: str, argument: str, value: object, size: float) -> None:
+    """MemoryError before work that needs `size` bytes, where the machine has fewer."""
+    try:
+        installed = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return  # not known on this platform
+    if size > installed > 0:
+        expected = f"needs {size / 2**30:.3g} GiB of the {installed / 2**30:.3g} GiB there are"
+        raise MemoryError(message(function, argument, expected, value))
 
 
 # Randomness

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
+    from kexue_num.lowrank._skeletons import CUR
+
 Array = NDArray[Any]
 
 
@@ -140,6 +142,16 @@ class InterpolativeDecomposition:
         q2, r2 = np.linalg.qr(coefficients.conj().T)
         u, s, vh = np.linalg.svd(r1 @ r2.conj().T, full_matrices=False)
         return SVD(q1 @ u, s, vh @ q2.conj().T, self.error_bound)
+
+    def to_cur(self) -> CUR:
+        """The same approximation as C U R with the cross link, O((m + n) k^2).
+
+        For axis 1, C is the skeleton and R has rows of this approximation (those of A up to the
+        error); for axis 0, R is the skeleton and C has columns of the approximation.
+        """
+        from kexue_num.lowrank._cur import cur_of
+
+        return cur_of(self)
 
     def as_linear_operator(self) -> LinearOperator:
         """The approximation as a `scipy.sparse.linalg.LinearOperator` of cost O((m + n) k)."""

@@ -112,14 +112,15 @@ def entmax_vjp(
     p, g, axis, temperature, out, workers
         As in `softmax_vjp`.
     alpha : float or array_like
-        As in `entmax`; not infinite.
+        As in `entmax`. For infinity the map is constant but for its jumps: the gradient is zero.
     alpha_grad : bool, default False
         Return an `EntmaxGradient` that holds the derivative with respect to alpha too.
 
     Returns
     -------
     ndarray or EntmaxGradient
-        w (g - <w, g> / sum w) / temperature with w_i = p_i^(2-alpha) on the support.
+        w (g - <w, g> / sum w) / temperature with w_i = p_i^(2-alpha) on the support; infinite where
+        that exceeds the range of the dtype, never NaN for numbers.
 
     Notes
     -----

@@ -108,10 +108,17 @@ def project_simplex(
     """
     function = "project_simplex"
     rows = as_rows(function, x, axis, out=out, workers=workers)
+    plain = weights is None and lower is None and upper is None and max_nonzero is None
+    largest = float(np.finfo(rows.x.dtype).max)
+    if plain and isinstance(radius, float) and 0 < radius <= largest:
+        _core.simplex.project_rows(rows.x, radius, rows.out, nan=True, workers=rows.workers)
+        return rows.result()
     radii = rows.per_row("radius", radius)
     if lower is None:
         check_radius(rows, radii)
-    plain = weights is None and lower is None and upper is None and max_nonzero is None
+    if weights is None and radii.size and radii.max() > largest:
+        expected = f"must be at most {largest:g} for {rows.x.dtype}"
+        raise ValueError(message(function, "radius", expected, radii.max()))
     if plain and radii.size and radii[0] > 0 and (radii == radii[0]).all():
         _core.simplex.project_rows(
             rows.x, float(radii[0]), rows.out, nan=True, workers=rows.workers

@@ -39,9 +39,12 @@ class Box(NamedTuple):
         lowest_sum, size = _weighted_sum(w, n, low)
         highest_sum, other_size = _weighted_sum(w, n, high)
         room = SLACK * np.finfo(rows.x.dtype).eps
+        with np.errstate(over="ignore", invalid="ignore"):
+            too_small = radii < lowest_sum - room * size
+            too_large = radii > highest_sum + room * other_size
         for name, given, total, short in (
-            ("lower", lower, lowest_sum, radii < lowest_sum - room * size),
-            ("upper", upper, highest_sum, radii > highest_sum + room * other_size),
+            ("lower", lower, lowest_sum, too_small),
+            ("upper", upper, highest_sum, too_large),
         ):
             if short.any():
                 i = int(np.argmax(short))
@@ -105,16 +108,17 @@ def _check_order(rows: Rows, low: Array, high: Array) -> None:
 
 
 def _weighted_sum(weights: Array | None, n: int, bound: Array) -> tuple[Array, Array]:
-    """sum(w * b) and sum(w * abs(b)) per row, in double precision."""
+    """sum(w * b) and sum(w * abs(b)) per row, in double precision; infinite where they overflow."""
     if not bound.any():
         return np.zeros(1), np.zeros(1)
     if bound.ndim == 0 and np.isinf(bound):
         return np.full(1, float(bound)), np.full(1, np.inf)
-    if bound.ndim == 0:
-        total = np.full(1, float(n)) if weights is None else weights.sum(-1, dtype=np.float64)
-        return total * np.float64(bound), total * np.abs(np.float64(bound))
-    if weights is None:
-        products = bound.astype(np.float64)
-    else:
-        products = np.multiply(weights, bound, dtype=np.float64)
-    return products.sum(-1), np.abs(products, out=products).sum(-1)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        if bound.ndim == 0:
+            total = np.full(1, float(n)) if weights is None else weights.sum(-1, dtype=np.float64)
+            return total * np.float64(bound), total * np.abs(np.float64(bound))
+        if weights is None:
+            products = bound.astype(np.float64)
+        else:
+            products = np.multiply(weights, bound, dtype=np.float64)
+        return products.sum(-1), np.abs(products, out=products).sum(-1)

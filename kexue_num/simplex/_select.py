@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from kexue_num import _core
-from kexue_num._validation import check_choice, check_integer, check_real, message
+from kexue_num._validation import (
+    check_choice,
+    check_integer,
+    check_memory,
+    check_real,
+    message,
+)
 from kexue_num.simplex._maps import Empty, check_empty, check_temperature, refuse_empty, softmax
 from kexue_num.simplex._rows import Array, Axis, Rows, as_rows
 
@@ -278,11 +285,21 @@ def soft_topk(
         Of the shape of `x`. Masked (-inf) entries are 0; if fewer than k entries are left, each of
         them is 1. A row with NaN is NaN.
 
+    Raises
+    ------
+    ValueError
+        `k` is out of range, or as in `softmax`.
+    MemoryError
+        The work would need more memory than the machine has.
+
     Notes
     -----
     As the temperature goes to 0, all but "iterative" tend to the indicator of the k largest.
     "gradtopk" runs a recursion of positive terms, where differences of symmetric polynomials
-    lose all digits; it takes O(n k) time and 8 (n + 1)(k + 1) bytes per thread.
+    lose all digits; it takes O(n k) time and up to 8 n (k + 1) bytes per thread, 16 sqrt(n) (k + 1)
+    from 32 MiB on. "iterative" takes O(n k) time, its gradient 16 n sqrt(k) bytes per thread, and
+    tau of the others O(n) a step, some ten steps. Rows far from zero lose nothing: the k-th largest
+    entry is subtracted first.
 
     References
     ----------
@@ -359,6 +376,15 @@ def _check_order(function: str, order: object) -> int:
 def _check_selection(rows: Rows, k: object, kind: object) -> float:
     check_choice(rows.function, "kind", kind, _SELECTIONS)
     n = rows.x.shape[1]
-    if kind in ("gradtopk", "iterative"):
-        return check_integer(rows.function, "k", k, minimum=0, maximum=n)
-    return check_real(rows.function, "k", k, minimum=0, maximum=n)
+    if kind not in ("gradtopk", "iterative"):
+        return check_real(rows.function, "k", k, minimum=0, maximum=n)
+    number = check_integer(rows.function, "k", k, minimum=0, maximum=n)
+    gradient = rows.function == "soft_topk_vjp"
+    if kind == "iterative":
+        size = n * (2 * math.sqrt(number) + 6 if gradient else 6)
+    else:
+        size = min(n, max(2 * math.sqrt(n), 2**22 / (number + 1))) * (number + 1)
+        size *= 2 if gradient else 1
+    threads = min(len(rows.x), rows.workers or _core.get_workers())
+    check_memory(rows.function, "k", number, 8 * size * threads)
+    return number

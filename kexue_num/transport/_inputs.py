@@ -46,7 +46,7 @@ def as_problem(function: str, a: object, b: object, C: object, *, balanced: bool
     n, m = cost.shape
     first, second = as_masses(function, "a", a, n), as_masses(function, "b", b, m)
     if balanced:
-        second = balance(function, first, second, _tolerance(a, b))
+        second = balance(function, first, second, mass_tolerance(a, b))
     dtype = result_dtype(C)
     for given in (a, b):
         if given is not None:
@@ -126,7 +126,7 @@ def require_memory(function: str, size: int, what: str) -> None:
         )
 
 
-def _tolerance(*masses: object) -> float:
+def mass_tolerance(*masses: object) -> float:
     """How far sums may differ: float32 masses are rounded to about 1e-7."""
     given = [result_dtype(value) for value in masses if value is not None]
     return 1e-9 if all(dtype == np.float64 for dtype in given) else 1e-6

@@ -59,8 +59,8 @@ def round_plan(P: object, a: object, b: object, *, workers: int | None = None) -
     --------
     >>> from kexue_num.transport import round_plan
     >>> round_plan([[0.5, 0.1], [0.0, 0.5]], [0.5, 0.5], [0.5, 0.5]).round(12)
-    array([[0.41666667, 0.08333333],
-           [0.08333333, 0.41666667]])
+    array([[0.42857143, 0.07142857],
+           [0.07142857, 0.42857143]])
     """
     function = "round_plan"
     plan = np.ascontiguousarray(as_array(function, "P", P, ndim=2))

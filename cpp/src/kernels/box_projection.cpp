@@ -215,8 +215,7 @@ void store_points(const BoxRow<T>& row, BoxRoot tau, T* out) {
   for (std::ptrdiff_t j = i; j < row.n; ++j) out[j] = last[j - i];
 }
 
-// ---- Short rows, one to a lane
-// -------------------------------------------------------------------
+// ---- Short rows, one to a lane ------------------------------------------------------------------
 
 // Newton steps after which a lane is left to the general method.
 constexpr int kShortPasses = 24;
@@ -246,7 +245,7 @@ template <bool kWeighted>
 LaneRoots lane_roots(const F64* x, const SharedColumn* columns, std::ptrdiff_t n, F64 radius,
                      F64 slack, const Mask<double>& idle, double relative) {
   const F64 none = zero<double>(), infinite = broadcast(kInfinity<double>);
-  const F64 smallest = broadcast(0x1p-1000);
+  const F64 smallest = broadcast(0x1p-1070);
   const F64 half = broadcast(0.5), sixteen = broadcast(16.0), enough = broadcast(relative);
   F64 high = none - infinite, low = none, left = none - infinite, right = infinite;
   for (std::ptrdiff_t j = 0; j < n; ++j) {

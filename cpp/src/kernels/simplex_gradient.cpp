@@ -84,11 +84,77 @@ KEXUE_INLINE double mean_of(double sum, double total) {
   return sum != sum ? sum : (total == 0 ? 0 : sum / total);
 }
 
+#if KEXUE_X86_BYTES == 64
+KEXUE_INLINE F64 keep_where(unsigned bits, F64 v) { return _mm512_maskz_mov_pd((__mmask8)bits, v); }
+KEXUE_INLINE F32 keep_where(unsigned bits, F32 v) {
+  return _mm512_maskz_mov_ps((__mmask16)bits, v);
+}
+KEXUE_INLINE F64 root_of(F64 v) { return _mm512_maskz_sqrt_pd(0xff, v); }
+KEXUE_INLINE F32 root_of(F32 v) { return _mm512_maskz_sqrt_ps(0xffff, v); }
+// The sum of w over each of kLanes<double> rows of one vector, in double.
+template <class T>
+KEXUE_INLINE F64 row_sums(const Vec<T>* v) {
+  F64 each[kLanes<double>];
+  KEXUE_UNROLL
+  for (int r = 0; r < kLanes<double>; ++r) {
+    if constexpr (sizeof(T) == 8) {
+      each[r] = v[r];
+    } else {
+      F64 wide[2];
+      widen(v[r], wide);
+      each[r] = wide[0] + wide[1];
+    }
+  }
+  return fold<double>(each, [](F64 a, F64 b) { return a + b; });
+}
+
+// Rows of at most one vector: read once, and kept until their sums are known.
+template <Weight kind, class T>
+void vjp_of_vectors(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, double scale) {
+  constexpr int kLane = kLanes<double>;
+  const Vec<T> none = broadcast<T>(0), one = broadcast<T>(1), by = broadcast<T>((T)scale);
+  const F64 zeros = broadcast<double>(0);
+  for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
+    const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
+    Vec<T> w[kLane], direction[kLane], product[kLane];
+    unsigned inside[kLane];
+    KEXUE_UNROLL
+    for (int r = 0; r < kLane; ++r) {
+      const ptrdiff_t at = (first + (r < rows ? r : rows - 1)) * n;
+      const Vec<T> pv = load_part<T>(p + at, n, T(0)), gv = load_part<T>(g + at, n, T(0));
+      inside[r] = above(pv, none);
+      const Mask<T> support = less<T>(none, pv);
+      w[r] = kind == Weight::probability ? pv : select<T>(support, one, pv * none);
+      if constexpr (kind == Weight::root) w[r] = root_of(pv);
+      direction[r] = select<T>(support, gv, pv * none);  // g counts inside, but NaN stays
+      product[r] = kind == Weight::support ? direction[r] : w[r] * direction[r];
+    }
+    const F64 sum = row_sums<T>(product), total = row_sums<T>(w);
+    const F64 mean =
+        select<double>(differs<double>(sum) | less<double>(zeros, total), sum / total, zeros);
+    double means[kLane];
+    store<double>(means, mean);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      const T high = (T)means[r], low = (T)(means[r] - (double)high);
+      Vec<T> v = (direction[r] - broadcast<T>(high)) - broadcast<T>(low);
+      if constexpr (kind != Weight::support) v = w[r] * v;
+      v = means[r] != means[r] ? broadcast<T>(high) : keep_where(inside[r], by * v);
+      store_part<T>(dx + (first + r) * n, v, n);
+    }
+  }
+}
+#endif
+
 // Short rows are summed as many at once as a vector has lanes, and their sums folded together.
 template <Weight kind, class T>
 void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, double power,
             double scale) {
   constexpr int kLane = kLanes<double>;
+#if KEXUE_X86_BYTES == 64
+  if constexpr (kind != Weight::power) {
+    if (n <= kLanes<T>) return vjp_of_vectors<kind>(p, g, dx, n_rows, n, scale);
+  }
+#endif
   const F64 exponent = broadcast<double>(power);
   if (n > simplex::kShortRow) {
     for (ptrdiff_t r = 0; r < n_rows; ++r, p += n, g += n, dx += n) {

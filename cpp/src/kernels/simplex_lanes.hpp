@@ -9,6 +9,8 @@
 namespace kexue::KEXUE_ISA {
 namespace {
 
+using simplex::kShortRow;
+
 // ---- Masks --------------------------------------------------------------------------------------
 
 template <class R>
@@ -149,6 +151,12 @@ KEXUE_INLINE Vec<T> through_wide(Vec<T> v, Vec<T> w, F&& f) {
   }
 }
 
+// Powers 1 and 2 need no logarithm.
+enum class Kind { plain, square, general };
+// u^exponent for u = 1 + w > 0
+KEXUE_INLINE F64 power_of(F64 w, F64 exponent) { return exp(exponent * log1p(w)); }
+KEXUE_INLINE F32 power_of(F32 w, F32 exponent) { return exp(exponent * log1p(w)); }
+
 // ---- Short rows ---------------------------------------------------------------------------------
 
 template <class R>
@@ -190,6 +198,15 @@ KEXUE_INLINE ShortRows<R> look_at(const Vec<R>* columns, ptrdiff_t n) {
   const Mask<R> finite = less<R>(max, infinite) & less<R>(lowest, max);
   return {select<R>(finite, max, none), finite & (strange ^ broadcast<Bits<R>>(-1)),
           real(broadcast<Bits<R>>(Format<R>::kNaN))};
+}
+
+// Rows for the short kernels, far ones not among them.
+KEXUE_INLINE ShortRows<double> look_near(const F64* columns, ptrdiff_t n, double width) {
+  ShortRows<double> look = look_at<double>(columns, n);
+  const F64 far = broadcast<double>(simplex::kFar * width);
+  look.ordinary = look.ordinary & less<double>(look.max, far) &
+                  less<double>(broadcast<double>(0) - far, look.max);
+  return look;
 }
 
 template <class R, class T>
@@ -245,7 +262,7 @@ KEXUE_INLINE void prefetch(const T* p, ptrdiff_t n) {
 template <class R, class T, class F>
 KEXUE_INLINE void for_short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, F&& f) {
   constexpr int kLane = kLanes<R>;
-  Vec<R> columns[simplex::kShortRow + kLane];
+  Vec<R> columns[kShortRow + kLane];
   T edge[kLane];
   for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
     const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <limits>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include "kexue/core/pool.hpp"
@@ -15,6 +16,9 @@ namespace {
 using std::ptrdiff_t;
 using Vector = std::vector<double>;
 
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
+// Entries beyond this make project_large.
+constexpr double kNear = 64;
 constexpr int kMaxHalvings = 50;
 constexpr int kMaxConjugateSteps = 500;
 
@@ -179,19 +183,15 @@ void certificate(const T* x, ptrdiff_t n, const Vector& potentials, const Vector
   report.error_bound = std::sqrt(squares) + std::sqrt(2 * report.gap);
 }
 
-}  // namespace
-
+// Newton's method from the potentials `at`, until no marginal is more than `enough` off, for at
+// most `steps` steps; report.n_iter grows by what they were. g is the gradient there.
 template <class T>
-BirkhoffReport project_birkhoff(const T* x, ptrdiff_t n, double tol, ptrdiff_t max_iter,
-                                bool certify, T* p, double* potentials) {
-  constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-  double size = 1;
-  for (ptrdiff_t k = 0; k < n * n; ++k) size = std::max(size, std::abs(static_cast<double>(x[k])));
-  Dual<T> dual(x, n);
-  Vector at = affine_potentials(x, n), next = at, g(at.size()), trial_g(at.size()), d(at.size());
+void minimise(Dual<T>& dual, double enough, ptrdiff_t steps, Vector& at, Vector& g,
+              BirkhoffReport& report) {
+  Vector next = at, trial_g(at.size()), d(at.size());
   double phi = dual.evaluate(at, g, true);
-  BirkhoffReport report{kNan, kNan, largest(g), 0};
-  while (report.marginal_error > tol * size && report.n_iter < max_iter) {
+  report.marginal_error = largest(g);
+  for (; report.marginal_error > enough && steps > 0; --steps) {
     poll_interrupt();
     const double error = report.marginal_error;
     // The shift vanishes with the error: steps stay quadratically convergent.
@@ -213,13 +213,69 @@ BirkhoffReport project_birkhoff(const T* x, ptrdiff_t n, double tol, ptrdiff_t m
     phi = trial;
     report.marginal_error = reached;
   }
+}
+
+template <class T>
+void write_points(const T* x, ptrdiff_t n, const Vector& at, auto* p) {
+  using P = std::remove_pointer_t<decltype(p)>;
   for (ptrdiff_t i = 0; i < n; ++i) {
     const double a = at[static_cast<std::size_t>(i)];
     for (ptrdiff_t j = 0; j < n; ++j) {
       const double v = static_cast<double>(x[i * n + j]) + a + at[static_cast<std::size_t>(n + j)];
-      p[i * n + j] = v > 0 ? static_cast<T>(v) : T(0);
+      p[i * n + j] = v > 0 ? static_cast<P>(v) : P(0);
     }
   }
+}
+
+// A matrix of large numbers, whose projection is near a vertex: solved for 2^-k X from k = log2|X|
+// down to 0. Each solution moves the matrix, X <- X + a 1' + 1 b', and so starts the next.
+// Potentials are cut to kKept bits and X is as large as they: the sums that matter are exact.
+constexpr int kZoom = 6, kKept = 26;
+template <class T>
+BirkhoffReport project_large(const T* x, ptrdiff_t n, double size, double tol, ptrdiff_t max_iter,
+                             bool certify, T* p, double* potentials) {
+  constexpr double kLowest = -0x1p900;  // of entries long out of the pattern
+  int k = std::ilogb(size) + 1;
+  Vector moved(static_cast<std::size_t>(n * n));
+  std::transform(x, x + n * n, moved.begin(),
+                 [=](T v) { return std::scalbn(static_cast<double>(v), -k); });
+  Vector at = affine_potentials(moved.data(), n), g(at.size());
+  std::fill_n(potentials, 2 * n, 0.0);
+  BirkhoffReport report{kNan, kNan, 0, 0};
+  for (;; std::fill(at.begin(), at.end(), 0.0)) {
+    Dual<double> dual(moved.data(), n);
+    minimise(dual, k > 0 ? 1e-3 : tol, max_iter, at, g, report);
+    if (k > 0) {
+      for (double& v : at) v = std::scalbn(std::nearbyint(std::scalbn(v, kKept)), -kKept);
+    }
+    for (std::size_t i = 0; i < at.size(); ++i) potentials[i] += std::scalbn(at[i], k);
+    if (k == 0) break;
+    const int zoom = std::min(k, kZoom);
+    k -= zoom;
+    for (ptrdiff_t e = 0; e < n * n; ++e) {
+      double& v = moved[static_cast<std::size_t>(e)];
+      v = (v + at[static_cast<std::size_t>(e / n)]) + at[static_cast<std::size_t>(n + e % n)];
+      v = std::max(std::scalbn(v, zoom), kLowest);
+    }
+  }
+  write_points(moved.data(), n, at, p);
+  if (certify) certificate(moved.data(), n, at, g, report);
+  return report;
+}
+
+}  // namespace
+
+template <class T>
+BirkhoffReport project_birkhoff(const T* x, ptrdiff_t n, double tol, ptrdiff_t max_iter,
+                                bool certify, T* p, double* potentials) {
+  double size = 1;
+  for (ptrdiff_t k = 0; k < n * n; ++k) size = std::max(size, std::abs(static_cast<double>(x[k])));
+  if (size > kNear) return project_large(x, n, size, tol, max_iter, certify, p, potentials);
+  Dual<T> dual(x, n);
+  Vector at = affine_potentials(x, n), g(at.size());
+  BirkhoffReport report{kNan, kNan, 0, 0};
+  minimise(dual, tol * size, max_iter, at, g, report);
+  write_points(x, n, at, p);
   if (certify) certificate(x, n, at, g, report);
   std::copy(at.begin(), at.end(), potentials);
   return report;

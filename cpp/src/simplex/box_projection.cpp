@@ -175,7 +175,9 @@ class Passes {
 };
 
 template <class T>
-BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& memory) {
+BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& memory,
+              bool& settled) {
+  settled = false;
   const BoxRoot none{std::numeric_limits<double>::quiet_NaN(), 0};
   const double slack = radius - lowest_sum;
   const bool is_long = row.size() >= kLong;
@@ -196,14 +198,16 @@ BoxRoot solve(const Passes<T>& row, double radius, double lowest_sum, Gathered& 
   while (!at_once) {
     at = search.tau;
     const BoxSums sums = row.sums(at);
-    if (!search.advance(sums, rest)) return search.failed ? none : search.tau;
+    const bool moved = search.advance(sums, rest);
+    settled = search.settled;
+    if (!moved) return search.failed ? none : search.tau;
     if (is_long && search.below && sums.above <= static_cast<double>(row.size()) / 2) break;
   }
   for (BoxRow<double> kept = row.gather(at, memory, rest);;) {
     at = search.tau;
-    if (!search.advance(kernels<double>().sums(kept, at), rest)) {
-      return search.failed ? none : search.tau;
-    }
+    const bool moved = search.advance(kernels<double>().sums(kept, at), rest);
+    settled = search.settled;
+    if (!moved) return search.failed ? none : search.tau;
   }
 }
 
@@ -222,11 +226,12 @@ template <class T>
 void project_row(const BoxRow<T>& row, double radius, double lowest_sum, T* out, Gathered& memory,
                  int workers) {
   const Passes<T> passes(row, workers);
-  const BoxRoot tau = solve(passes, radius, lowest_sum, memory);
-  if (std::isnan(tau.high)) {
-    std::fill_n(out, row.n, std::numeric_limits<T>::quiet_NaN());
-  } else {
+  bool settled = false;
+  const BoxRoot tau = solve(passes, radius, lowest_sum, memory, settled);
+  if (settled) {
     passes.store(tau, out);
+  } else {
+    project_extreme(row, radius, out);
   }
 }
 
@@ -280,9 +285,12 @@ void project_short_rows(const BoxProblem<T>& problem, int workers) {
 
 }  // namespace
 
-BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum) {
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum, bool* settled) {
   Gathered memory;
-  return solve(Passes<double>(row, 1), radius, lowest_sum, memory);
+  bool answer = false;
+  const BoxRoot tau = solve(Passes<double>(row, 1), radius, lowest_sum, memory, answer);
+  if (settled != nullptr) *settled = answer;
+  return tau;
 }
 
 template <class T>

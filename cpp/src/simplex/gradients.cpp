@@ -1,6 +1,8 @@
 #include "kexue/simplex/gradients.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "kexue/simplex/rows.hpp"
 
@@ -27,6 +29,33 @@ double exp_remainder(double t) {
   return sum;
 }
 
+// p^{2 - alpha} cannot overflow up to this alpha, whatever p is.
+constexpr double kModerate = 2.75;
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+// From e^{-b l} = e^kSteep on, 1 - b l is negligible beside it.
+constexpr double kSteep = 40;
+
+// alpha_derivative in terms of e_i = e^{-b (l_i - least)}, which does not overflow: with
+// q_i = (1 - b l_i) / b,  dp_i/dalpha = p_i (q_i - e_i sum p q / sum p e) / b.
+template <class T>
+double steep_alpha_derivative(const T* p, const T* g, ptrdiff_t n, double b, double least) {
+  double numerator = 0, denominator = 0, sum = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    if (!(p[i] > 0)) continue;
+    const double v = p[i], l = std::log(v);
+    numerator += v * (1 / b - l);
+    denominator += v * std::exp(b * (least - l));
+  }
+  const double kappa = numerator / denominator;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    if (!(p[i] > 0)) continue;
+    const double v = p[i], l = std::log(v);
+    const double e = std::exp(b * (least - l));
+    sum += static_cast<double>(g[i]) * (v * ((1 / b - l) - kappa * e));
+  }
+  return sum / b;
+}
+
 // With b = alpha - 1 and l_i = log p_i: dp_i/dalpha = p_i (kappa e^{-b l_i} - E_i) / b^2, where
 // E_i = e^{-b l_i} - 1 + b l_i and kappa = sum p E / sum p e^{-b l}; at b = 0 its limit
 // p_i (sum p l^2 - l_i^2) / 2.
@@ -37,12 +66,18 @@ double alpha_derivative(const T* p, const T* g, ptrdiff_t n, double alpha) {
   const auto remainder = [&](double l) {
     return limit ? l * l / 2 : exp_remainder(-b * l) / (b * b);
   };
+  double least = 0;
+  bool nan = false;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    nan = nan || std::isnan(p[i]);
+    if (p[i] > 0) least = std::min(least, std::log(static_cast<double>(p[i])));
+  }
+  if (nan) return kNaN;
+  if (std::isinf(b)) return 0;  // constant but for its jumps
+  if (-b * least > kSteep) return steep_alpha_derivative(p, g, n, b, least);
   double numerator = 0, denominator = 0;
   for (ptrdiff_t i = 0; i < n; ++i) {
-    if (!(p[i] > 0)) {
-      if (std::isnan(p[i])) return std::numeric_limits<double>::quiet_NaN();
-      continue;
-    }
+    if (!(p[i] > 0)) continue;
     const double v = p[i], l = std::log(v);
     numerator += v * remainder(l);
     denominator += v * std::exp(-b * l);
@@ -58,6 +93,50 @@ double alpha_derivative(const T* p, const T* g, ptrdiff_t n, double alpha) {
   return sum;
 }
 
+// Whether p^exponent, exponent < 0, may leave the range of a double.
+template <class T>
+bool overflows(const T* p, ptrdiff_t n, double exponent) {
+  T least = 1;
+  for (ptrdiff_t i = 0; i < n; ++i) least = p[i] > 0 && p[i] < least ? p[i] : least;
+  return !(exponent * std::log(static_cast<double>(least)) <= 600);  // NaN for an infinite one
+}
+// The product for such a row, in units of the largest weight, with g less its value there, from
+// which the mean would otherwise not be told. out may be p or g.
+template <class T>
+void steep_vjp(const T* p, const T* g, T* out, ptrdiff_t n, double exponent, double scale) {
+  double least = 0, base = 0, sum = 0, total = 0;
+  bool nan = false, found = false;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    nan = nan || std::isnan(p[i]) || (p[i] > 0 && std::isnan(g[i]));
+    if (!(p[i] > 0)) continue;
+    const double l = std::log(static_cast<double>(p[i]));
+    if (found && l >= least) continue;
+    found = true;
+    least = l;
+    base = static_cast<double>(g[i]);
+  }
+  const auto weight = [&](T v) {
+    return std::exp(exponent * (std::log(static_cast<double>(v)) - least));
+  };
+  for (ptrdiff_t i = 0; i < n && !std::isinf(exponent); ++i) {
+    if (!(p[i] > 0)) continue;
+    const double w = weight(p[i]);
+    if (w == 0) continue;  // times an infinite g would be NaN
+    sum += w * (static_cast<double>(g[i]) - base);
+    total += w;
+  }
+  const double mean = total > 0 ? sum / total : 0, unit = std::exp(exponent * least);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    double v = 0;
+    if (p[i] > 0 && !std::isinf(exponent)) {
+      const double w = weight(p[i]);
+      if (w > 0) v = scale * (w * ((static_cast<double>(g[i]) - base) - mean));
+      if (v != 0) v *= unit;
+    }
+    out[i] = static_cast<T>(nan ? kNaN : v);
+  }
+}
+
 }  // namespace
 
 template <class T>
@@ -65,9 +144,14 @@ void entmax_vjp(const Batch<T>& batch, const T* g, const double* alpha, ptrdiff_
                 double temperature) {
   const ptrdiff_t n = batch.n;
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
-    const ptrdiff_t at_once = alpha_step == 0 ? rows : 1;
+    const bool alike = alpha_step == 0 && *alpha <= kModerate;
+    const ptrdiff_t at_once = alike ? rows : 1;
     for (ptrdiff_t r = first; r < first + rows; r += at_once) {
       const double a = alpha[r * alpha_step];
+      if (a > kModerate && overflows(batch.x + r * n, n, 2 - a)) {
+        steep_vjp(batch.x + r * n, g + r * n, batch.out + r * n, n, 2 - a, 1 / temperature);
+        continue;
+      }
       gradient_kernels<T>().vjp(batch.x + r * n, g + r * n, batch.out + r * n, at_once, n,
                                 weight_of(a), 2 - a, 1 / temperature);
     }

@@ -43,7 +43,7 @@ Level level_at(const SortedRow& row, double theta) {
 class Matrix {
  public:
   template <class T>
-  Matrix(const T* x, ptrdiff_t m, ptrdiff_t n, int workers)
+  Matrix(const T* x, ptrdiff_t m, ptrdiff_t n, double unit, int workers)
       : m_(m), n_(n), values_(m * n), sums_(m * (n + 1)) {
     const int slots = planned_workers(m, m * n < 20000 ? 1 : workers);
     std::vector<FallingOrder<T>> orders;
@@ -103,14 +103,20 @@ void project(const T* x, ptrdiff_t m, ptrdiff_t n, double radius, T* out, int wo
     std::fill_n(out, m * n, std::numeric_limits<T>::quiet_NaN());
     return;
   }
-  const Matrix matrix(x, m, n, workers);
-  if (matrix.norm() <= radius) {
+  // A power of two in which no sum overflows.
+  double largest = radius;
+  for (ptrdiff_t i = 0; i < m * n; ++i) {
+    largest = std::max(largest, std::abs(static_cast<double>(x[i])));
+  }
+  const double unit = largest < 0x1p960 ? 1 : 0x1p-64;
+  const Matrix matrix(x, m, n, unit, workers);
+  if (matrix.norm() <= radius * unit) {
     if (out != x) std::copy_n(x, m * n, out);
     return;
   }
-  const double theta = matrix.cut(radius);
+  const double theta = matrix.cut(radius * unit);
   for (ptrdiff_t i = 0; i < m; ++i) {
-    const T mu = radius == 0 ? T(0) : static_cast<T>(matrix.level(i, theta).mu);
+    const T mu = radius == 0 ? T(0) : static_cast<T>(matrix.level(i, theta).mu / unit);
     for (ptrdiff_t j = 0; j < n; ++j) out[i * n + j] = std::clamp(x[i * n + j], -mu, mu);
   }
 }

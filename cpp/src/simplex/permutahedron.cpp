@@ -15,31 +15,42 @@ namespace {
 
 using std::ptrdiff_t;
 
-// sum e^v = scale e^top, without overflow.
+// The weights of a and w in what is compared, a / strength - w, times 1 or the strength: neither
+// product overflows where a and w do not.
+struct Balance {
+  double strength, of_a, of_w;
+
+  explicit Balance(double s) : strength(s), of_a(s >= 1 ? 1 / s : 1), of_w(s >= 1 ? 1 : s) {}
+};
+
+// sum e^{v / unit} = scale e^{top / unit}, without overflow.
 struct ExpSum {
   double top, scale;
 
-  double log() const { return top + std::log(scale); }
-  void add(const ExpSum& other) {
+  void add(const ExpSum& other, double unit) {
     const double high = std::max(top, other.top);
-    scale = scale * std::exp(top - high) + other.scale * std::exp(other.top - high);
+    scale =
+        scale * std::exp((top - high) / unit) + other.scale * std::exp((other.top - high) / unit);
     top = high;
   }
 };
 
-// A run of the sorted row: sums of a and w, and what must fall from run to run.
+// A run of the sorted row: sums of what a and w differ from its first ones (a row of ties far from
+// zero is exact), and what must fall from run to run.
 struct MeanRun {
   ptrdiff_t first, count;
-  double a, w, level;
+  double a, w, a_sum, w_sum, level;
 
-  static MeanRun of(ptrdiff_t i, double a, double w, double strength) {
-    return {i, 1, a, w, a - strength * w};
+  static MeanRun of(ptrdiff_t i, double a, double w, const Balance& by) {
+    return {i, 1, a, w, 0, 0, by.of_a * a - by.of_w * w};
   }
-  void add(const MeanRun& next, double strength) {
+  void add(const MeanRun& next, const Balance& by) {
+    const auto more = static_cast<double>(next.count);
+    a_sum += next.a_sum + more * (next.a - a);
+    w_sum += next.w_sum + more * (next.w - w);
     count += next.count;
-    a += next.a;
-    w += next.w;
-    level = (a - strength * w) / static_cast<double>(count);
+    level = (by.of_a * a - by.of_w * w) +
+            (by.of_a * a_sum - by.of_w * w_sum) / static_cast<double>(count);
   }
 };
 struct ExpRun {
@@ -47,28 +58,30 @@ struct ExpRun {
   ExpSum a, w;
   double level;
 
-  static ExpRun of(ptrdiff_t i, double a, double w, double strength) {
-    return {i, 1, {a / strength, 1}, {w, 1}, a / strength - w};
+  static ExpRun of(ptrdiff_t i, double a, double w, const Balance& by) {
+    return {i, 1, {a, 1}, {w, 1}, by.of_a * a - by.of_w * w};
   }
-  void add(const ExpRun& next, double) {
+  void add(const ExpRun& next, const Balance& by) {
     count += next.count;
-    a.add(next.a);
-    w.add(next.w);
-    level = a.log() - w.log();
+    a.add(next.a, by.strength);
+    w.add(next.w, 1);
+    level = by.of_a * a.top + by.of_w * (std::log(a.scale) - std::log(w.scale) - w.top);
   }
 };
 
 // Pools a and w, both sorted to fall. Equal entries of a always share a run; without rounding they
 // would anyway.
 template <class Run>
-ptrdiff_t pool(const double* a, const double* w, ptrdiff_t n, double strength, Run* runs) {
+ptrdiff_t pool(const double* a, const double* w, ptrdiff_t n, const Balance& by, Run* runs) {
   ptrdiff_t count = 0;
+  Poll poll;
   for (ptrdiff_t i = 0; i < n; ++i) {
-    Run run = Run::of(i, a[i], w[i], strength);
+    poll();
+    Run run = Run::of(i, a[i], w[i], by);
     bool tied = i > 0 && a[i] == a[i - 1];
     while (count > 0 && (tied || runs[count - 1].level <= run.level)) {
       Run& before = runs[count - 1];
-      before.add(run, strength);
+      before.add(run, by);
       run = before;
       tied = false;
       --count;
@@ -82,7 +95,8 @@ ptrdiff_t pool(const double* a, const double* w, ptrdiff_t n, double strength, R
 template <class T>
 struct Scratch {
   FallingOrder<T> order, other_order;
-  AlignedBuffer<double> a, w, g;
+  AlignedBuffer<double> a, w;
+  double unit = 1;  // a and w are held in units of 1 / unit
   AlignedBuffer<MeanRun> mean_runs;
   AlignedBuffer<ExpRun> exp_runs;
 
@@ -90,7 +104,6 @@ struct Scratch {
       : order(n),
         a(n),
         w(n),
-        g(n),
         mean_runs(kind == Regularization::l2 ? n : 0),
         exp_runs(kind == Regularization::kl ? n : 0) {}
 };
@@ -114,15 +127,41 @@ void for_finite_rows(MatrixView<const T> x, Regularization kind, MatrixView<T> o
   });
 }
 
-// f(first, count, run) for the runs of the pooled row.
+// Smaller numbers whose sums cannot overflow, if there are such as could.
+template <class T>
+void choose_unit(ptrdiff_t n, Scratch<T>& s) {
+  double largest = 0;
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      largest = std::max({largest, std::abs(s.a[i]), std::abs(s.w[i])});
+    }
+  });
+  s.unit = largest < 0x1p980 ? 1 : 0x1p-40;
+  if (s.unit == 1) return;
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      s.a[i] *= s.unit;
+      s.w[i] *= s.unit;
+    }
+  });
+}
+
+// f(run, poll) for the runs of the pooled row.
 template <class T, class F>
 void for_runs(Scratch<T>& s, ptrdiff_t n, double strength, Regularization kind, F&& f) {
+  const Balance by(strength);
+  Poll poll;
+  const auto visit = [&](const auto& runs, ptrdiff_t count) {
+    for (ptrdiff_t r = 0; r < count; ++r) {
+      poll();
+      f(runs[r], poll);
+    }
+  };
   if (kind == Regularization::l2) {
-    const ptrdiff_t count = pool(s.a.data(), s.w.data(), n, strength, s.mean_runs.data());
-    for (ptrdiff_t r = 0; r < count; ++r) f(s.mean_runs[r]);
+    choose_unit(n, s);
+    visit(s.mean_runs, pool(s.a.data(), s.w.data(), n, by, s.mean_runs.data()));
   } else {
-    const ptrdiff_t count = pool(s.a.data(), s.w.data(), n, strength, s.exp_runs.data());
-    for (ptrdiff_t r = 0; r < count; ++r) f(s.exp_runs[r]);
+    visit(s.exp_runs, pool(s.a.data(), s.w.data(), n, by, s.exp_runs.data()));
   }
 }
 
@@ -130,16 +169,19 @@ void for_runs(Scratch<T>& s, ptrdiff_t n, double strength, Regularization kind, 
 double point(const MeanRun& run, double a, double w, double strength) {
   if (run.count == 1) return w;
   const auto size = static_cast<double>(run.count);
-  return (a - run.a / size) / strength + run.w / size;
+  const double above = (a - run.a) - run.a_sum / size;
+  return (above == 0 ? 0 : above / strength) + (run.w + run.w_sum / size);
 }
 double point(const ExpRun& run, double a, double w, double strength) {
   if (run.count == 1) return w;
-  return (a / strength - run.a.top) - std::log(run.a.scale) + run.w.log();
+  // Halves: the parts may exceed what their sum does not.
+  const double below = (a - run.a.top) / 2 / strength;
+  return 2 * (below + (run.w.top / 2 + (std::log(run.w.scale) - std::log(run.a.scale)) / 2));
 }
 // e^z_i / sum_B e^z; for l2 the weight of an entry in a mean.
 double share(const MeanRun& run, double, double) { return 1 / static_cast<double>(run.count); }
 double share(const ExpRun& run, double a, double strength) {
-  return std::exp(a / strength - run.a.top) / run.a.scale;
+  return std::exp((a - run.a.top) / strength) / run.a.scale;
 }
 double share_of_w(const MeanRun& run, double) { return 1 / static_cast<double>(run.count); }
 double share_of_w(const ExpRun& run, double w) { return std::exp(w - run.w.top) / run.w.scale; }
@@ -154,10 +196,12 @@ double rank_sum(ptrdiff_t n, ptrdiff_t first, ptrdiff_t count) {
 template <class T>
 void prepare_sort(const T* x, ptrdiff_t n, Scratch<T>& s) {
   s.order.sort(x, n);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    s.a[i] = static_cast<double>(n - i);
-    s.w[i] = static_cast<double>(x[s.order[i]]);
-  }
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      s.a[i] = static_cast<double>(n - i);
+      s.w[i] = static_cast<double>(x[s.order[i]]);
+    }
+  });
 }
 ptrdiff_t place(ptrdiff_t i, ptrdiff_t n, bool descending) { return descending ? i : n - 1 - i; }
 
@@ -165,11 +209,13 @@ ptrdiff_t place(ptrdiff_t i, ptrdiff_t n, bool descending) { return descending ?
 template <class T>
 void prepare_rank(const T* x, ptrdiff_t n, Regularization kind, bool descending, Scratch<T>& s) {
   s.order.sort(x, n);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    s.a[i] = static_cast<double>(x[s.order[i]]);
-    s.w[i] = static_cast<double>(n - i);
-    if (kind == Regularization::kl) s.w[i] = std::log(s.w[i]);
-  }
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      s.a[i] = static_cast<double>(x[s.order[i]]);
+      s.w[i] = static_cast<double>(n - i);
+      if (kind == Regularization::kl) s.w[i] = std::log(s.w[i]);
+    }
+  });
   if (descending) {
     std::reverse(s.a.data(), s.a.data() + n);
     for (ptrdiff_t i = 0; i < n; ++i) s.a[i] = -s.a[i];
@@ -190,15 +236,18 @@ void project_permutahedron(MatrixView<const T> x, MatrixView<const T> w, MatrixV
   const auto l2 = Regularization::l2;
   for_finite_rows(x, l2, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
     s.order.sort(x.row(row), n);
-    s.other_order = FallingOrder<T>(n);
+    if (s.other_order.capacity() == 0) s.other_order = FallingOrder<T>(n);
     s.other_order.sort(w.row(row), n);
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      s.a[i] = static_cast<double>(x(row, s.order[i]));
-      s.w[i] = static_cast<double>(w(row, s.other_order[i]));
-    }
-    for_runs(s, n, 1.0, l2, [&](const auto& run) {
+    for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+      for (ptrdiff_t i = begin; i < end; ++i) {
+        s.a[i] = static_cast<double>(x(row, s.order[i]));
+        s.w[i] = static_cast<double>(w(row, s.other_order[i]));
+      }
+    });
+    for_runs(s, n, 1.0, l2, [&](const auto& run, Poll& poll) {
       for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
-        out(row, s.order[i]) = static_cast<T>(point(run, s.a[i], s.w[i], 1.0));
+        poll();
+        out(row, s.order[i]) = static_cast<T>(point(run, s.a[i], s.w[i], 1.0) / s.unit);
       }
     });
   });
@@ -210,9 +259,11 @@ void soft_sort(MatrixView<const T> x, double strength, Regularization kind, bool
   const ptrdiff_t n = x.cols;
   for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
     prepare_sort(x.row(row), n, s);
-    for_runs(s, n, strength, kind, [&](const auto& run) {
+    for_runs(s, n, strength, kind, [&](const auto& run, Poll& poll) {
       for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
-        out(row, place(i, n, descending)) = static_cast<T>(point(run, s.a[i], s.w[i], strength));
+        poll();
+        out(row, place(i, n, descending)) =
+            static_cast<T>(point(run, s.a[i], s.w[i], strength) / s.unit);
       }
     });
   });
@@ -224,13 +275,15 @@ void soft_sort_vjp(MatrixView<const T> x, MatrixView<const T> g, double strength
   const ptrdiff_t n = x.cols;
   for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
     prepare_sort(x.row(row), n, s);
-    for_runs(s, n, strength, kind, [&](const auto& run) {
+    for_runs(s, n, strength, kind, [&](const auto& run, Poll& poll) {
       const ptrdiff_t end = run.first + run.count;
       double total = 0;
       for (ptrdiff_t i = run.first; i < end; ++i) {
+        poll();
         total += static_cast<double>(g(row, place(i, n, descending)));
       }
       for (ptrdiff_t i = run.first; i < end; ++i) {
+        poll();
         out(row, s.order[i]) = static_cast<T>(total * share_of_w(run, s.w[i]));
       }
     });
@@ -243,10 +296,11 @@ void soft_rank(MatrixView<const T> x, double strength, Regularization kind, bool
   const ptrdiff_t n = x.cols;
   for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
     prepare_rank(x.row(row), n, kind, descending, s);
-    for_runs(s, n, strength, kind, [&](const auto& run) {
+    for_runs(s, n, strength, kind, [&](const auto& run, Poll& poll) {
       for (ptrdiff_t i = run.first; i < run.first + run.count; ++i) {
+        poll();
         const double rank = kind == Regularization::l2
-                                ? point(run, s.a[i], s.w[i], strength)
+                                ? point(run, s.a[i], s.w[i], strength) / s.unit
                                 : share(run, s.a[i], strength) * rank_sum(n, run.first, run.count);
         out(row, source(s, i, n, descending)) = static_cast<T>(rank);
       }
@@ -261,55 +315,23 @@ void soft_rank_vjp(MatrixView<const T> x, MatrixView<const T> g, double strength
   const double sign = descending ? -1 : 1;
   for_finite_rows(x, kind, out, workers, [&](ptrdiff_t row, Scratch<T>& s) {
     prepare_rank(x.row(row), n, kind, descending, s);
-    for_runs(s, n, strength, kind, [&](const auto& run) {
+    for_runs(s, n, strength, kind, [&](const auto& run, Poll& poll) {
       const ptrdiff_t end = run.first + run.count;
       double mean = 0;
       for (ptrdiff_t i = run.first; i < end; ++i) {
+        poll();
         mean +=
             share(run, s.a[i], strength) * static_cast<double>(g(row, source(s, i, n, descending)));
       }
       const double mass = kind == Regularization::l2 ? 1 : rank_sum(n, run.first, run.count);
       for (ptrdiff_t i = run.first; i < end; ++i) {
+        poll();
         const ptrdiff_t j = source(s, i, n, descending);
         const double factor = kind == Regularization::l2 ? 1 : share(run, s.a[i], strength) * mass;
         const double value = run.count == 1 ? 0 : factor * (static_cast<double>(g(row, j)) - mean);
-        out(row, j) = static_cast<T>(sign * value / strength);
+        out(row, j) = static_cast<T>(value == 0 ? 0 : sign * value / strength);
       }
     });
-  });
-}
-
-template <class T>
-void isotonic(MatrixView<const T> x, MatrixView<const T> w, bool increasing, MatrixView<T> out,
-              int workers) {
-  const ptrdiff_t n = x.cols;
-  struct Run {
-    ptrdiff_t first, count;
-    double sum, weight, mean;
-  };
-  const int slots = planned_workers(x.rows, workers);
-  AlignedBuffer<Run> scratch(slots * n);
-  for_each_row(x.rows, n, slots, [&](ptrdiff_t row, int slot) {
-    Run* runs = scratch.data() + slot * n;
-    ptrdiff_t count = 0;
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      const ptrdiff_t j = place(i, n, increasing);
-      const double weight = w.data == nullptr ? 1 : static_cast<double>(w(row, j));
-      const double value = static_cast<double>(x(row, j));
-      Run run{i, 1, weight * value, weight, value};
-      while (count > 0 && runs[count - 1].mean >= run.mean) {
-        const Run before = runs[--count];
-        run = {before.first, before.count + run.count, before.sum + run.sum,
-               before.weight + run.weight, 0};
-        run.mean = run.sum / run.weight;
-      }
-      runs[count++] = run;
-    }
-    for (ptrdiff_t r = 0; r < count; ++r) {
-      for (ptrdiff_t i = runs[r].first; i < runs[r].first + runs[r].count; ++i) {
-        out(row, place(i, n, increasing)) = static_cast<T>(runs[r].mean);
-      }
-    }
   });
 }
 
@@ -323,8 +345,7 @@ void isotonic(MatrixView<const T> x, MatrixView<const T> w, bool increasing, Mat
   template void soft_rank<T>(MatrixView<const T>, double, Regularization, bool, MatrixView<T>,     \
                              int);                                                                 \
   template void soft_rank_vjp<T>(MatrixView<const T>, MatrixView<const T>, double, Regularization, \
-                                 bool, MatrixView<T>, int);                                        \
-  template void isotonic<T>(MatrixView<const T>, MatrixView<const T>, bool, MatrixView<T>, int);
+                                 bool, MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 #undef KEXUE_INSTANTIATE

@@ -3,11 +3,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 #include <vector>
 
+#include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
+#include "kexue/simplex/sorting.hpp"
 
 namespace kexue::simplex {
 
@@ -15,13 +16,13 @@ using std::ptrdiff_t;
 
 namespace {
 
-// Softmax of each row without the entries below limit(row).
+// Softmax of each row without the entries below limit(x, max, scratch, slot), for rows without NaN.
 template <class T, class Limit>
 ptrdiff_t softmax_above(const Batch<T>& batch, double temperature, Empty empty, double* lse,
                         Limit&& limit) {
   const ptrdiff_t n = batch.n;
   const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
-  SlotBuffers<T> kept(workers, n), sorted(workers, n);
+  SlotBuffers<T> kept(workers, n);
   std::vector<ptrdiff_t> counts(static_cast<std::size_t>(workers));
   for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
     for (ptrdiff_t r = first; r < first + rows; ++r) {
@@ -29,12 +30,11 @@ ptrdiff_t softmax_above(const Batch<T>& batch, double temperature, Empty empty, 
       T* row = kept[slot];
       const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
       T least = -std::numeric_limits<T>::infinity();
-      if (!seen.nan && std::isfinite(seen.max)) {
-        std::copy_n(x, n, sorted[slot]);
-        least = limit(sorted[slot], seen.max);
-      }
-      std::transform(x, x + n, row,
-                     [&](T v) { return v < least ? -std::numeric_limits<T>::infinity() : v; });
+      if (!seen.nan && std::isfinite(seen.max)) least = limit(x, seen.max, row, slot);
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        std::transform(x + begin, x + end, row + begin,
+                       [&](T v) { return v < least ? -std::numeric_limits<T>::infinity() : v; });
+      });
       counts[static_cast<std::size_t>(slot)] +=
           softmax(Batch<T>{row, batch.out + r * n, 1, n, 1}, temperature, empty,
                   lse == nullptr ? nullptr : lse + r);
@@ -50,28 +50,39 @@ ptrdiff_t softmax_above(const Batch<T>& batch, double temperature, Empty empty, 
 template <class T>
 ptrdiff_t topk_softmax(const Batch<T>& batch, ptrdiff_t k, double temperature, Empty empty,
                        double* lse) {
-  return softmax_above(batch, temperature, empty, lse, [&](T* row, T) {
-    std::nth_element(row, row + (k - 1), row + batch.n, std::greater<>());
-    return row[k - 1];
+  return softmax_above(batch, temperature, empty, lse, [&](const T* x, T, T* scratch, int) {
+    return kth_largest(x, batch.n, k, scratch);
   });
 }
 
 template <class T>
 ptrdiff_t topp_softmax(const Batch<T>& batch, double p, double temperature, Empty empty) {
-  return softmax_above(batch, temperature, empty, nullptr, [&](T* row, T max) {
-    std::sort(row, row + batch.n, std::greater<>());
-    const auto weight = [&](ptrdiff_t i) {
-      return std::exp((static_cast<double>(row[i]) - static_cast<double>(max)) / temperature);
-    };
-    double total = 0;
-    for (ptrdiff_t i = batch.n - 1; i >= 0; --i) total += weight(i);
-    double sum = 0;
-    for (ptrdiff_t i = 0; i < batch.n; ++i) {
-      sum += weight(i);
-      if (sum >= p * total) return row[i];
-    }
-    return row[batch.n - 1];
-  });
+  const ptrdiff_t n = batch.n;
+  std::vector<FallingOrder<T>> orders(static_cast<std::size_t>(
+      planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers)));
+  return softmax_above(
+      batch, temperature, empty, nullptr, [&](const T* x, T max, T* row, int slot) {
+        FallingOrder<T>& order = orders[static_cast<std::size_t>(slot)];
+        if (order.capacity() == 0) order = FallingOrder<T>(n);
+        order.sort(x, n);
+        Poll poll;
+        for (ptrdiff_t i = 0; i < n; ++i) {
+          poll();
+          row[i] = x[order[i]];
+        }
+        const auto weight = [&](ptrdiff_t i) {
+          poll();
+          return std::exp((static_cast<double>(row[i]) - static_cast<double>(max)) / temperature);
+        };
+        double total = 0;
+        for (ptrdiff_t i = n - 1; i >= 0; --i) total += weight(i);
+        double sum = 0;
+        for (ptrdiff_t i = 0; i < n; ++i) {
+          sum += weight(i);
+          if (sum >= p * total) return row[i];
+        }
+        return row[n - 1];
+      });
 }
 
 // ---- Taylor -------------------------------------------------------------------------------------

@@ -6,8 +6,10 @@
 #include <vector>
 
 #include "kexue/simplex/root.hpp"
+#include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
 #include "kexue/simplex/select.hpp"
+#include "kexue/simplex/sorting.hpp"
 
 namespace kexue::simplex {
 
@@ -54,13 +56,20 @@ struct Sparse {
 // have if all entries were the largest or the smallest one.
 template <class F>
 double selection_root(const Doubles& x, double k) {
-  const auto [low, high] = std::minmax_element(x.begin(), x.end());
+  double low = x[0], high = x[0];
+  Poll poll;
+  for (const double v : x) {
+    poll();
+    low = std::min(low, v);
+    high = std::max(high, v);
+  }
   const double middle = F::inverse(k / static_cast<double>(x.size()));
-  const double spread = 1e-12 * (1 + std::abs(*low) + std::abs(*high) + std::abs(middle));
+  const double spread = 1e-12 * (1 + std::abs(low) + std::abs(high) + std::abs(middle));
   const double tau =
-      -bracketed_newton(middle - *high - spread, middle - *low + spread, [&](double lifted) {
+      -bracketed_newton(middle - high - spread, middle - low + spread, [&](double lifted) {
         double sum = -k, slope = 0;
         for (const double v : x) {
+          poll();
           sum += F::value(v + lifted);
           slope += F::slope(v + lifted);
         }
@@ -72,7 +81,9 @@ double selection_root(const Doubles& x, double k) {
 // The ramp's and the exponential's root in closed form once it is known who is saturated.
 double polish(const Doubles& x, double k, double tau, Selection kind) {
   double saturated = 0, inside = 0, sum = 0;
+  Poll poll;
   for (const double v : x) {
+    poll();
     if (v - tau >= 1 || (kind == Selection::exp && v >= tau)) {
       ++saturated;
     } else if (v > tau || kind == Selection::exp) {
@@ -89,7 +100,11 @@ template <class F>
 void select(const Doubles& x, double k, Selection kind, Doubles& p) {
   double tau = selection_root<F>(x, k);
   if (kind == Selection::exp || kind == Selection::sparse) tau = polish(x, k, tau, kind);
-  for (std::size_t i = 0; i < x.size(); ++i) p[i] = F::value(x[i] - tau);
+  Poll poll;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    poll();
+    p[i] = F::value(x[i] - tau);
+  }
 }
 
 // ---- GradTopK -----------------------------------------------------------------------------------
@@ -109,6 +124,14 @@ Dual operator/(Dual a, Dual b) {
 Dual number(Dual, double value, double slope) { return {value, slope}; }
 double number(double, double value, double) { return value; }
 
+// Variables whose distributions are kept at once: all, or about the square root of their number,
+// with as many starts of blocks, which costs one more way ahead.
+std::size_t block_of(std::size_t n, std::size_t width) {
+  constexpr std::size_t kAll = std::size_t{1} << 22;
+  if (n * width <= kAll) return n;
+  return static_cast<std::size_t>(std::ceil(std::sqrt(static_cast<double>(n))));
+}
+
 // p_i = pi_i R_{-i}(k-1) / R(k); R counts at most k successes. N is double or Dual.
 template <class N>
 void subset_marginals(const Doubles& x, const Doubles& direction, std::size_t k,
@@ -122,74 +145,42 @@ void subset_marginals(const Doubles& x, const Doubles& direction, std::size_t k,
     yes[i] = number(N{}, in, slope);
     no[i] = number(N{}, out, -slope);
   }
-  // ahead[i]: the distribution of the first i variables
-  std::vector<N> ahead((n + 1) * width, number(N{}, 0, 0));
-  ahead[0] = number(N{}, 1, 0);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (i % 256 == 0) poll_interrupt();
-    const N* from = &ahead[i * width];
-    N* to = &ahead[(i + 1) * width];
+  // ahead(i): the distribution of the first i variables; kept at the start of every block, made
+  // again within a block when the way back comes to it.
+  const std::size_t block = block_of(n, width), n_blocks = (n + block - 1) / block;
+  const auto step = [&](const N* from, std::size_t i, N* to) {
     to[0] = from[0] * no[i];
     for (std::size_t j = 1; j < width; ++j) to[j] = from[j] * no[i] + from[j - 1] * yes[i];
+  };
+  std::vector<N> starts(n_blocks * width, number(N{}, 0, 0)), within(block * width), last(width);
+  starts[0] = number(N{}, 1, 0);
+  // Fills `within` from the block's start; what follows its last variable goes to `after`.
+  const auto advance = [&](std::size_t b, N* after) {
+    const std::size_t first = b * block, count = std::min(block, n - first);
+    std::copy_n(&starts[b * width], width, within.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % 64 == 0) poll_interrupt();
+      step(&within[i * width], first + i, i + 1 < count ? &within[(i + 1) * width] : after);
+    }
+  };
+  for (std::size_t b = 0; b < n_blocks; ++b) {
+    advance(b, b + 1 < n_blocks ? &starts[(b + 1) * width] : last.data());
   }
-  const N whole = ahead[n * width + k];
+  const N whole = last[k];
   std::vector<N> behind(width, number(N{}, 0, 0));
   behind[0] = number(N{}, 1, 0);
-  for (std::size_t i = n; i-- > 0;) {
-    if (i % 256 == 0) poll_interrupt();
-    N others = number(N{}, 0, 0);
-    for (std::size_t j = 0; j < k; ++j) {
-      others = others + ahead[i * width + j] * behind[k - 1 - j];
-    }
-    p[i] = yes[i] * others / whole;
-    for (std::size_t j = width; j-- > 1;) behind[j] = behind[j] * no[i] + behind[j - 1] * yes[i];
-    behind[0] = behind[0] * no[i];
-  }
-}
-
-// ---- Iterative ----------------------------------------------------------------------------------
-
-void softmax_of(const Doubles& z, Doubles& s) {
-  const double max = *std::max_element(z.begin(), z.end());
-  double sum = 0;
-  for (std::size_t i = 0; i < z.size(); ++i) sum += s[i] = std::exp(z[i] - max);
-  for (double& v : s) v /= sum;
-}
-
-// The p before each round, and after the last.
-std::vector<Doubles> rounds(const Doubles& y, std::size_t k) {
-  std::vector<Doubles> p(1, Doubles(y.size(), 0.0));
-  Doubles z(y.size()), s(y.size());
-  for (std::size_t round = 0; round < k; ++round) {
-    for (std::size_t i = 0; i < y.size(); ++i) z[i] = (1 - p.back()[i]) * y[i];
-    softmax_of(z, s);
-    Doubles next = p.back();
-    for (std::size_t i = 0; i < y.size(); ++i) next[i] += s[i];
-    p.push_back(std::move(next));
-  }
-  return p;
-}
-
-void iterative_vjp(const Doubles& x, std::size_t k, Doubles& g, Doubles& dx) {
-  const auto least = std::min_element(x.begin(), x.end()) - x.begin();
-  Doubles y = x, z(x.size()), s(x.size());
-  for (double& v : y) v -= x[static_cast<std::size_t>(least)];
-  const std::vector<Doubles> p = rounds(y, k);
-  std::fill(dx.begin(), dx.end(), 0.0);
-  for (std::size_t round = k; round-- > 0;) {
-    for (std::size_t i = 0; i < y.size(); ++i) z[i] = (1 - p[round][i]) * y[i];
-    softmax_of(z, s);
-    double mean = 0;
-    for (std::size_t i = 0; i < y.size(); ++i) mean += s[i] * g[i];
-    for (std::size_t i = 0; i < y.size(); ++i) {
-      const double h = s[i] * (g[i] - mean);
-      dx[i] += (1 - p[round][i]) * h;
-      g[i] -= y[i] * h;
+  for (std::size_t b = n_blocks; b-- > 0;) {
+    if (b + 1 < n_blocks) advance(b, last.data());
+    for (std::size_t i = std::min(n, (b + 1) * block); i-- > b * block;) {
+      if (i % 64 == 0) poll_interrupt();
+      const N* ahead = &within[(i - b * block) * width];
+      N others = number(N{}, 0, 0);
+      for (std::size_t j = 0; j < k; ++j) others = others + ahead[j] * behind[k - 1 - j];
+      p[i] = yes[i] * others / whole;
+      for (std::size_t j = width; j-- > 1;) behind[j] = behind[j] * no[i] + behind[j - 1] * yes[i];
+      behind[0] = behind[0] * no[i];
     }
   }
-  double total = 0;
-  for (const double v : dx) total += v;
-  dx[static_cast<std::size_t>(least)] -= total;
 }
 
 // ---- Rows ---------------------------------------------------------------------------------------
@@ -202,17 +193,10 @@ void select_any(const Doubles& x, double k, Selection kind, Doubles& p) {
       return select<Exp>(x, k, kind, p);
     case Selection::laplace:
       return select<Laplace>(x, k, kind, p);
-    case Selection::sparse:
-      return select<Sparse>(x, k, kind, p);
     case Selection::gradtopk:
       return subset_marginals<double>(x, {}, static_cast<std::size_t>(k), p);
-    case Selection::iterative: {
-      Doubles y = x;
-      const double least = *std::min_element(x.begin(), x.end());
-      for (double& v : y) v -= least;
-      p = rounds(y, static_cast<std::size_t>(k)).back();
-      return;
-    }
+    default:
+      return select<Sparse>(x, k, kind, p);
   }
 }
 
@@ -229,7 +213,7 @@ double slope_of(double p, Selection kind) {
   }
 }
 
-// The finite entries of a row, scaled, and where they are; +inf entries are selected first.
+// The finite entries of a row and where they are; +inf entries are selected first.
 struct Entries {
   Doubles x;
   std::vector<ptrdiff_t> place;
@@ -237,44 +221,77 @@ struct Entries {
   bool nan = false;
 };
 template <class T>
-Entries entries_of(const T* x, ptrdiff_t n, double temperature) {
+Entries entries_of(const T* x, ptrdiff_t n) {
   Entries entries;
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    entries.nan = entries.nan || std::isnan(x[i]);
-    if (std::isfinite(x[i])) {
-      entries.x.push_back(static_cast<double>(x[i]) / temperature);
-      entries.place.push_back(i);
-    } else if (x[i] > 0) {
-      ++entries.infinite;
+  std::size_t finite = 0;
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      finite += std::isfinite(x[i]) ? 1 : 0;
+      entries.infinite += x[i] == std::numeric_limits<T>::infinity() ? 1 : 0;
+      entries.nan = entries.nan || std::isnan(x[i]);
     }
-  }
+  });
+  if (entries.nan) return entries;
+  entries.x.reserve(finite);
+  entries.place.reserve(finite);
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      if (!std::isfinite(x[i])) continue;
+      entries.x.push_back(static_cast<double>(x[i]));
+      entries.place.push_back(i);
+    }
+  });
   return entries;
+}
+
+// x becomes (x - the k-th largest entry) / temperature: exact where rows are far from zero, and tau
+// is never far from zero. Beyond kDecided (plus the logarithm of any n) every f is 0 or 1.
+void center(Doubles& x, double k, double temperature) {
+  constexpr double kDecided = 2000;
+  const auto rank = static_cast<ptrdiff_t>(std::ceil(k));
+  Doubles scratch(x.size());
+  const double middle =
+      kth_largest(x.data(), static_cast<ptrdiff_t>(x.size()), rank, scratch.data());
+  Poll poll;
+  for (double& v : x) {
+    poll();
+    v = std::clamp((v - middle) / temperature, -kDecided, kDecided);
+  }
 }
 
 template <class T>
 void soft_topk_row(const T* x, T* out, ptrdiff_t n, double k, Selection kind, double temperature) {
-  const Entries entries = entries_of(x, n, temperature);
+  Entries entries = entries_of(x, n);
   if (entries.nan) {
     std::fill_n(out, n, std::numeric_limits<T>::quiet_NaN());
     return;
   }
   const double share = entries.infinite > 0 ? std::min(1.0, k / entries.infinite) : 0;
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    out[i] = static_cast<T>(x[i] == std::numeric_limits<T>::infinity() ? share : 0);
-  }
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      out[i] = static_cast<T>(x[i] == std::numeric_limits<T>::infinity() ? share : 0);
+    }
+  });
   const double rest = k - entries.infinite;
   if (rest <= 0 || entries.x.empty()) return;
   Doubles p(entries.x.size(), 1.0);
-  if (kind == Selection::iterative || rest < static_cast<double>(entries.x.size())) {
+  if (kind == Selection::iterative) {
+    iterative_topk(entries.x, static_cast<std::size_t>(rest), temperature, p);
+  } else if (rest < static_cast<double>(entries.x.size())) {
+    center(entries.x, rest, temperature);
     select_any(entries.x, rest, kind, p);
   }
-  for (std::size_t i = 0; i < p.size(); ++i) out[entries.place[i]] = static_cast<T>(p[i]);
+  Poll poll;
+  for (std::size_t i = 0; i < p.size(); ++i) {
+    poll();
+    out[entries.place[i]] = static_cast<T>(p[i]);
+  }
 }
 
 template <class T>
 void soft_topk_vjp_row(const T* x, const T* p, const T* g, T* out, ptrdiff_t n, double k,
                        Selection kind, double temperature) {
-  const Entries entries = entries_of(x, n, temperature);
+  Entries entries = entries_of(x, n);
   std::fill_n(out, n, entries.nan ? std::numeric_limits<T>::quiet_NaN() : T(0));
   const double rest = k - entries.infinite;
   const auto size = static_cast<double>(entries.x.size());
@@ -282,12 +299,14 @@ void soft_topk_vjp_row(const T* x, const T* p, const T* g, T* out, ptrdiff_t n, 
   if (kind != Selection::iterative && rest >= size) return;
   Doubles up(entries.x.size()), dx(entries.x.size());
   for (std::size_t i = 0; i < up.size(); ++i) up[i] = static_cast<double>(g[entries.place[i]]);
-  if (kind == Selection::gradtopk) {
+  if (kind == Selection::iterative) {
+    iterative_topk_vjp(entries.x, static_cast<std::size_t>(rest), temperature, up, dx);
+  } else if (kind == Selection::gradtopk) {
+    center(entries.x, rest, temperature);
     std::vector<Dual> both(up.size());
     subset_marginals<Dual>(entries.x, up, static_cast<std::size_t>(rest), both);
-    std::transform(both.begin(), both.end(), dx.begin(), [](Dual d) { return d.slope; });
-  } else if (kind == Selection::iterative) {
-    iterative_vjp(entries.x, static_cast<std::size_t>(rest), up, dx);
+    std::transform(both.begin(), both.end(), dx.begin(),
+                   [=](Dual d) { return d.slope / temperature; });
   } else {
     double total = 0, mean = 0;
     for (std::size_t i = 0; i < up.size(); ++i) {
@@ -296,10 +315,10 @@ void soft_topk_vjp_row(const T* x, const T* p, const T* g, T* out, ptrdiff_t n, 
       mean += dx[i] * up[i];
     }
     if (total > 0) mean /= total;
-    for (std::size_t i = 0; i < up.size(); ++i) dx[i] *= up[i] - mean;
+    for (std::size_t i = 0; i < up.size(); ++i) dx[i] *= (up[i] - mean) / temperature;
   }
   for (std::size_t i = 0; i < up.size(); ++i) {
-    out[entries.place[i]] = static_cast<T>(dx[i] / temperature);
+    out[entries.place[i]] = static_cast<T>(dx[i]);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kexue/simplex/maps.hpp"
+#include "kexue/simplex/policies.hpp"
 #include "kexue/simplex/root.hpp"
 #include "kexue/simplex/rows.hpp"
 
@@ -15,112 +16,6 @@ using std::ptrdiff_t;
 namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-
-// Policies: what a map needs to know where a row's candidates are, to find its root and to write.
-// `width` is how far below the largest entry the support reaches, `tau_of_move` what tau gains
-// where the entries gain `move`.
-
-struct Linear {
-  double radius, scale;
-
-  template <class T>
-  T cut(double max) const {
-    return floor_to<T>(max - radius - 4e-16 * std::abs(max));
-  }
-  template <class T>
-  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
-    const LinearRoot root = linear_root(candidates, max, radius);
-    tau = root.tau;
-    const T high = static_cast<T>(root.tau);
-    const double rest = (root.tau - static_cast<double>(high)) + root.low;
-    const LinearRow<T> row{high, static_cast<T>(rest), static_cast<T>(scale)};
-    return [row](const T* x, T* out, ptrdiff_t n, bool past) {
-      sparse_kernels<T>().write_linear(x, out, n, row, past);
-    };
-  }
-  template <class T>
-  bool short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double* tau) const {
-    sparse_kernels<T>().short_linear(x, out, n_rows, n, radius, scale, tau);
-    return true;
-  }
-  double mass() const { return radius * scale; }
-  double width() const { return radius; }
-  static double tau_of_move(double move) { return move; }
-};
-
-struct PowerMap {
-  double slope, power;
-  bool derivative = false;  // normmax: u^{P-1} over its sum
-
-  template <class T>
-  T cut(double max) const {
-    return power_cut<T>(Power{max, slope, 0, power});
-  }
-  // p_i = (slope x_i - tau)_+^power, so tau = slope max + drop - 1.
-  template <class T>
-  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
-    Power f{max, slope, 0, power};
-    const PowerRoot root = power_root(candidates, f, derivative);
-    f.drop = root.drop;
-    if (derivative) f.power -= 1;
-    tau = slope * max + (root.drop - 1);
-    return [f, factor = root.factor](const T* x, T* out, ptrdiff_t n, bool past) {
-      sparse_kernels<T>().write_power(x, out, n, f, factor, past);
-    };
-  }
-  template <class T>
-  bool short_rows(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double* tau) const {
-    sparse_kernels<T>().short_power(x, out, n_rows, n, slope, power, derivative, tau);
-    return false;
-  }
-  double mass() const { return 1; }
-  double width() const { return 1 / std::abs(slope); }
-  double tau_of_move(double move) const { return slope * move; }
-};
-
-struct Steep {
-  double slope, power;
-
-  template <class T>
-  T cut(double max) const {
-    return power_cut<T>(Power{max, slope, 0, power});
-  }
-  template <class T>
-  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
-    std::vector<T> entries;
-    for (const Segment<T>& s : candidates.segments) {
-      entries.insert(entries.end(), s.data, s.data + s.count);
-    }
-    const SteepRoot root = steep_root(std::span<const T>(entries), max, slope, power);
-    tau = slope * max - root.high;
-    return [root, max, f = *this](const T* x, T* out, ptrdiff_t n, bool) {
-      write_steep(x, out, n, max, f.slope, f.power, root);
-    };
-  }
-  double mass() const { return 1; }
-  double width() const { return 1 / std::abs(slope); }
-  double tau_of_move(double move) const { return slope * move; }
-};
-
-// Rows whose alpha is infinite: uniform over the largest entries.
-struct ArgMax {
-  template <class T>
-  T cut(double max) const {
-    return std::nextafter(static_cast<T>(max), -std::numeric_limits<T>::infinity());
-  }
-  template <class T>
-  auto solve(const Candidates<T>& candidates, double max, double& tau) const {
-    tau = max;
-    const T top = static_cast<T>(max);
-    const T share = static_cast<T>(1 / static_cast<double>(candidates.count()));
-    return [top, share](const T* x, T* out, ptrdiff_t n, bool) {
-      for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] == top ? share : T(0);
-    };
-  }
-  double mass() const { return 1; }
-  static double width() { return std::numeric_limits<double>::infinity(); }
-  static double tau_of_move(double move) { return move; }
-};
 
 template <class T>
 bool ordinary(const Extremes<T>& seen) {
@@ -313,6 +208,16 @@ ptrdiff_t solve_rows(const Batch<T>& batch, bool uniform, Empty empty, double* t
   return sum;
 }
 
+constexpr double kLargeRadius = 0x1p900;
+// f(begin, end) on pieces of the entries of all rows.
+template <class T, class F>
+void for_each_chunk(const Batch<T>& batch, F&& f) {
+  const ptrdiff_t size = batch.n_rows * batch.n;
+  parallel_for((size + kBlock - 1) / kBlock,
+               [&](ptrdiff_t b, int) { f(b * kBlock, std::min(size, (b + 1) * kBlock)); },
+               batch.workers);
+}
+
 // One alpha for all rows of the batch.
 template <class T>
 ptrdiff_t entmax_uniform(const Batch<T>& batch, double alpha, double temperature, Empty empty,
@@ -334,6 +239,21 @@ ptrdiff_t entmax_uniform(const Batch<T>& batch, double alpha, double temperature
 template <class T>
 ptrdiff_t project_rows(const Batch<T>& batch, double radius, double scale, Empty empty,
                        double* tau) {
+  if (radius > kLargeRadius) {
+    // Smaller numbers, whose sums cannot overflow.
+    const double unit = 1 / kLargeRadius;
+    const auto times = [&](const T* from, double by) {
+      for_each_chunk(batch, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) batch.out[i] = static_cast<T>(from[i] * by);
+      });
+    };
+    times(batch.x, unit);
+    const Batch<T> small{batch.out, batch.out, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = project_rows(small, radius * unit, scale, empty, tau);
+    times(batch.out, kLargeRadius);
+    for (ptrdiff_t r = 0; r < batch.n_rows && tau != nullptr; ++r) tau[r] *= kLargeRadius;
+    return count;
+  }
   const ptrdiff_t count =
       solve_rows(batch, true, empty, tau, [=](ptrdiff_t) { return Linear{radius, scale}; });
   if (tau != nullptr && scale != 1) {

@@ -27,7 +27,8 @@ struct BirkhoffReport {
 };
 
 // x (n x n, contiguous, finite), p likewise; potentials = (a, b), 2 n. Stops at a largest error of
-// a marginal of tol max(1, max |x|). Without `certify` gap and error_bound are NaN.
+// a marginal of tol min(64, max(1, max |x|)), however large x is. Without `certify` gap and
+// error_bound are NaN.
 template <class T>
 BirkhoffReport project_birkhoff(const T* x, std::ptrdiff_t n, double tol, std::ptrdiff_t max_iter,
                                 bool certify, T* p, double* potentials);

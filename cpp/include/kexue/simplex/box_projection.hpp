@@ -115,8 +115,16 @@ struct BoxProblem {
 template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers);
 
-// The root for one row, on one thread.
-BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum);
+// The root for one row, on one thread. `settled`: whether the sum there is the radius.
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum,
+                 bool* settled = nullptr);
+
+// A row that the search does not settle because its numbers are too large, too small or too far
+// from one another for double precision: solved in powers of two of its own, and moved by every tau
+// that is found, x <- x - tau w, until tau is resolved. That is the projection of a row within a
+// rounding of x. NaN where the row has NaN, +inf without an upper bound, or nothing finite.
+template <class T>
+void project_extreme(const BoxRow<T>& row, double radius, T* out);
 
 // The k largest entries of every row (of equal ones the first) projected onto the simplex
 // 0 <= p <= highest, sum p = r; zeros elsewhere. That is the nearest point with at most k nonzeros.

@@ -22,6 +22,7 @@ class BoxSearch {
   BoxRoot tau;
   bool below = false;  // tau lies below the root, as far as the last sum tells
   bool failed = false;
+  bool settled = false;  // the last sum was the radius, up to rounding
 
   BoxSearch(double start, double radius, double slack, double enough, bool weighted)
       : tau{start, 0},

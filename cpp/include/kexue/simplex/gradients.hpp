@@ -2,7 +2,9 @@
 //
 //   dp/dx = (diag(w) - w w^T / sum w) / temperature
 //
-// is symmetric: the same product serves forward and backward. The probabilities alone decide.
+// is symmetric: the same product serves forward and backward. The probabilities alone decide. Where
+// w exceeds the range of a double its quotients are kept, and only a true overflow gives
+// infinities. For infinite alpha the map is constant but for its jumps: zero.
 #pragma once
 
 #include <cstddef>

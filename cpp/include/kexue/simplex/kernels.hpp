@@ -89,6 +89,10 @@ struct SparseKernels {
   void (*write_power)(const T* x, T* out, std::ptrdiff_t n, const Power& f, double factor,
                       bool past);
   void (*zero)(T* out, std::ptrdiff_t n);
+};
+
+template <class T>
+struct ShortKernels {
   // n_rows rows of n <= kShortRow. tau[r]: the root, NaN where the row was copied to out because
   // it has NaN, +inf or no finite entry, or is far. linear: sum (x - tau)_+ = radius, out = scale
   // (x - tau)_+. power: u_i^power with slope given, tau is the drop; `derivative` writes
@@ -116,6 +120,10 @@ struct SimplexSparseKernels {
   SparseKernels<double> f64;
   SparseKernels<float> f32;
 };
+struct SimplexShortKernels {
+  ShortKernels<double> f64;
+  ShortKernels<float> f32;
+};
 struct SimplexGradientKernels {
   GradientKernels<double> f64;
   GradientKernels<float> f32;
@@ -127,6 +135,7 @@ namespace kexue {
 
 const simplex::SimplexSoftmaxKernels& simplex_softmax_kernels();
 const simplex::SimplexSparseKernels& simplex_sparse_kernels();
+const simplex::SimplexShortKernels& simplex_short_kernels();
 const simplex::SimplexGradientKernels& simplex_gradient_kernels();
 
 }  // namespace kexue

@@ -1,4 +1,4 @@
-// Batches of rows on the pool.
+// Batches of rows on the pool, and long loops over one row.
 #pragma once
 
 #include <algorithm>
@@ -23,5 +23,27 @@ void for_each_row(std::ptrdiff_t rows, std::ptrdiff_t cols, int workers, F&& f) 
                },
                workers);
 }
+
+// f(begin, end) on consecutive pieces of [0, n), Ctrl-C honoured between them: some milliseconds.
+inline constexpr std::ptrdiff_t kPollEntries = 1 << 18;
+template <class F>
+void for_polled(std::ptrdiff_t n, F&& f) {
+  for (std::ptrdiff_t i = 0; i < n; i += kPollEntries) {
+    poll_interrupt();
+    f(i, std::min(n, i + kPollEntries));
+  }
+}
+
+// Called once an entry, where a loop cannot be cut into pieces.
+class Poll {
+ public:
+  void operator()() {
+    if (++count_ % kEvery == 0) poll_interrupt();
+  }
+
+ private:
+  static constexpr unsigned kEvery = 1 << 16;
+  unsigned count_ = 0;
+};
 
 }  // namespace kexue::simplex

@@ -44,6 +44,14 @@ const SparseKernels<T>& sparse_kernels() {
   }
 }
 template <class T>
+const ShortKernels<T>& short_kernels() {
+  if constexpr (std::is_same_v<T, double>) {
+    return simplex_short_kernels().f64;
+  } else {
+    return simplex_short_kernels().f32;
+  }
+}
+template <class T>
 const GradientKernels<T>& gradient_kernels() {
   if constexpr (std::is_same_v<T, double>) {
     return simplex_gradient_kernels().f64;

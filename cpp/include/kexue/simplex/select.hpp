@@ -16,10 +16,13 @@
 // gradtopk is a Poisson-binomial problem (Chen, Dempster and Liu, Biometrika 1994): with tau such
 // that sum sigmoid(x - tau) = k and pi = sigmoid(x - tau), p_i = pi_i R_{-i}(k-1) / R(k), where R
 // is the distribution of a sum of independent Bernoulli variables, by forward and backward
-// recursion. All terms are positive: nothing cancels. O(n k) time and memory.
+// recursion. All terms are positive: nothing cancels. O(n k) time, O(k sqrt(n)) memory from
+// 4 million numbers on. All kinds but the iterative one take the k-th largest entry from x first,
+// which is exact where rows are far from zero.
 #pragma once
 
 #include <cstddef>
+#include <vector>
 
 #include "kexue/simplex/maps.hpp"
 
@@ -40,6 +43,13 @@ void soft_topk(const Batch<T>& batch, double k, Selection kind, double temperatu
 template <class T>
 void soft_topk_vjp(const Batch<T>& batch, const T* p, const T* g, double k, Selection kind,
                    double temperature);
+
+// One row of finite numbers of the iterative kind, and the product of its Jacobian's transpose with
+// g, which is overwritten. Memory of the latter: 2 sqrt(k) rows.
+void iterative_topk(const std::vector<double>& x, std::size_t k, double temperature,
+                    std::vector<double>& p);
+void iterative_topk_vjp(const std::vector<double>& x, std::size_t k, double temperature,
+                        std::vector<double>& g, std::vector<double>& dx);
 
 template <class T>
 std::ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, Empty empty);

@@ -1,0 +1,83 @@
+// Texts to token ids and back.
+//
+// Batches run on the pool; what a text gives depends on the text (and for samples on the key and
+// its number) alone. A piece is its own number; an unknown character becomes the byte pieces of its
+// bytes if there are all 256, else the unknown piece, neighbouring ones together as one.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "kexue/core/rng.hpp"
+#include "kexue/lattice/line.hpp"
+#include "kexue/lattice/text.hpp"
+#include "kexue/lattice/unigram.hpp"
+
+namespace kexue::lattice {
+
+// Row i is ids[offsets[i]] .. ids[offsets[i + 1] - 1].
+struct Tokens {
+  std::vector<std::int32_t> ids;
+  std::vector<Index> offsets{0};
+  Fault fault;  // of the first text that has one; then the rest is empty
+};
+
+// Begin and end of each token, two numbers each, in the units of the text.
+struct Spans {
+  std::vector<Index> bounds;
+};
+
+// The edges of one text's lattice, in order of their places.
+struct TextEdges {
+  std::vector<Index> begin, end;    // bytes of the normalised text
+  std::vector<std::int32_t> piece;  // -1: unknown
+  std::vector<double> score;
+  std::vector<std::uint8_t> bytes;  // the normalised text
+  Fault fault;
+};
+
+// Segmentations of one text with a score, or log P, for each; see sample.hpp for the inclusion.
+struct ScoredRows {
+  Tokens tokens;
+  std::vector<double> score, log_inclusion;
+};
+
+class Tokenizer {
+ public:
+  // `normalizer` may be null.
+  Tokenizer(std::shared_ptr<const Unigram> model, std::shared_ptr<const Normalizer> normalizer)
+      : model_(std::move(model)), normalizer_(std::move(normalizer)) {}
+
+  const Unigram& model() const { return *model_; }
+
+  Tokens encode(std::span<const TextView> texts, int workers = 0) const;
+  // One text with the places of its tokens.
+  Tokens encode(const TextView& text, Spans& spans) const;
+
+  TextEdges edges(const TextView& text) const;
+  // log Z.
+  double log_partition(const TextView& text, double alpha, Fault& fault) const;
+  // The k best, from the best on; exact.
+  ScoredRows best(const TextView& text, std::ptrdiff_t k) const;
+  ScoredRows sample_without_replacement(const TextView& text, std::ptrdiff_t size, double alpha,
+                                        Key key) const;
+
+  // The bytes of a sequence of ids, 0x20 for a space mark; unknown pieces are U+2047 between
+  // spaces, control pieces nothing. Ids must be in range.
+  std::vector<std::uint8_t> decode(std::span<const std::int32_t> ids) const;
+  // Of rows of ids: row i of the result is bytes[offsets[i]] .. bytes[offsets[i + 1] - 1].
+  struct Decoded {
+    std::vector<std::uint8_t> bytes;
+    std::vector<Index> offsets{0};
+  };
+  Decoded decode(std::span<const std::int32_t> ids, std::span<const Index> offsets) const;
+
+ private:
+  std::shared_ptr<const Unigram> model_;
+  std::shared_ptr<const Normalizer> normalizer_;
+};
+
+}  // namespace kexue::lattice
