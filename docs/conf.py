@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import kexue_num
 
 project = "kexue_num"
@@ -36,3 +39,18 @@ sphinx_gallery_conf = {
     "abort_on_example_error": True,
     "doc_module": ("kexue_num",),
 }
+
+
+def escape_bars(*event: Any) -> None:
+    """Keep |x| in a docstring from being taken for a substitution; literals stay as they are."""
+    lines: list[str] = event[-1]
+    for number, line in enumerate(lines):
+        if "|" in line and not line.lstrip().startswith((">>>", "...", ".. ")):
+            parts = re.split(r"(``.*?``|:math:`.*?`)", line)
+            parts[::2] = [re.sub(r"(?<!\\)\|", r"\\|", part) for part in parts[::2]]
+            lines[number] = "".join(parts)
+
+
+def setup(app: Any) -> None:
+    """Run after numpydoc, which asks for the docstring as it is written."""
+    app.connect("autodoc-process-docstring", escape_bars, priority=900)
