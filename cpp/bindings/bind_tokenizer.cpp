@@ -21,14 +21,16 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace tokenizer_faces {
 
 using lattice::Corpus;
 using lattice::Fault;
+using lattice::Ids;
 using lattice::Index;
 using lattice::Normalizer;
 using lattice::PieceCounts;
 using lattice::PieceType;
+using lattice::SampleMethod;
 using lattice::ScoredRows;
 using lattice::Spans;
 using lattice::TextEdges;
@@ -88,7 +90,13 @@ py::tuple best_counts(const Unigram& model, const Array<std::uint8_t>& text,
   return tuple_of(without_gil([&] { return lattice::best_counts(model, corpus, workers); }));
 }
 
-py::tuple tuple_of(const Tokens& tokens) {
+py::array_t<std::int32_t> array_of(Ids& ids) {
+  const ptrdiff_t size = ids.size();
+  AlignedBuffer<std::int32_t> memory = ids.release();
+  const std::int32_t* data = memory.data();
+  return py::array_t<std::int32_t>(size, data, owner_of(std::move(memory)));
+}
+py::tuple tuple_of(Tokens&& tokens) {
   return py::make_tuple(array_of(tokens.ids), array_of(tokens.offsets), tuple_of(tokens.fault));
 }
 // (ids, offsets, fault).
@@ -97,12 +105,21 @@ py::tuple encode(const Tokenizer& tokenizer, const py::tuple& texts, int workers
   if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
   return tuple_of(without_gil([&] { return tokenizer.encode(all.views, workers); }));
 }
+py::tuple sample(const Tokenizer& tokenizer, const py::tuple& texts, double alpha, ptrdiff_t size,
+                 KeyPair key, std::uint64_t first_index, int method, int workers) {
+  const Texts all(texts);
+  if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
+  return tuple_of(without_gil([&] {
+    return tokenizer.sample(all.views, alpha, size, {key.first, key.second}, first_index,
+                            static_cast<SampleMethod>(method), workers);
+  }));
+}
 // (ids, bounds, fault).
 py::tuple encode_with_bounds(const Tokenizer& tokenizer, const py::object& text) {
   TextView view;
   if (!view_text(text, view)) return py::make_tuple(py::none(), py::none(), no_text(0));
   Spans spans;
-  const Tokens tokens = without_gil([&] { return tokenizer.encode(view, spans); });
+  Tokens tokens = without_gil([&] { return tokenizer.encode(view, spans); });
   return py::make_tuple(array_of(tokens.ids), array_of(spans.bounds), tuple_of(tokens.fault));
 }
 // (begin, end, piece, score, size, fault).
@@ -126,7 +143,7 @@ py::tuple log_partition(const Tokenizer& tokenizer, const py::object& text, doub
 }
 
 // (ids, offsets, scores, log inclusions, fault).
-py::tuple tuple_of(const ScoredRows& rows) {
+py::tuple tuple_of(ScoredRows&& rows) {
   return py::make_tuple(array_of(rows.tokens.ids), array_of(rows.tokens.offsets),
                         array_of(rows.score), array_of(rows.log_inclusion),
                         tuple_of(rows.tokens.fault));
@@ -157,9 +174,10 @@ py::list decode(const Tokenizer& tokenizer, const Array<std::int32_t>& ids,
   return list_of_rows(decoded.bytes.data(), decoded.offsets, errors ? errors->c_str() : nullptr);
 }
 
-}  // namespace
+}  // namespace tokenizer_faces
 
 void bind_tokenizer(py::module_& parent) {
+  using namespace tokenizer_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer");
   py::class_<Unigram, std::shared_ptr<Unigram>>(m, "Unigram")
@@ -181,6 +199,8 @@ void bind_tokenizer(py::module_& parent) {
            py::arg("workers") = 0);
   py::class_<Tokenizer>(m, "Tokenizer")
       .def("encode", &encode, py::arg("texts"), py::arg("workers") = 0)
+      .def("sample", &sample, py::arg("texts"), py::arg("alpha"), py::arg("size"), py::arg("key"),
+           py::arg("first_index"), py::arg("method"), py::arg("workers") = 0)
       .def("encode_with_bounds", &encode_with_bounds, py::arg("text"))
       .def("edges", &edges, py::arg("text"))
       .def("largest_score",

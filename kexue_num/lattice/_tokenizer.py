@@ -8,16 +8,27 @@ from typing import Any
 import numpy as np
 
 from kexue_num import _core
-from kexue_num._validation import Phrase, check_choice, check_workers, message
+from kexue_num._validation import (
+    Phrase,
+    as_generator,
+    check_choice,
+    check_integer,
+    check_workers,
+    draw_key,
+    message,
+)
 from kexue_num.lattice._inputs import Array, as_integers
 from kexue_num.lattice._text_distribution import TextDistribution
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import TokenEncoding, TokenRows
 from kexue_num.lattice._tokenizer_files import TokenizerFiles
+from kexue_num.lattice._tokenizer_training import TokenizerTraining
 from kexue_num.lattice._vocabulary import BOUNDARIES, Vocabulary, as_vocabulary
 
+METHODS = ("exact", "streaming", "viterbi_sampling")
 
-class UnigramTokenizer(TokenizerFiles, TextDistribution):
+
+class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
     """Texts as sequences of pieces, P(segmentation) proportional to exp(alpha score)."""
 
     _vocabulary: Vocabulary
@@ -109,6 +120,62 @@ class UnigramTokenizer(TokenizerFiles, TextDistribution):
         ids, offsets, fault = self._core().encode(items, check_workers(function, workers))
         raise_fault(function, "texts", items, fault)
         return TokenRows(ids, offsets)
+
+    def sample(
+        self,
+        text: str | bytes,
+        alpha: float = 1.0,
+        *,
+        size: int | None = None,
+        rng: object = None,
+        method: str = "exact",
+        workers: int | None = None,
+    ) -> Any:
+        """Samples of the segmentation of a text."""
+        function = f"{CLASS}.sample"
+        n = 1 if size is None else check_integer(function, "size", size, minimum=0)
+        rows = self._sample(function, "text", (text,), alpha, n, rng, method, workers, 0)
+        return rows[0] if size is None else rows
+
+    def sample_batch(
+        self,
+        texts: Iterable[str | bytes],
+        alpha: float = 1.0,
+        *,
+        size: int = 1,
+        rng: object = None,
+        method: str = "exact",
+        workers: int | None = None,
+        first_index: int = 0,
+    ) -> TokenRows:
+        """Samples of the segmentations of many texts."""
+        function = f"{CLASS}.sample_batch"
+        items = as_texts(function, texts)
+        n = check_integer(function, "size", size, minimum=0)
+        first = check_integer(function, "first_index", first_index, minimum=0, maximum=2**62)
+        return self._sample(function, "texts", items, alpha, n, rng, method, workers, first)
+
+    def _sample(
+        self,
+        function: str,
+        argument: str,
+        items: tuple[Any, ...],
+        alpha: object,
+        size: int,
+        rng: object,
+        method: object,
+        workers: int | None,
+        first_index: int,
+    ) -> TokenRows:
+        slope = self._check_alpha(function, alpha)
+        number = METHODS.index(check_choice(function, "method", method, METHODS))
+        threads = check_workers(function, workers)
+        key = draw_key(as_generator(function, rng))
+        ids, offsets, fault = self._core().sample(
+            items, slope, size, key, first_index, number, threads
+        )
+        raise_fault(function, argument, items, fault)
+        return TokenRows(ids, offsets, size=size)
 
     def decode(self, ids: object, *, errors: str | None = "replace") -> Any:
         """The text of a sequence of ids."""

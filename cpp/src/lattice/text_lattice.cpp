@@ -12,6 +12,7 @@
 
 namespace kexue::lattice {
 
+using std::int32_t;
 using std::ptrdiff_t;
 using std::size_t;
 
@@ -72,13 +73,15 @@ Dag dag_of(const TextEdges& edges) {
 void append(const Unigram& model, const TextEdges& edges, std::span<const Index> path,
             Tokens& out) {
   Emitter emit(model, out.ids);
+  int32_t* to = emit.room(std::ssize(edges.bytes));
   for (const Index e : path) {
     const auto i = static_cast<size_t>(e);
     const Index begin = edges.begin[i];
-    emit({edges.piece[i], static_cast<std::uint32_t>(edges.end[i] - begin)},
-         edges.bytes.data() + begin);
+    to = emit.put({edges.piece[i], static_cast<std::uint32_t>(edges.end[i] - begin)},
+                  edges.bytes.data() + begin, to);
   }
-  out.offsets.push_back(std::ssize(out.ids));
+  emit.close(to);
+  out.offsets.push_back(out.ids.size());
 }
 
 }  // namespace

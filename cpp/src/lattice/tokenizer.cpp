@@ -1,9 +1,11 @@
 #include "kexue/lattice/tokenizer.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 #include <string_view>
 
+#include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/error.hpp"
 
@@ -18,31 +20,85 @@ namespace {
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 
+struct BestScratch {
+  explicit BestScratch(CachePool<BestWords>& pool) : words(pool) {}
+  CachePool<BestWords>::Loan words;
+  Line line;
+  Best best;
+};
+
+// Appends the ids of a segment; false if it has no path.
+bool put_best(const Unigram& model, const uint8_t* text, ptrdiff_t size, bool valid, Best& best,
+              Emitter& emit) {
+  if (model.best(text, size, valid, best) == -kInf) return false;
+  int32_t* to = emit.room(size);
+  for (ptrdiff_t j = 0; j < size;) {
+    const Edge edge = best.edge[static_cast<size_t>(j)];
+    to = emit.put(edge, text + j, to);
+    j += edge.length;
+  }
+  emit.close(to);
+  return true;
+}
+
+// The same by way of the remembered words.
+bool put_word(const Unigram& model, const uint8_t* text, ptrdiff_t size, BestScratch& scratch,
+              Emitter& emit, Ids& ids) {
+  WordTable<BestWord>& table = (*scratch.words).table;
+  const WordKey key = WordKey::of(text, size);
+  size_t place = 0;
+  const BestWord* word = table.find(key, size, place);
+  if (word != nullptr) {
+    int32_t* to = emit.room(size);
+    std::memcpy(to, word->id, sizeof word->id);
+    emit.close(to + word->count);
+    return true;
+  }
+  const ptrdiff_t before = ids.size();
+  if (!put_best(model, text, size, scratch.line.valid(), scratch.best, emit)) return false;
+  const ptrdiff_t count = ids.size() - before;
+  if (count == 0 || count > BestWords::kMostIds) return true;
+  // Whether an unknown piece stands alone depends on what is before it.
+  const int32_t* first = ids.data() + before;
+  const int32_t unknown = model.unknown_piece();
+  if (unknown >= 0 && std::find(first, first + count, unknown) != first + count) return true;
+  BestWord found{static_cast<uint8_t>(count), {}};
+  std::copy(first, first + count, found.id);
+  table.insert(key, size, place, found);
+  return true;
+}
+
 }  // namespace
 
+Tokenizer::Tokenizer(std::shared_ptr<const Unigram> model,
+                     std::shared_ptr<const Normalizer> normalizer)
+    : model_(std::move(model)),
+      normalizer_(std::move(normalizer)),
+      caches_(std::make_unique<Caches>()) {}
+Tokenizer::~Tokenizer() = default;
+
 Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
-  return for_each_text(
-      texts, 1, workers, [&] { return Line(); },
-      [&](Line& line, ptrdiff_t i, Tokens& out) {
+  return for_each_row(
+      texts, 1, workers, [&] { return BestScratch(caches_->best); },
+      [&](BestScratch& scratch, ptrdiff_t i, ptrdiff_t, ptrdiff_t, Tokens& out) {
         const TextView& text = texts[static_cast<size_t>(i)];
+        Line& line = scratch.line;
         if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
-        Best best;
         Emitter emit(*model_, out.ids);
         Index begin = 0;
         for (const Index end : line.ends()) {
           const uint8_t* at = line.text() + begin;
-          if (model_->best(at, end - begin, line.valid(), best) == -kInf) {
+          const ptrdiff_t size = end - begin;
+          begin = end;
+          const bool found = size <= kLongestWord
+                                 ? put_word(*model_, at, size, scratch, emit, out.ids)
+                                 : put_best(*model_, at, size, line.valid(), scratch.best, emit);
+          if (!found) {
             out.fault = line.uncovered(*model_, normalizer_.get(), text);
             return;
           }
-          for (Index j = 0; j < end - begin;) {
-            const Edge edge = best.edge[static_cast<size_t>(j)];
-            emit(edge, at + j);
-            j += edge.length;
-          }
-          begin = end;
         }
-        out.offsets.push_back(std::ssize(out.ids));
+        out.offsets.push_back(out.ids.size());
       });
 }
 
@@ -60,9 +116,9 @@ Tokens Tokenizer::encode(const TextView& text, Spans& spans) const {
     }
     for (Index j = begin; j < end;) {
       const Edge edge = best.edge[static_cast<size_t>(j - begin)];
-      const ptrdiff_t before = std::ssize(out.ids);
-      emit(edge, line.text() + j);
-      const ptrdiff_t added = std::ssize(out.ids) - before;
+      int32_t* const to = emit.room(edge.length);
+      const ptrdiff_t added = emit.put(edge, line.text() + j, to) - to;
+      emit.close(to + added);
       if (added == 0) {  // one unknown piece with the one before
         spans.bounds.back() = line.source(j + edge.length, true);
       }
@@ -78,8 +134,32 @@ Tokens Tokenizer::encode(const TextView& text, Spans& spans) const {
     }
     begin = end;
   }
-  out.offsets.push_back(std::ssize(out.ids));
+  out.offsets.push_back(out.ids.size());
   return out;
+}
+
+Tokens join(std::vector<Tokens>& parts) {
+  Tokens all;
+  ptrdiff_t n_ids = 0;
+  size_t n_rows = 0;
+  for (const Tokens& part : parts) {
+    if (part.fault.kind != TextFault::kNone) {
+      all.fault = part.fault;
+      return all;
+    }
+    n_ids += part.ids.size();
+    n_rows += part.offsets.size() - 1;
+  }
+  if (parts.size() == 1) return std::move(parts.front());
+  all.ids.room(n_ids);
+  all.offsets.reserve(n_rows + 1);
+  for (Tokens& part : parts) {
+    const Index base = all.ids.size();
+    for (size_t r = 1; r < part.offsets.size(); ++r) all.offsets.push_back(base + part.offsets[r]);
+    all.ids.append(part.ids.data(), part.ids.size());
+    part = Tokens{};
+  }
+  return all;
 }
 
 std::vector<uint8_t> Tokenizer::decode(std::span<const int32_t> ids) const {

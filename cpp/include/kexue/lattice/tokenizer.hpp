@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kexue/core/rng.hpp"
+#include "kexue/lattice/ids.hpp"
 #include "kexue/lattice/line.hpp"
 #include "kexue/lattice/text.hpp"
 #include "kexue/lattice/unigram.hpp"
@@ -20,10 +21,13 @@ namespace kexue::lattice {
 
 // Row i is ids[offsets[i]] .. ids[offsets[i + 1] - 1].
 struct Tokens {
-  std::vector<std::int32_t> ids;
+  Ids ids;
   std::vector<Index> offsets{0};
   Fault fault;  // of the first text that has one; then the rest is empty
 };
+
+// The rows of the parts one after the other, or the first fault.
+Tokens join(std::vector<Tokens>& parts);
 
 // Begin and end of each token, two numbers each, in the units of the text.
 struct Spans {
@@ -45,17 +49,30 @@ struct ScoredRows {
   std::vector<double> score, log_inclusion;
 };
 
+enum class SampleMethod : std::uint8_t { kExact, kStreaming, kViterbi };
+
 class Tokenizer {
  public:
   // `normalizer` may be null.
-  Tokenizer(std::shared_ptr<const Unigram> model, std::shared_ptr<const Normalizer> normalizer)
-      : model_(std::move(model)), normalizer_(std::move(normalizer)) {}
+  Tokenizer(std::shared_ptr<const Unigram> model, std::shared_ptr<const Normalizer> normalizer);
+  ~Tokenizer();
+  Tokenizer(const Tokenizer&) = delete;
+  Tokenizer& operator=(const Tokenizer&) = delete;
 
   const Unigram& model() const { return *model_; }
 
   Tokens encode(std::span<const TextView> texts, int workers = 0) const;
   // One text with the places of its tokens.
   Tokens encode(const TextView& text, Spans& spans) const;
+
+  // `size` samples of each text, P(segmentation) = exp(alpha score) / Z: sample j of text i is row
+  // i size + j and depends on the key, first_index + i, j and the text alone.
+  //   exact       backward filtering, forward sampling: one uniform number for each token
+  //   streaming   one forward pass in the log domain that draws at every edge whether it replaces
+  //               what leads to its end, with the weight of all before it (9811); the same law
+  //   viterbi     the same against the score of the survivor alone (9768): not the same law
+  Tokens sample(std::span<const TextView> texts, double alpha, std::ptrdiff_t size, Key key,
+                std::uint64_t first_index, SampleMethod method, int workers = 0) const;
 
   TextEdges edges(const TextView& text) const;
   // log Z.
@@ -78,6 +95,10 @@ class Tokenizer {
  private:
   std::shared_ptr<const Unigram> model_;
   std::shared_ptr<const Normalizer> normalizer_;
+  struct Caches;
+  struct Sampler;
+  std::shared_ptr<Sampler> sampler(double alpha) const;
+  std::unique_ptr<Caches> caches_;
 };
 
 }  // namespace kexue::lattice
