@@ -406,7 +406,10 @@ class lattice:
             self, text: typing.Any, alpha: typing.SupportsFloat | typing.SupportsIndex
         ) -> tuple[typing.Any, ...]: ...
         def nbest(
-            self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
+            self,
+            texts: tuple[typing.Any, ...],
+            k: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
         ) -> tuple[typing.Any, ...]: ...
         def sample(
             self,
