@@ -22,12 +22,13 @@ from kexue_num.lattice._text_distribution import TextDistribution
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import TokenEncoding, TokenRows
 from kexue_num.lattice._tokenizer_files import TokenizerFiles
+from kexue_num.lattice._tokenizer_training import TokenizerTraining
 from kexue_num.lattice._vocabulary import BOUNDARIES, Vocabulary, as_vocabulary
 
 METHODS = ("exact", "streaming", "viterbi_sampling")
 
 
-class UnigramTokenizer(TokenizerFiles, TextDistribution):
+class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
     """Texts as sequences of pieces: P(segmentation) = exp(alpha score) / Z(alpha).
 
     The score of a segmentation is the sum of the scores of its pieces, log-probabilities in most
