@@ -152,7 +152,7 @@ def _huggingface(tokenizer: UnigramTokenizer, alpha: float | None) -> Any:
         [piece, float(score)]
         for piece, score in zip(tokenizer.pieces, tokenizer.scores, strict=True)
     ]
-    return tokenizers.Tokenizer.from_str(
+    peer = tokenizers.Tokenizer.from_str(
         json.dumps(
             {
                 "version": "1.0",
@@ -167,13 +167,15 @@ def _huggingface(tokenizer: UnigramTokenizer, alpha: float | None) -> Any:
                     "type": "Unigram",
                     "unk_id": 0,
                     "byte_fallback": True,
-                    "alpha": alpha,
-                    "nbest_size": None,
                     "vocab": vocabulary,
                 },
             }
         )
     )
+    if alpha is not None:
+        peer.model.alpha = alpha
+        peer.model.nbest_size = 0  # all paths
+    return peer
 
 
 def _prepare(name: str, language: str, quick: bool) -> Problem:

@@ -759,6 +759,9 @@ class lowrank:
             factor: typing.SupportsFloat | typing.SupportsIndex,
             workers: typing.SupportsInt | typing.SupportsIndex,
         ) -> None: ...
+        def to_array(
+            self, workers: typing.SupportsInt | typing.SupportsIndex
+        ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
     @staticmethod
     def adaptive_columns(

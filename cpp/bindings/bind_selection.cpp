@@ -12,7 +12,8 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace selection_faces {
+namespace selection {
+namespace {
 
 using std::ptrdiff_t;
 using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
@@ -102,11 +103,9 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
   });
 }
 
-}  // namespace selection_faces
+}  // namespace
 
-void bind_selection(py::module_& parent) {
-  using namespace selection_faces;
-  auto m = parent.def_submodule("lowrank");
+void define(py::module_ m) {
   m.def("osinsky_columns", &osinsky_columns, py::arg("v"), py::arg("e"), py::arg("penalty"),
         py::arg("workers"));
   m.def("adaptive_columns", &adaptive_columns, py::arg("v"), py::arg("key"), py::arg("workers"));
@@ -119,5 +118,9 @@ void bind_selection(py::module_& parent) {
   m.def("factor_columns", &factor_columns, py::arg("a"), py::arg("scale"), py::arg("first"),
         py::arg("max_rank"), py::arg("workers"));
 }
+
+}  // namespace selection
+
+void bind_selection(py::module_& parent) { selection::define(parent.def_submodule("lowrank")); }
 
 }  // namespace kexue::bindings

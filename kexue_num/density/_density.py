@@ -302,11 +302,12 @@ class FourierDensity(Conversions):
 
     def _accept(self, path: Path, settings: Settings) -> None:
         samples, best = path.samples, path.best
-        if isinstance(self.order, str):
+        if math.isinf(best.gap):  # compared, not certified
             best = fit_order(samples.measure(), best.order, settings, start=best.b)
-        elif self.order > samples.size - 1 and self.smoothness == 0:
+        given = not isinstance(self.order, str)
+        if given and best.order > samples.size - 1 and self.smoothness == 0:
             warnings.warn(
-                f"fit: order {self.order} exceeds what {samples.size} samples carry: the density "
+                f"fit: order {best.order} exceeds what {samples.size} samples carry: the density "
                 f"spikes at them; lower the order or set smoothness > 0",
                 UserWarning,
                 stacklevel=3,
