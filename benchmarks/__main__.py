@@ -16,7 +16,7 @@ from benchmarks._report import compare, format_case, format_floors, write_figure
 from benchmarks._runner import FULL, QUICK, CaseResult, pinned, run_case
 from benchmarks.limits import describe, measure_limits
 
-AREAS = ("lowrank", "simplex", "projections", "density", "lattice", "emo")
+AREAS = ("lowrank", "simplex", "projections", "density", "lattice", "emo", "sinkhorn")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -237,7 +237,7 @@ class Run:
         self.sketch(*self.operand.sketch_size(k), whole=deterministic)
         exact = self.is_exact or self.options.refine == "exact"
         pivoted = self.options.select in PIVOTED
-        candidates = k + k // 2 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
+        candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
         factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if not pivoted:
             return self.chosen_columns(factors, k, exact)

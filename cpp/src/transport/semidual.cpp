@@ -13,6 +13,13 @@ namespace kexue::transport {
 namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::ptrdiff_t kRescues = 20;
+
+double log_sum_exp(const double* x, std::ptrdiff_t n) {
+  const double top = *std::max_element(x, x + n);
+  double sum = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) sum += std::exp(x[i] - top);
+  return top + std::log(sum);
+}
 }  // namespace
 
 double sum_of(const double* x, std::ptrdiff_t n) {
@@ -61,7 +68,7 @@ void Semidual::evaluate() {
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
-      const double base = f[i] / reg;
+      const double base = (f[i] + shift) / reg;
       s[i] = sum;
       u[i] = sum > 0 ? std::exp(-share * (std::log(sum) - base) - base) : 1.0;
       return a[i] * u[i];
@@ -81,7 +88,7 @@ void Semidual::set_targets() {
   }
   log_of(v, m);
   const double k = reg / options.rho_cols;
-  for (std::ptrdiff_t j = 0; j < m; ++j) tau[j] = -k * (g[j] / reg + logs[j]);
+  for (std::ptrdiff_t j = 0; j < m; ++j) tau[j] = -k * ((g[j] - shift) / reg + logs[j]);
   elementary_kernels().f64.exp(tau.data(), tau.data(), m);
 }
 
@@ -98,14 +105,14 @@ double Semidual::dual() {
     const double k = reg / options.rho_rows, share = 1 / (1 + k);
     for (std::ptrdiff_t i = 0; i < n; ++i) {
       if (!(a[i] > 0)) continue;
-      sum += a[i] * (softened(-share * (logs[i] - f[i] / reg), k) - u[i] * s[i]);
+      sum += a[i] * (softened(-share * (logs[i] - (f[i] + shift) / reg), k) - u[i] * s[i]);
     }
   }
   log_of(v, m);
   const double k = balanced_cols() ? 0 : reg / options.rho_cols;
   for (std::ptrdiff_t j = 0; j < m; ++j) {
     if (!(b[j] > 0)) continue;
-    sum += b[j] * (k > 0 ? softened(g[j] / reg + logs[j], k) : logs[j]);
+    sum += b[j] * (k > 0 ? softened((g[j] - shift) / reg + logs[j], k) : logs[j]);
   }
   return sum;
 }
@@ -138,9 +145,25 @@ bool Semidual::stretched() const {
 
 void Semidual::collect() {
   log_of(u, n);
-  for (std::ptrdiff_t i = 0; i < n; ++i) f[i] += reg * logs[i];
+  for (std::ptrdiff_t i = 0; i < n; ++i) f[i] += shift + reg * logs[i];
   log_of(v, m);
-  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] += reg * logs[j];
+  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] += reg * logs[j] - shift;
+  shift = 0;
+}
+
+void Semidual::translate() {
+  if (balanced_rows() || balanced_cols()) return;
+  const double rows = options.rho_rows, cols = options.rho_cols;
+  log_of(u, n);
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    logs[i] = a[i] > 0 ? std::log(a[i]) - (f[i] + reg * logs[i]) / rows : -kInfinity;
+  }
+  const double left = log_sum_exp(logs.data(), n);
+  log_of(v, m);
+  for (std::ptrdiff_t j = 0; j < m; ++j) {
+    logs[j] = b[j] > 0 ? std::log(b[j]) - (g[j] + reg * logs[j]) / cols : -kInfinity;
+  }
+  shift = (left - log_sum_exp(logs.data(), m)) / (1 / rows + 1 / cols);
 }
 
 void Semidual::absorb(double at) {
@@ -149,8 +172,10 @@ void Semidual::absorb(double at) {
   for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = b[j] > 0 ? g[j] : -kInfinity;
   kernel.absorb(d.data(), q.data(), reg);
   ++builds;
+  std::fill(u.data(), u.data() + n, 1.0);
   std::fill(v.data(), v.data() + m, 1.0);
   std::fill(v.data() + m, v.data() + padded, 0.0);
+  translate();
   evaluate();
 }
 

@@ -35,10 +35,11 @@ struct Sinkhorn::State : Semidual {
       const double share = 1 / (1 + reg / options.rho_cols);
       log_of(t, m);
       for (std::ptrdiff_t j = 0; j < m; ++j) {
-        const double base = g[j] / reg;
+        const double base = (g[j] - shift) / reg;
         v[j] = t[j] > 0 ? std::exp(-share * (logs[j] - base) - base) : 1.0;
       }
     }
+    translate();
     evaluate();
   }
 
@@ -88,15 +89,15 @@ struct Sinkhorn::State : Semidual {
   bool newton_step() {
     const double before = dual(), error_before = error;
     conjugate_gradients();
-    double slope = 0, longest = 0;
+    // Columns of little mass may ask for enormous steps; they must not shorten those of the others.
+    double slope = 0;
     for (std::ptrdiff_t j = 0; j < m; ++j) {
+      x[j] = std::clamp(x[j], -kLongestStep, kLongestStep);
       slope += b[j] * (tau[j] - c[j]) * x[j];
-      longest = std::max(longest, std::fabs(x[j]));
     }
     if (!(slope > 0)) return false;
     std::copy(v.data(), v.data() + m, next_v.data());
-    const double full = std::min(1.0, kLongestStep / longest);
-    for (double length = full; length > 1e-3 * full; length *= 0.5) {
+    for (double length = 1; length > 1e-3; length *= 0.5) {
       for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = length * x[j];
       elementary_kernels().f64.exp(q.data(), q.data(), m);
       for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = next_v[j] * q[j];
