@@ -284,7 +284,7 @@ class FourierDensity(Conversions):
     def _labels(self, function: str, n: int, folds: int) -> Array | None:
         if folds == 1:
             return None
-        labels = np.arange(n) % folds
+        labels = np.tile(np.arange(folds), n // folds + 1)[:n]
         return labels if self.rng is None else as_generator(function, self.rng).permutation(labels)
 
     def _best(self, samples: Samples, settings: Settings, to_beat: float) -> Path:
