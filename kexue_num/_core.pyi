@@ -401,12 +401,28 @@ class lattice:
             workers: typing.SupportsInt | typing.SupportsIndex = 0,
         ) -> tuple[typing.Any, ...]: ...
         def encode_with_bounds(self, text: typing.Any) -> tuple[typing.Any, ...]: ...
+        def forget(self) -> None: ...
         def largest_score(self) -> float: ...
         def log_partition(
             self, text: typing.Any, alpha: typing.SupportsFloat | typing.SupportsIndex
         ) -> tuple[typing.Any, ...]: ...
         def nbest(
-            self, text: typing.Any, k: typing.SupportsInt | typing.SupportsIndex
+            self,
+            texts: tuple[typing.Any, ...],
+            k: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
+        ) -> tuple[typing.Any, ...]: ...
+        def sample(
+            self,
+            texts: tuple[typing.Any, ...],
+            alpha: typing.SupportsFloat | typing.SupportsIndex,
+            size: typing.SupportsInt | typing.SupportsIndex,
+            key: tuple[
+                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+            ],
+            first_index: typing.SupportsInt | typing.SupportsIndex,
+            method: typing.SupportsInt | typing.SupportsIndex,
+            workers: typing.SupportsInt | typing.SupportsIndex = 0,
         ) -> tuple[typing.Any, ...]: ...
         def sample_without_replacement(
             self,
@@ -417,92 +433,6 @@ class lattice:
                 typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
             ],
         ) -> tuple[typing.Any, ...]: ...
-
-    class Chunks:
-        def __len__(self) -> int: ...
-        def characters(self) -> tuple[typing.Any, ...]: ...
-        def keep_characters(
-            self, kept: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> Chunks: ...
-        @property
-        def begin(self) -> numpy.typing.NDArray[numpy.int64]: ...
-        @property
-        def counts(self) -> numpy.typing.NDArray[numpy.float64]: ...
-        @property
-        def n_bytes(self) -> int: ...
-        @property
-        def strings(self) -> list[typing.Any]: ...
-
-    class ChunkRules:
-        join_spaces: bool
-        lines: bool
-        split_by_number: bool
-        split_by_script: bool
-        split_by_whitespace: bool
-        split_digits: bool
-        whitespace_as_suffix: bool
-
-        def __init__(self) -> None: ...
-        def set_script(
-            self, arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
-        ) -> None: ...
-        def set_symbols(self, arg0: str) -> None: ...
-        @property
-        def beyond(self) -> int: ...
-        @beyond.setter
-        def beyond(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-
-    class ChunkCounter:
-        def __init__(
-            self,
-            rules: ChunkRules,
-            max_bytes: typing.SupportsInt | typing.SupportsIndex,
-            key: tuple[
-                typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
-            ],
-        ) -> None: ...
-        def add(self, chain: ..., texts: collections.abc.Sequence[str]) -> None: ...
-        def chunks(self) -> Chunks: ...
-        @property
-        def n_bytes(self) -> float: ...
-        @property
-        def n_texts(self) -> float: ...
-        @property
-        def threshold(self) -> float: ...
-
-    class SeedRules:
-        whitespace_as_suffix: bool
-        whitespace_only: bool
-
-        def __init__(self) -> None: ...
-        @property
-        def longest(self) -> int: ...
-        @longest.setter
-        def longest(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-        @property
-        def min_count(self) -> float: ...
-        @min_count.setter
-        def min_count(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
-        @property
-        def size(self) -> int: ...
-        @size.setter
-        def size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-
-    class ByteNgrams:
-        def __init__(
-            self,
-            chunks: Chunks,
-            order: typing.SupportsInt | typing.SupportsIndex,
-            min_count: typing.SupportsFloat | typing.SupportsIndex,
-        ) -> None: ...
-        def __len__(self) -> int: ...
-        def log_probability(self, ngram: str) -> float: ...
-        def segment(
-            self,
-            chunks: Chunks,
-            unicode: bool,
-            workers: typing.SupportsInt | typing.SupportsIndex = 0,
-        ) -> Chunks: ...
 
     class ModelFile:
         add_dummy_prefix: bool
@@ -538,7 +468,7 @@ class lattice:
         @property
         def pieces(self) -> list[typing.Any]: ...
         @pieces.setter
-        def pieces(self, arg1: collections.abc.Sequence[str]) -> None: ...
+        def pieces(self, arg1: collections.abc.Sequence[bytes]) -> None: ...
         @property
         def scores(self) -> list[float]: ...
         @scores.setter
@@ -556,205 +486,11 @@ class lattice:
         @unk_id.setter
         def unk_id(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 
-    class Decompositions:
-        def __init__(self) -> None: ...
-        @property
-        def characters(self) -> list[int]: ...
-        @characters.setter
-        def characters(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-        @property
-        def code(self) -> list[int]: ...
-        @code.setter
-        def code(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-        @property
-        def first(self) -> list[int]: ...
-        @first.setter
-        def first(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-
     class UnicodeForms:
-        canonical: Decompositions
-        compatible: Decompositions
-
-        def __init__(self) -> None: ...
-        @property
-        def composed(self) -> list[int]: ...
-        @composed.setter
-        def composed(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-        @property
-        def mark(self) -> list[int]: ...
-        @mark.setter
-        def mark(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-        @property
-        def mark_class(self) -> list[int]: ...
-        @mark_class.setter
-        def mark_class(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-        @property
-        def pair(self) -> list[int]: ...
-        @pair.setter
-        def pair(
-            self, arg0: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
-        ) -> None: ...
-
-    class UnicodeForm:
-        """
-        Members:
-
-          NFC
-
-          NFD
-
-          NFKC
-
-          NFKD
-        """
-
-        NFC: typing.ClassVar[UnicodeForm]
-        NFD: typing.ClassVar[UnicodeForm]
-        NFKC: typing.ClassVar[UnicodeForm]
-        NFKD: typing.ClassVar[UnicodeForm]
-        __members__: typing.ClassVar[dict[str, UnicodeForm]]
-
-        @typing.overload
-        def __eq__(self, other: UnicodeForm) -> bool: ...
-        @typing.overload
-        def __eq__(self, other: typing.Any) -> bool: ...
-        def __getstate__(self) -> int: ...
-        def __hash__(self) -> int: ...
-        def __index__(self) -> int: ...
-        def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-        def __int__(self) -> int: ...
-        @typing.overload
-        def __ne__(self, other: UnicodeForm) -> bool: ...
-        @typing.overload
-        def __ne__(self, other: typing.Any) -> bool: ...
-        def __repr__(self) -> str: ...
-        def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-        def __str__(self) -> str: ...
-        @property
-        def name(self) -> str: ...
-        @property
-        def value(self) -> int: ...
+        pass
 
     class NormalizerStep:
-        class Kind:
-            """
-            Members:
-
-              MAP
-
-              FORM
-
-              STRIP
-
-              JOIN
-
-              PREPEND
-
-              PIECES
-
-              MARK
-            """
-
-            FORM: typing.ClassVar[NormalizerStep.Kind]
-            JOIN: typing.ClassVar[NormalizerStep.Kind]
-            MAP: typing.ClassVar[NormalizerStep.Kind]
-            MARK: typing.ClassVar[NormalizerStep.Kind]
-            PIECES: typing.ClassVar[NormalizerStep.Kind]
-            PREPEND: typing.ClassVar[NormalizerStep.Kind]
-            STRIP: typing.ClassVar[NormalizerStep.Kind]
-            __members__: typing.ClassVar[dict[str, NormalizerStep.Kind]]
-
-            @typing.overload
-            def __eq__(self, other: NormalizerStep.Kind) -> bool: ...
-            @typing.overload
-            def __eq__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
-            @typing.overload
-            def __eq__(self, other: typing.Any) -> bool: ...
-            def __getstate__(self) -> int: ...
-            def __hash__(self) -> int: ...
-            def __index__(self) -> int: ...
-            def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-            def __int__(self) -> int: ...
-            @typing.overload
-            def __ne__(self, other: NormalizerStep.Kind) -> bool: ...
-            @typing.overload
-            def __ne__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
-            @typing.overload
-            def __ne__(self, other: typing.Any) -> bool: ...
-            def __repr__(self) -> str: ...
-            def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-            def __str__(self) -> str: ...
-            @property
-            def name(self) -> str: ...
-            @property
-            def value(self) -> int: ...
-
-        class Prefix:
-            """
-            Members:
-
-              NEVER
-
-              FIRST
-
-              ALWAYS
-            """
-
-            ALWAYS: typing.ClassVar[NormalizerStep.Prefix]
-            FIRST: typing.ClassVar[NormalizerStep.Prefix]
-            NEVER: typing.ClassVar[NormalizerStep.Prefix]
-            __members__: typing.ClassVar[dict[str, NormalizerStep.Prefix]]
-
-            @typing.overload
-            def __eq__(self, other: NormalizerStep.Prefix) -> bool: ...
-            @typing.overload
-            def __eq__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
-            @typing.overload
-            def __eq__(self, other: typing.Any) -> bool: ...
-            def __getstate__(self) -> int: ...
-            def __hash__(self) -> int: ...
-            def __index__(self) -> int: ...
-            def __init__(self, value: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-            def __int__(self) -> int: ...
-            @typing.overload
-            def __ne__(self, other: NormalizerStep.Prefix) -> bool: ...
-            @typing.overload
-            def __ne__(self, other: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
-            @typing.overload
-            def __ne__(self, other: typing.Any) -> bool: ...
-            def __repr__(self) -> str: ...
-            def __setstate__(self, state: typing.SupportsInt | typing.SupportsIndex) -> None: ...
-            def __str__(self) -> str: ...
-            @property
-            def name(self) -> str: ...
-            @property
-            def value(self) -> int: ...
-
-        add_dummy_prefix: bool
-        form: UnicodeForm
-        left: bool
-        prefix: NormalizerStep.Prefix
-        remove_extra_whitespaces: bool
-        right: bool
-        whitespace_as_suffix: bool
-        words: bool
-
-        def __init__(self, kind: NormalizerStep.Kind) -> None: ...
-        def set_forms(self, arg0: UnicodeForms) -> None: ...
-        def set_map(self, arg0: str) -> None: ...
-        def set_text(self, arg0: bytes) -> None: ...
+        pass
 
     class AddedToken:
         def __init__(
@@ -762,22 +498,97 @@ class lattice:
         ) -> None: ...
 
     class NormalizerChain(Normalizer):
-        def __init__(
-            self,
-            steps: collections.abc.Sequence[NormalizerStep],
-            escape: bool,
-            drops: typing.SupportsInt | typing.SupportsIndex,
-            protect: collections.abc.Sequence[str],
-            added: collections.abc.Sequence[AddedToken],
-        ) -> None: ...
-        def normalize(self, text: str, trace: bool) -> tuple[typing.Any, ...]: ...
-        @property
-        def escape(self) -> bool: ...
+        def normalize(self, text: bytes, trace: bool) -> tuple[typing.Any, ...]: ...
 
+    class Chunks:
+        def __len__(self) -> int: ...
+        def characters(self) -> tuple[typing.Any, ...]: ...
+        @property
+        def begin(self) -> numpy.typing.NDArray[numpy.int64]: ...
+        @property
+        def counts(self) -> numpy.typing.NDArray[numpy.float64]: ...
+        @property
+        def n_bytes(self) -> int: ...
+        @property
+        def strings(self) -> list[typing.Any]: ...
+
+    class ChunkRules:
+        join_spaces: bool
+        lines: bool
+        split_by_number: bool
+        split_by_script: bool
+        split_by_whitespace: bool
+        split_digits: bool
+        whitespace_as_suffix: bool
+
+        def __init__(self) -> None: ...
+        def set_script(
+            self, arg0: typing.Annotated[numpy.typing.ArrayLike, numpy.uint8]
+        ) -> None: ...
+        def set_symbols(self, arg0: bytes) -> None: ...
+        @property
+        def beyond(self) -> int: ...
+        @beyond.setter
+        def beyond(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ChunkCounter:
+        @property
+        def n_bytes(self) -> float: ...
+        @property
+        def n_texts(self) -> float: ...
+        @property
+        def threshold(self) -> float: ...
+
+    class SeedRules:
+        whitespace_as_suffix: bool
+        whitespace_only: bool
+
+        def __init__(self) -> None: ...
+        @property
+        def longest(self) -> int: ...
+        @longest.setter
+        def longest(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+        @property
+        def min_count(self) -> float: ...
+        @min_count.setter
+        def min_count(self, arg0: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+        @property
+        def size(self) -> int: ...
+        @size.setter
+        def size(self, arg0: typing.SupportsInt | typing.SupportsIndex) -> None: ...
+
+    class ByteNgrams:
+        def __len__(self) -> int: ...
+        def log_probability(self, ngram: bytes) -> float: ...
+
+    @staticmethod
+    def best_counts(
+        model: Unigram, chunks: Chunks, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def best_paths(dag: Dag) -> BestPaths: ...
     @staticmethod
-    def build_charsmap(rules: collections.abc.Sequence[tuple[str, str]]) -> bytes: ...
+    def build_charsmap(rules: collections.abc.Sequence[tuple[bytes, bytes]]) -> bytes: ...
+    @staticmethod
+    def byte_ngrams(
+        chunks: Chunks,
+        order: typing.SupportsInt | typing.SupportsIndex,
+        min_count: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> ByteNgrams: ...
+    @staticmethod
+    def chunk_counter(
+        rules: ChunkRules,
+        max_bytes: typing.SupportsInt | typing.SupportsIndex,
+        key: tuple[
+            typing.SupportsInt | typing.SupportsIndex, typing.SupportsInt | typing.SupportsIndex
+        ],
+    ) -> ChunkCounter: ...
+    @staticmethod
+    def count_texts(
+        counter: ChunkCounter, normalizer: NormalizerChain, texts: collections.abc.Sequence[bytes]
+    ) -> None: ...
+    @staticmethod
+    def counted_chunks(counter: ChunkCounter) -> Chunks: ...
     @staticmethod
     def differentiate_marginals(
         dag: Dag, sweep: Sweep, direction: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
@@ -789,11 +600,25 @@ class lattice:
     @staticmethod
     def entropy(dag: Dag, sweep: Sweep) -> float: ...
     @staticmethod
+    def expected_counts(
+        model: Unigram, chunks: Chunks, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def join_chunks(first: Chunks, second: Chunks) -> Chunks: ...
+    @staticmethod
     def kbest_states(
         model: tuple[typing.Any, ...],
         k: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def keep_characters(
+        chunks: Chunks, kept: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> Chunks: ...
+    @staticmethod
+    def log_alternatives(
+        model: Unigram, workers: typing.SupportsInt | typing.SupportsIndex = 0
+    ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
     def log_partition(sweep: Sweep) -> float: ...
     @staticmethod
@@ -812,7 +637,30 @@ class lattice:
         dag: Dag, sweep: Sweep, n_nodes: typing.SupportsInt | typing.SupportsIndex
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
-    def read_model(bytes: str) -> ModelFile: ...
+    def normalizer_chain(
+        steps: collections.abc.Sequence[NormalizerStep],
+        escape: bool,
+        drops: typing.SupportsInt | typing.SupportsIndex,
+        protect: collections.abc.Sequence[bytes],
+        added: collections.abc.Sequence[AddedToken],
+    ) -> NormalizerChain: ...
+    @staticmethod
+    def normalizer_step(
+        kind: typing.SupportsInt | typing.SupportsIndex,
+        rules: bytes,
+        text: bytes,
+        forms: UnicodeForms | None,
+        form: typing.SupportsInt | typing.SupportsIndex,
+        left: bool,
+        right: bool,
+        add_dummy_prefix: bool,
+        remove_extra_whitespaces: bool,
+        whitespace_as_suffix: bool,
+        prefix: typing.SupportsInt | typing.SupportsIndex,
+        words: bool,
+    ) -> NormalizerStep: ...
+    @staticmethod
+    def read_model(data: bytes) -> ModelFile: ...
     @staticmethod
     def sample(
         dag: Dag,
@@ -846,6 +694,19 @@ class lattice:
         chunks: Chunks, rules: SeedRules, workers: typing.SupportsInt | typing.SupportsIndex = 0
     ) -> Chunks: ...
     @staticmethod
+    def segment_by_ngrams(
+        ngrams: ByteNgrams,
+        chunks: Chunks,
+        unicode: bool,
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> Chunks: ...
+    @staticmethod
+    def select_chunks(
+        chunks: Chunks,
+        numbers: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        counts: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> Chunks: ...
+    @staticmethod
     def sums(
         model: tuple[typing.Any, ...],
         messages: bool,
@@ -857,6 +718,27 @@ class lattice:
     def sweep_backward(dag: Dag, alpha: typing.SupportsFloat | typing.SupportsIndex) -> Sweep: ...
     @staticmethod
     def tokenizer(model: Unigram, normalizer: Normalizer) -> Tokenizer: ...
+    @staticmethod
+    def unicode_forms(
+        canonical: tuple[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        ],
+        compatible: tuple[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        ],
+        mark: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        mark_class: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        pair: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        composed: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> UnicodeForms: ...
+    @staticmethod
+    def unigram_of(
+        pieces: Chunks, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
+    ) -> Unigram: ...
     @staticmethod
     def viterbi(
         model: tuple[typing.Any, ...], workers: typing.SupportsInt | typing.SupportsIndex = 0
@@ -877,6 +759,9 @@ class lowrank:
             factor: typing.SupportsFloat | typing.SupportsIndex,
             workers: typing.SupportsInt | typing.SupportsIndex,
         ) -> None: ...
+        def to_array(
+            self, workers: typing.SupportsInt | typing.SupportsIndex
+        ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
 
     @staticmethod
     def adaptive_columns(

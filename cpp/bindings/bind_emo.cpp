@@ -11,7 +11,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace emo_faces {
 
 using Ids = py::array_t<std::int64_t, py::array::c_style>;
 using Doubles = py::array_t<double, py::array::c_style>;
@@ -109,9 +109,10 @@ std::pair<const char*, ptrdiff_t> embedding_cost(const py::array& embeddings, py
   });
 }
 
-}  // namespace
+}  // namespace emo_faces
 
 void bind_emo(py::module_& parent) {
+  using namespace emo_faces;
   auto m = parent.def_submodule("emo");
   m.def("emo_loss", &emo_loss, py::arg("logits"), py::arg("labels"), py::arg("soft"),
         py::arg("embeddings"), py::arg("mixture"), py::arg("sum_tolerance"), py::arg("weight"),

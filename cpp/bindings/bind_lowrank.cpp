@@ -46,6 +46,16 @@ class Strips {
         [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
         strips_);
   }
+  py::array to_array(int workers) const {
+    return std::visit(
+        [&]<class T>(const ColumnStrips<T>& s) -> py::array {
+          auto out = new_matrix<T>(s.rows(), s.cols());
+          const auto view = writable(out);
+          without_gil([&] { s.copy_to(view, workers); });
+          return out;
+        },
+        strips_);
+  }
   // f(strips, by value)
   template <class F>
   py::tuple consume(F&& f) {
@@ -269,6 +279,7 @@ void bind_lowrank(py::module_& parent) {
   py::class_<Strips>(m, "Strips")
       .def("max_component", &Strips::max_component, py::arg("workers"),
            py::call_guard<py::gil_scoped_release>())
+      .def("to_array", &Strips::to_array, py::arg("workers"))
       .def("scale", &Strips::scale, py::arg("factor"), py::arg("workers"),
            py::call_guard<py::gil_scoped_release>());
   m.def("pack", &pack, py::arg("a"), py::arg("workers"));

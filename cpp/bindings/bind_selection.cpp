@@ -12,6 +12,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
+namespace selection {
 namespace {
 
 using std::ptrdiff_t;
@@ -104,8 +105,7 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
 
 }  // namespace
 
-void bind_selection(py::module_& parent) {
-  auto m = parent.def_submodule("lowrank");
+void define(py::module_ m) {
   m.def("osinsky_columns", &osinsky_columns, py::arg("v"), py::arg("e"), py::arg("penalty"),
         py::arg("workers"));
   m.def("adaptive_columns", &adaptive_columns, py::arg("v"), py::arg("key"), py::arg("workers"));
@@ -118,5 +118,9 @@ void bind_selection(py::module_& parent) {
   m.def("factor_columns", &factor_columns, py::arg("a"), py::arg("scale"), py::arg("first"),
         py::arg("max_rank"), py::arg("workers"));
 }
+
+}  // namespace selection
+
+void bind_selection(py::module_& parent) { selection::define(parent.def_submodule("lowrank")); }
 
 }  // namespace kexue::bindings

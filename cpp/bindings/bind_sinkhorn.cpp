@@ -13,7 +13,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace sinkhorn_faces {
 
 using transport::Costs;
 using transport::Factors;
@@ -73,6 +73,7 @@ void check_factors(const Costs& costs, const Factors& p) {
 }
 
 void bind_plan(py::module_& m) {
+  using namespace sinkhorn_faces;
   py::class_<Factors>(m, "Factors")
       .def(py::init(&factors_of), py::arg("reg"), py::arg("single"), py::arg("base_f"),
            py::arg("base_g"), py::arg("left"), py::arg("right"));
@@ -239,9 +240,10 @@ py::dict barycenter(const HeldCosts& held, const Reals& masses, const Reals& wei
   return out;
 }
 
-}  // namespace
+}  // namespace sinkhorn_faces
 
 void bind_sinkhorn(py::module_& parent) {
+  using namespace sinkhorn_faces;
   py::module_ m = parent.def_submodule("transport");
   py::class_<HeldCosts>(m, "Costs")
       .def(py::init<Reals>(), py::arg("matrix"))

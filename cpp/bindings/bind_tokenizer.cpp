@@ -21,21 +21,23 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace tokenizer_faces {
 
 using lattice::Corpus;
 using lattice::Fault;
+using lattice::Ids;
 using lattice::Index;
 using lattice::Normalizer;
 using lattice::PieceCounts;
 using lattice::PieceType;
-using lattice::ScoredRows;
+using lattice::SampleMethod;
 using lattice::Spans;
 using lattice::TextEdges;
 using lattice::Tokenizer;
 using lattice::Tokens;
 using lattice::Unigram;
 using lattice::UnigramOptions;
+using lattice::WeightedRows;
 using std::ptrdiff_t;
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
@@ -88,7 +90,13 @@ py::tuple best_counts(const Unigram& model, const Array<std::uint8_t>& text,
   return tuple_of(without_gil([&] { return lattice::best_counts(model, corpus, workers); }));
 }
 
-py::tuple tuple_of(const Tokens& tokens) {
+py::array_t<std::int32_t> array_of(Ids& ids) {
+  const ptrdiff_t size = ids.size();
+  AlignedBuffer<std::int32_t> memory = ids.release();
+  const std::int32_t* data = memory.data();
+  return py::array_t<std::int32_t>(size, data, owner_of(std::move(memory)));
+}
+py::tuple tuple_of(Tokens&& tokens) {
   return py::make_tuple(array_of(tokens.ids), array_of(tokens.offsets), tuple_of(tokens.fault));
 }
 // (ids, offsets, fault).
@@ -97,12 +105,21 @@ py::tuple encode(const Tokenizer& tokenizer, const py::tuple& texts, int workers
   if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
   return tuple_of(without_gil([&] { return tokenizer.encode(all.views, workers); }));
 }
+py::tuple sample(const Tokenizer& tokenizer, const py::tuple& texts, double alpha, ptrdiff_t size,
+                 KeyPair key, std::uint64_t first_index, int method, int workers) {
+  const Texts all(texts);
+  if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
+  return tuple_of(without_gil([&] {
+    return tokenizer.sample(all.views, alpha, size, {key.first, key.second}, first_index,
+                            static_cast<SampleMethod>(method), workers);
+  }));
+}
 // (ids, bounds, fault).
 py::tuple encode_with_bounds(const Tokenizer& tokenizer, const py::object& text) {
   TextView view;
   if (!view_text(text, view)) return py::make_tuple(py::none(), py::none(), no_text(0));
   Spans spans;
-  const Tokens tokens = without_gil([&] { return tokenizer.encode(view, spans); });
+  Tokens tokens = without_gil([&] { return tokenizer.encode(view, spans); });
   return py::make_tuple(array_of(tokens.ids), array_of(spans.bounds), tuple_of(tokens.fault));
 }
 // (begin, end, piece, score, size, fault).
@@ -125,27 +142,29 @@ py::tuple log_partition(const Tokenizer& tokenizer, const py::object& text, doub
   return py::make_tuple(value, tuple_of(fault));
 }
 
-// (ids, offsets, scores, log inclusions, fault).
-py::tuple tuple_of(const ScoredRows& rows) {
-  return py::make_tuple(array_of(rows.tokens.ids), array_of(rows.tokens.offsets),
-                        array_of(rows.score), array_of(rows.log_inclusion),
-                        tuple_of(rows.tokens.fault));
+// (ids, offsets, scores, rows of each text, fault).
+py::tuple nbest(const Tokenizer& tokenizer, const py::tuple& texts, ptrdiff_t k, int workers) {
+  const Texts all(texts);
+  if (all.wrong >= 0) {
+    return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(all.wrong));
+  }
+  Tokens rows = without_gil([&] { return tokenizer.best(all.views, k, workers); });
+  return py::make_tuple(array_of(rows.ids), array_of(rows.offsets), array_of(rows.scores),
+                        array_of(rows.counts), tuple_of(rows.fault));
 }
-py::tuple no_rows() {
-  return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(0));
-}
-py::tuple nbest(const Tokenizer& tokenizer, const py::object& text, ptrdiff_t k) {
-  TextView view;
-  if (!view_text(text, view)) return no_rows();
-  return tuple_of(without_gil([&] { return tokenizer.best(view, k); }));
-}
+// (ids, offsets, log probabilities, log inclusions, fault).
 py::tuple sample_without_replacement(const Tokenizer& tokenizer, const py::object& text,
                                      ptrdiff_t size, double alpha, KeyPair key) {
   TextView view;
-  if (!view_text(text, view)) return no_rows();
-  return tuple_of(without_gil([&] {
+  if (!view_text(text, view)) {
+    return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(0));
+  }
+  WeightedRows rows = without_gil([&] {
     return tokenizer.sample_without_replacement(view, size, alpha, {key.first, key.second});
-  }));
+  });
+  return py::make_tuple(array_of(rows.tokens.ids), array_of(rows.tokens.offsets),
+                        array_of(rows.log_prob), array_of(rows.log_inclusion),
+                        tuple_of(rows.tokens.fault));
 }
 
 // Rows of ids -> a list of bytes (errors = None) or str.
@@ -157,9 +176,10 @@ py::list decode(const Tokenizer& tokenizer, const Array<std::int32_t>& ids,
   return list_of_rows(decoded.bytes.data(), decoded.offsets, errors ? errors->c_str() : nullptr);
 }
 
-}  // namespace
+}  // namespace tokenizer_faces
 
 void bind_tokenizer(py::module_& parent) {
+  using namespace tokenizer_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   py::class_<Normalizer, std::shared_ptr<Normalizer>>(m, "Normalizer");
   py::class_<Unigram, std::shared_ptr<Unigram>>(m, "Unigram")
@@ -181,12 +201,15 @@ void bind_tokenizer(py::module_& parent) {
            py::arg("workers") = 0);
   py::class_<Tokenizer>(m, "Tokenizer")
       .def("encode", &encode, py::arg("texts"), py::arg("workers") = 0)
+      .def("sample", &sample, py::arg("texts"), py::arg("alpha"), py::arg("size"), py::arg("key"),
+           py::arg("first_index"), py::arg("method"), py::arg("workers") = 0)
       .def("encode_with_bounds", &encode_with_bounds, py::arg("text"))
       .def("edges", &edges, py::arg("text"))
+      .def("forget", &Tokenizer::forget, py::call_guard<py::gil_scoped_release>())
       .def("largest_score",
            [](const Tokenizer& tokenizer) { return tokenizer.model().largest_score(); })
       .def("log_partition", &log_partition, py::arg("text"), py::arg("alpha"))
-      .def("nbest", &nbest, py::arg("text"), py::arg("k"))
+      .def("nbest", &nbest, py::arg("texts"), py::arg("k"), py::arg("workers") = 0)
       .def("sample_without_replacement", &sample_without_replacement, py::arg("text"),
            py::arg("size"), py::arg("alpha"), py::arg("key"))
       .def("decode", &decode, py::arg("ids"), py::arg("offsets"), py::arg("errors"));

@@ -13,7 +13,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace transport_faces {
 
 using std::ptrdiff_t;
 using Doubles = py::array_t<double, py::array::c_style>;
@@ -149,9 +149,10 @@ py::tuple line_plan(const Doubles& x, const Doubles& a, const Doubles& y, const 
                         array_of(plan.f), array_of(plan.g), plan.value);
 }
 
-}  // namespace
+}  // namespace transport_faces
 
 void bind_transport(py::module_& parent) {
+  using namespace transport_faces;
   auto m = parent.def_submodule("transport");
   m.def("assign", &assign, py::arg("cost"), py::arg("start"), py::arg("workers") = 0);
   m.def("emd", &emd, py::arg("cost"), py::arg("a"), py::arg("b"), py::arg("tolerance"),

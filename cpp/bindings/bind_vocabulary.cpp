@@ -4,8 +4,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -17,7 +19,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace vocabulary_faces {
 
 using lattice::Charsmap;
 using lattice::Index;
@@ -27,15 +29,74 @@ using lattice::NormalizerChain;
 using lattice::NormalizerStep;
 using lattice::UnicodeForms;
 
-py::bytes build_charsmap(const std::vector<std::pair<std::string, std::string>>& rules) {
+using BytesPair = std::pair<py::bytes, py::bytes>;
+using Codes = std::vector<std::uint32_t>;
+using Rows = std::tuple<Codes, Codes, Codes>;  // see UnicodeForms::Decompositions
+
+std::string_view view_of(const py::bytes& bytes) { return bytes; }
+
+py::bytes build_charsmap(const std::vector<BytesPair>& rules) {
   std::vector<lattice::Rule> views(rules.size());
-  std::transform(rules.begin(), rules.end(), views.begin(),
-                 [](const auto& rule) { return lattice::Rule{rule.first, rule.second}; });
+  std::transform(rules.begin(), rules.end(), views.begin(), [](const BytesPair& rule) {
+    return lattice::Rule{view_of(rule.first), view_of(rule.second)};
+  });
   return without_gil([&] { return lattice::build_charsmap(views); });
 }
 
+std::shared_ptr<UnicodeForms> unicode_forms(const Rows& canonical, const Rows& compatible,
+                                            Codes mark, std::vector<std::uint8_t> mark_class,
+                                            std::vector<std::uint64_t> pair, Codes composed) {
+  const auto table = [](const Rows& rows) {
+    return UnicodeForms::Decompositions{std::get<0>(rows), std::get<1>(rows), std::get<2>(rows)};
+  };
+  auto forms = std::make_shared<UnicodeForms>();
+  forms->canonical = table(canonical);
+  forms->compatible = table(compatible);
+  forms->mark = std::move(mark);
+  forms->mark_class = std::move(mark_class);
+  forms->pair = std::move(pair);
+  forms->composed = std::move(composed);
+  return forms;
+}
+
+// kind, form and prefix count the values of the core's enumerations.
+NormalizerStep normalizer_step(int kind, const py::bytes& rules, const py::bytes& text,
+                               const std::optional<std::shared_ptr<UnicodeForms>>& forms, int form,
+                               bool left, bool right, bool add_dummy_prefix,
+                               bool remove_extra_whitespaces, bool whitespace_as_suffix, int prefix,
+                               bool words) {
+  require(kind >= 0 && kind <= NormalizerStep::kMark && form >= 0 && form <= 3 && prefix >= 0 &&
+              prefix <= 2,
+          "a step has no such kind, form or prefix");
+  NormalizerStep step;
+  step.kind = static_cast<NormalizerStep::Kind>(kind);
+  step.map = Charsmap(view_of(rules));
+  step.text = view_of(text);
+  if (forms) step.forms = *forms;
+  require(step.kind != NormalizerStep::kForm || step.forms, "a form needs its tables");
+  step.form = static_cast<lattice::UnicodeForm>(form);
+  step.left = left;
+  step.right = right;
+  step.add_dummy_prefix = add_dummy_prefix;
+  step.remove_extra_whitespaces = remove_extra_whitespaces;
+  step.whitespace_as_suffix = whitespace_as_suffix;
+  step.prefix = static_cast<NormalizerStep::Prefix>(prefix);
+  step.words = words;
+  return step;
+}
+
+std::shared_ptr<NormalizerChain> normalizer_chain(std::vector<NormalizerStep> steps, bool escape,
+                                                  int drops, const std::vector<py::bytes>& protect,
+                                                  std::vector<NormalizerChain::Added> added) {
+  const auto lead = static_cast<NormalizerChain::Lead>(std::clamp(drops, 0, 2));
+  const std::vector<std::string> pieces(protect.begin(), protect.end());
+  return std::make_shared<NormalizerChain>(std::move(steps), escape, lead, pieces,
+                                           std::move(added));
+}
+
 // (bytes, sources or None).
-py::tuple normalize(const NormalizerChain& normalizer, std::string_view text, bool trace) {
+py::tuple normalize(const NormalizerChain& normalizer, const py::bytes& bytes, bool trace) {
+  const std::string_view text = view_of(bytes);
   Normalized out;
   out.trace = trace;
   without_gil([&] { normalizer.run(text, out); });
@@ -55,7 +116,7 @@ py::bytes get_bytes(const ModelFile& file) {
 }
 template <std::string ModelFile::* member>
 void set_bytes(ModelFile& file, const py::bytes& value) {
-  file.*member = value;
+  file.*member = view_of(value);
 }
 py::list piece_bytes(const ModelFile& file) {
   py::list pieces;
@@ -70,11 +131,13 @@ py::bytes write_model(const ModelFile& file) {
 }
 
 void bind_model_file(py::module_& m) {
+  using namespace vocabulary_faces;
   py::class_<ModelFile>(m, "ModelFile")
       .def(py::init<>())
-      .def_property(
-          "pieces", &piece_bytes,
-          [](ModelFile& file, std::vector<std::string> pieces) { file.pieces = std::move(pieces); })
+      .def_property("pieces", &piece_bytes,
+                    [](ModelFile& file, const std::vector<py::bytes>& pieces) {
+                      file.pieces.assign(pieces.begin(), pieces.end());
+                    })
       .def_readwrite("scores", &ModelFile::scores)
       .def_readwrite("types", &ModelFile::types)
       .def_readwrite("model_type", &ModelFile::model_type)
@@ -100,71 +163,27 @@ void bind_model_file(py::module_& m) {
       .def_readwrite("add_dummy_prefix", &ModelFile::add_dummy_prefix)
       .def_readwrite("remove_extra_whitespaces", &ModelFile::remove_extra_whitespaces)
       .def_readwrite("escape_whitespaces", &ModelFile::escape_whitespaces);
-  m.def("read_model", &lattice::read_model, py::arg("bytes"),
-        py::call_guard<py::gil_scoped_release>());
+  m.def(
+      "read_model", [](const py::bytes& bytes) { return lattice::read_model(view_of(bytes)); },
+      py::arg("data"));
   m.def("write_model", &write_model, py::arg("file"));
 }
 
-}  // namespace
+}  // namespace vocabulary_faces
 
 void bind_vocabulary(py::module_& parent) {
+  using namespace vocabulary_faces;
   auto m = parent.attr("lattice").cast<py::module_>();
   m.def("build_charsmap", &build_charsmap, py::arg("rules"));
   bind_model_file(m);
-
-  using Forms = UnicodeForms;
-  py::class_<Forms::Decompositions>(m, "Decompositions")
-      .def(py::init<>())
-      .def_readwrite("code", &Forms::Decompositions::code)
-      .def_readwrite("first", &Forms::Decompositions::first)
-      .def_readwrite("characters", &Forms::Decompositions::characters);
-  py::class_<Forms, std::shared_ptr<Forms>>(m, "UnicodeForms")
-      .def(py::init<>())
-      .def_readwrite("canonical", &Forms::canonical)
-      .def_readwrite("compatible", &Forms::compatible)
-      .def_readwrite("mark", &Forms::mark)
-      .def_readwrite("mark_class", &Forms::mark_class)
-      .def_readwrite("pair", &Forms::pair)
-      .def_readwrite("composed", &Forms::composed);
-  py::enum_<lattice::UnicodeForm>(m, "UnicodeForm")
-      .value("NFC", lattice::UnicodeForm::kNfc)
-      .value("NFD", lattice::UnicodeForm::kNfd)
-      .value("NFKC", lattice::UnicodeForm::kNfkc)
-      .value("NFKD", lattice::UnicodeForm::kNfkd);
-
-  auto step = py::class_<NormalizerStep>(m, "NormalizerStep");
-  py::enum_<NormalizerStep::Kind>(step, "Kind")
-      .value("MAP", NormalizerStep::kMap)
-      .value("FORM", NormalizerStep::kForm)
-      .value("STRIP", NormalizerStep::kStrip)
-      .value("JOIN", NormalizerStep::kJoin)
-      .value("PREPEND", NormalizerStep::kPrepend)
-      .value("PIECES", NormalizerStep::kPieces)
-      .value("MARK", NormalizerStep::kMark);
-  py::enum_<NormalizerStep::Prefix>(step, "Prefix")
-      .value("NEVER", NormalizerStep::kNever)
-      .value("FIRST", NormalizerStep::kFirst)
-      .value("ALWAYS", NormalizerStep::kAlways);
-  step.def(py::init([](NormalizerStep::Kind kind) {
-             NormalizerStep made;
-             made.kind = kind;
-             return made;
-           }),
-           py::arg("kind"))
-      .def("set_map",
-           [](NormalizerStep& self, std::string_view blob) { self.map = Charsmap(blob); })
-      .def("set_forms", [](NormalizerStep& self,
-                           std::shared_ptr<Forms> forms) { self.forms = std::move(forms); })
-      .def("set_text", [](NormalizerStep& self, py::bytes text) { self.text = text; })
-      .def_readwrite("form", &NormalizerStep::form)
-      .def_readwrite("left", &NormalizerStep::left)
-      .def_readwrite("right", &NormalizerStep::right)
-      .def_readwrite("add_dummy_prefix", &NormalizerStep::add_dummy_prefix)
-      .def_readwrite("remove_extra_whitespaces", &NormalizerStep::remove_extra_whitespaces)
-      .def_readwrite("whitespace_as_suffix", &NormalizerStep::whitespace_as_suffix)
-      .def_readwrite("prefix", &NormalizerStep::prefix)
-      .def_readwrite("words", &NormalizerStep::words);
-
+  py::class_<UnicodeForms, std::shared_ptr<UnicodeForms>>(m, "UnicodeForms");
+  m.def("unicode_forms", &unicode_forms, py::arg("canonical"), py::arg("compatible"),
+        py::arg("mark"), py::arg("mark_class"), py::arg("pair"), py::arg("composed"));
+  py::class_<NormalizerStep>(m, "NormalizerStep");
+  m.def("normalizer_step", &normalizer_step, py::arg("kind"), py::arg("rules"), py::arg("text"),
+        py::arg("forms"), py::arg("form"), py::arg("left"), py::arg("right"),
+        py::arg("add_dummy_prefix"), py::arg("remove_extra_whitespaces"),
+        py::arg("whitespace_as_suffix"), py::arg("prefix"), py::arg("words"));
   using Added = NormalizerChain::Added;
   py::class_<Added>(m, "AddedToken")
       .def(py::init([](const py::bytes& text, bool left, bool right, bool normalized,
@@ -173,16 +192,9 @@ void bind_vocabulary(py::module_& parent) {
            py::arg("special"));
   py::class_<NormalizerChain, lattice::Normalizer, std::shared_ptr<NormalizerChain>>(
       m, "NormalizerChain")
-      .def(py::init([](std::vector<NormalizerStep> steps, bool escape, int drops,
-                       const std::vector<std::string>& protect, std::vector<Added> added) {
-             const auto lead = static_cast<NormalizerChain::Lead>(std::clamp(drops, 0, 2));
-             return std::make_shared<NormalizerChain>(std::move(steps), escape, lead, protect,
-                                                      std::move(added));
-           }),
-           py::arg("steps"), py::arg("escape"), py::arg("drops"), py::arg("protect"),
-           py::arg("added"))
-      .def_property_readonly("escape", &NormalizerChain::escape)
       .def("normalize", &normalize, py::arg("text"), py::arg("trace"));
+  m.def("normalizer_chain", &normalizer_chain, py::arg("steps"), py::arg("escape"),
+        py::arg("drops"), py::arg("protect"), py::arg("added"));
 }
 
 }  // namespace kexue::bindings

@@ -41,6 +41,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_selection(m);
   kexue::bindings::bind_sinkhorn(m);
   kexue::bindings::bind_tokenizer(m);
-  kexue::bindings::bind_training(m);
   kexue::bindings::bind_vocabulary(m);
+  kexue::bindings::bind_training(m);
 }

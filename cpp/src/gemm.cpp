@@ -145,16 +145,18 @@ void add_tile(const GemmKernels<R>& kernels, R* c, ptrdiff_t ldc, ptrdiff_t rows
   }
 }
 
-// C (+)= alpha A B for a small B, packed whole, and A with rows as they lie: A is read once, in
-// order, and not copied.
+// C (+)= alpha A B for a B of few columns, packed whole, and A with rows as they lie: A is read
+// once, in order, and not copied, unless its rows lie so that they compete for the same places of
+// the first-level cache.
 template <class R>
 void gemm_small_b(R alpha, MatrixView<const R> a, MatrixView<const R> b, bool accumulate,
                   MatrixView<R> c, int workers) {
   constexpr ptrdiff_t kRows = 96;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t mr = kernels.mr, nr = kernels.nr, depth = b.rows;
-  const ColumnStrips<R> packed(b, 1);
-  if (alpha != 1) packed.scale(alpha, 1);
+  const ColumnStrips<R> packed(b, workers);
+  if (alpha != 1) packed.scale(alpha, workers);
+  const bool copies = a.row_stride * static_cast<ptrdiff_t>(sizeof(R)) % 4096 == 0;
   parallel_for(
       ceil_div(a.rows, kRows),
       [&](ptrdiff_t task, int) {
@@ -167,9 +169,9 @@ void gemm_small_b(R alpha, MatrixView<const R> a, MatrixView<const R> b, bool ac
             const ptrdiff_t rows = std::min(mr, last - i);
             const R* source = &a(i, k0);
             ptrdiff_t lda = a.row_stride;
-            if (rows < mr) {
+            if (rows < mr || copies) {
               if (tail.size() == 0) tail = AlignedBuffer<R>(mr * kGemmDepth);
-              std::fill_n(tail.data(), mr * kGemmDepth, R(0));
+              if (rows < mr) std::fill_n(tail.data(), mr * kGemmDepth, R(0));
               for (ptrdiff_t r = 0; r < rows; ++r) {
                 std::copy_n(source + r * lda, kc, tail.data() + r * kGemmDepth);
               }
@@ -239,10 +241,11 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
   const ptrdiff_t nr = kernels.nr, depth = b.rows, step = depth_step(depth);
   const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kGroup);
   const double flops = product_flops(a.rows, depth, c.cols);
-  constexpr ptrdiff_t kSmall = 512 << 10;  // bytes: half of a second-level cache
+  // Bytes of a depth block of B: half of a second-level cache.
+  constexpr ptrdiff_t kSmall = 512 << 10;
   if constexpr (!is_complex_v<T>) {
     if (a.col_stride == 1 && a.rows >= 2 * kernels.mr &&
-        n_strips * nr * depth * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
+        n_strips * nr * std::min(depth, kGemmDepth) * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
       return gemm_small_b<R>(alpha, a, b, accumulate, c, workers_for(flops, workers));
     }
   }

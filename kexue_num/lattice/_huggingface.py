@@ -143,7 +143,7 @@ class _Reader:
     def added(self, elements: Json) -> list[AddedToken]:
         if not isinstance(elements, list):
             raise self.wrong("must have a list of added_tokens", repr(elements)[:60])
-        found = []
+        found: list[AddedToken] = []
         for element in elements:
             if not isinstance(element, dict):
                 raise self.wrong("must have proper added_tokens", repr(element)[:60])
@@ -152,11 +152,13 @@ class _Reader:
                 raise self.wrong("must have proper added_tokens", repr(element)[:60])
             if element.get("single_word"):
                 raise self.unsupported("setting of added_tokens", "single_word")
-            flags = [bool(element.get(name)) for name in ("lstrip", "rstrip", "normalized")]
+            left, right, normalized, special = (
+                bool(element.get(name)) for name in ("lstrip", "rstrip", "normalized", "special")
+            )
             if len(found) == MOST_ADDED:
                 raise self.wrong(f"must have at most {MOST_ADDED} added_tokens", "more")
             if text:
-                found.append(AddedToken(text, number, *flags, bool(element.get("special"))))
+                found.append(AddedToken(text, number, left, right, normalized, special))
         return found
 
     def vocabulary(self, model: Json) -> tuple[list[bytes], list[float]]:

@@ -11,17 +11,22 @@ from kexue_num import _core
 from kexue_num.lattice import _rules
 
 MARK = "\u2581".encode()
+# In the order of the core.
+KINDS = ("map", "form", "strip", "join", "prepend", "pieces", "mark")
+FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+PREFIXES = ("never", "first", "always")
 FIRST_ADDED = 0x100000
 MOST_ADDED = 0xFFFE
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a chain; `kind` is a name of `NormalizerStep.Kind` in lower case.
+    """One step of a chain.
 
     Attributes
     ----------
     kind : str
+        One of `KINDS`.
     rules : bytes
         Of "map" and "pieces": the map of characters.
     text : str
@@ -52,20 +57,20 @@ class Step:
 
     def build(self) -> _core.lattice.NormalizerStep:
         """Return the core's step."""
-        core = _core.lattice
-        step = core.NormalizerStep(getattr(core.NormalizerStep.Kind, self.kind.upper()))
-        step.set_map(self.rules)
-        step.set_text(self.text.encode())
-        if self.kind == "form":
-            step.set_forms(_rules.unicode_forms())
-        step.form = getattr(core.UnicodeForm, self.form)
-        step.left, step.right = self.left, self.right
-        step.add_dummy_prefix = self.add_dummy_prefix
-        step.remove_extra_whitespaces = self.remove_extra_whitespaces
-        step.whitespace_as_suffix = self.whitespace_as_suffix
-        step.prefix = getattr(core.NormalizerStep.Prefix, self.prefix.upper())
-        step.words = self.words
-        return step
+        return _core.lattice.normalizer_step(
+            KINDS.index(self.kind),
+            self.rules,
+            self.text.encode(),
+            _rules.unicode_forms() if self.kind == "form" else None,
+            FORMS.index(self.form),
+            self.left,
+            self.right,
+            self.add_dummy_prefix,
+            self.remove_extra_whitespaces,
+            self.whitespace_as_suffix,
+            PREFIXES.index(self.prefix),
+            self.words,
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ class Normalizer:
             for t in self.added
         ]
         steps = [step.build() for step in self.steps]
-        return _core.lattice.NormalizerChain(
+        return _core.lattice.normalizer_chain(
             steps, self.escape, self.drops, list(self.protect), added
         )
 

@@ -23,11 +23,25 @@ _SPACES = (0x09, 0x0A, 0x0C, 0x0D, 0x061C, 0x1680, 0x200B, 0x200C, 0x200E, 0x200
 _MOST_SPELLINGS = 64
 
 
+# Without decompositions, marks or case: ideographs, and Hangul syllables, which are arithmetic.
+_IDEOGRAPHS = (range(0x3400, 0x4DC0), range(0x4E00, 0xA000))
+_SYLLABLES = range(0xAC00, 0xD7A4)
+_CHARACTERS = (
+    range(0x01, 0x3400),
+    range(0x4DC0, 0x4E00),
+    range(0xA000, 0xAC00),
+    range(0xD7A4, 0xD800),
+    range(0xE000, 0x20000),
+    range(0x2F800, 0x2FA20),
+    range(0xE0000, 0xE01F0),
+)
+
+
 def _characters() -> Iterator[str]:
-    """All assigned characters; surrogates and private planes are none."""
-    for code in itertools.chain(range(1, 0xD800), range(0xE000, 0x323B0), range(0xE0000, 0xE01F0)):
+    """The assigned characters that rules may concern."""
+    for code in itertools.chain.from_iterable(_CHARACTERS):
         character = chr(code)
-        if unicodedata.category(character) != "Cn":
+        if unicodedata.category(character) not in ("Cn", "Co"):
             yield character
 
 
@@ -66,10 +80,9 @@ def _nfkc_rules() -> dict[str, str]:
         form = unicodedata.normalize("NFKC", character)
         if form != character:
             rules[character] = form
-        if not 0xAC00 <= ord(character) <= 0xD7A3:
-            canonical = unicodedata.normalize("NFD", character)
-            if len(canonical) > 1 and unicodedata.normalize("NFC", character) == character:
-                spellings[character] = [canonical]
+        canonical = unicodedata.normalize("NFD", character)
+        if len(canonical) > 1 and unicodedata.normalize("NFC", character) == character:
+            spellings[character] = [canonical]
     composed = {parts[0]: character for character, parts in spellings.items()}
     for character, parts in spellings.items():
         # A prefix that is a character of its own may be written as one.
@@ -79,7 +92,7 @@ def _nfkc_rules() -> dict[str, str]:
                 parts.append(composed[whole[:size]] + whole[size:])
         for spelling in parts[:_MOST_SPELLINGS]:
             rules[spelling] = unicodedata.normalize("NFKC", character)
-    for syllable in range(0xAC00, 0xD7A4):
+    for syllable in _SYLLABLES:
         text = chr(syllable)
         letters = unicodedata.normalize("NFD", text)
         rules[letters] = text
@@ -127,13 +140,9 @@ def nmt_map() -> bytes:
 @functools.cache
 def unicode_forms() -> _core.lattice.UnicodeForms:
     """The tables of the Unicode forms, made once."""
-    forms = _core.lattice.UnicodeForms()
-    canonical = _core.lattice.Decompositions()
-    compatible = _core.lattice.Decompositions()
-    tables: list[tuple[str, list[int], list[int], list[int]]] = [
-        ("NFD", [], [0], []),
-        ("NFKD", [], [0], []),
-    ]
+    rows: dict[str, tuple[list[int], list[int], list[int]]] = {
+        form: ([], [0], []) for form in ("NFD", "NFKD")
+    }
     marks: list[int] = []
     classes: list[int] = []
     pairs: list[tuple[int, int]] = []
@@ -144,8 +153,8 @@ def unicode_forms() -> _core.lattice.UnicodeForms:
             classes.append(order)
         if not unicodedata.decomposition(character):
             continue
-        for form, codes, first, out in tables:
-            decomposed = unicodedata.normalize(form, character)
+        for form, (codes, first, out) in rows.items():
+            decomposed = unicodedata.normalize(form, character)  # type: ignore[arg-type]
             if decomposed != character:
                 codes.append(code)
                 out.extend(map(ord, decomposed))
@@ -155,13 +164,15 @@ def unicode_forms() -> _core.lattice.UnicodeForms:
         is_pair = len(parts) == 2 and not parts[0].startswith("<")
         if is_pair and unicodedata.normalize("NFC", character) == character:
             pairs.append((int(parts[0], 16) << 32 | int(parts[1], 16), code))
-    for table, (_, codes, first, out) in zip((canonical, compatible), tables, strict=True):
-        table.code, table.first, table.characters = codes, first, out
     pairs.sort()
-    forms.canonical, forms.compatible = canonical, compatible
-    forms.mark, forms.mark_class = marks, classes
-    forms.pair, forms.composed = [pair for pair, _ in pairs], [code for _, code in pairs]
-    return forms
+    return _core.lattice.unicode_forms(
+        rows["NFD"],
+        rows["NFKD"],
+        marks,
+        classes,
+        [pair for pair, _ in pairs],
+        [code for _, code in pairs],
+    )
 
 
 @functools.cache
@@ -184,6 +195,9 @@ def scripts() -> NDArray[np.uint8]:
             word = unicodedata.name(character, "").partition(" ")[0].partition("-")[0]
             word = "HAN" if word in ("CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH") else word
             table[code] = names.setdefault(word, min(255, len(names) + 3))
+    for ideographs in _IDEOGRAPHS:
+        table[ideographs] = names["HAN"]
+    table[_SYLLABLES] = names["HANGUL"]
     table[0x30FC] = names["HAN"]
     return table
 

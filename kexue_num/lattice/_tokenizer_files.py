@@ -133,7 +133,11 @@ class TokenizerFiles:
         """
         return cls._from_model(_bytepiece.load(f"{CLASS}.from_bytepiece", model))
 
-    def save(self, path: str | os.PathLike[str], format: str = "sentencepiece") -> None:  # noqa: A002
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        format: str = "sentencepiece",  # noqa: A002
+    ) -> None:
         """Write the tokenizer into a file.
 
         Parameters

@@ -7,6 +7,7 @@
 - `column_subset`, `leverage_scores`, `deim`: which columns matter.
 - `pivoted_qr`, `strong_rrqr`: rank-revealing factorisations.
 - `cr_matmul`, `cr_probabilities`: a product from a few of its rank-one terms (CR).
+- `truncated_svd`: the leading singular triplets, with a bound on the error.
 - `pinv`, `best_left_factor`, `best_right_factor`: pseudo-inverse and what it solves.
 
 References
@@ -24,6 +25,7 @@ from kexue_num.lowrank._pseudo_inverse import best_left_factor, best_right_facto
 from kexue_num.lowrank._qr import RRQR, PivotedQR, pivoted_qr, strong_rrqr
 from kexue_num.lowrank._results import SVD, InterpolativeDecomposition
 from kexue_num.lowrank._skeletons import CUR, TwoSidedID
+from kexue_num.lowrank._truncated_svd import truncated_svd
 from kexue_num.lowrank._two_sided import two_sided_id
 
 __all__ = [
@@ -46,5 +48,6 @@ __all__ = [
     "pinv",
     "pivoted_qr",
     "strong_rrqr",
+    "truncated_svd",
     "two_sided_id",
 ]

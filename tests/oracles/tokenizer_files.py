@@ -109,3 +109,51 @@ def ngram_segmentation_score(chunk, ends, table, order):
             total += table.get(chunk[i - k : i + 1], -math.inf)
         begin = end
     return total
+
+
+def log_alternative(text, scores):
+    """log of the sum of P over the segmentations of a text into at least two pieces."""
+    reach = [1.0] + [0.0] * len(text)
+    for end in range(1, len(text) + 1):
+        for begin in range(end):
+            if (begin, end) != (0, len(text)) and text[begin:end] in scores:
+                reach[end] += reach[begin] * math.exp(scores[text[begin:end]])
+    return math.log(reach[-1]) if reach[-1] > 0 else -math.inf
+
+
+def prune_byte_pieces(counts, keep):
+    """BytePiece's pruning: dropped pieces count for their parts, until none is never emitted."""
+    while True:
+        inner = {piece: n for piece, n in counts.items() if keep(piece, n)}
+        total = sum(inner.values())
+        scores = {piece: math.log(n) - math.log(total) for piece, n in inner.items()}
+        found = Counter()
+        for piece, n in counts.items():
+            for part in best_pieces(piece, scores):
+                found[part] += n
+        for piece in inner:
+            found[piece] = max(found[piece], 1) if len(piece) == 1 else found[piece]
+        emitted = {piece: n for piece, n in found.items() if n > 0}
+        if len(emitted) == len(counts):
+            return emitted
+        counts = {piece: found[piece] for piece in inner}
+        keep = _is_emitted
+
+
+def _is_emitted(_, count):
+    return count > 0
+
+
+def log_best_alternative(text, scores):
+    """The best score of a text in at least two pieces."""
+    parts = {text[i:j]: 0 for i in range(len(text)) for j in range(i + 1, len(text) + 1)}
+    return best_score(text, {p: scores[p] for p in parts if p in scores and p != text})
+
+
+def best_score(text, scores):
+    best = [0.0] + [-math.inf] * len(text)
+    for end in range(1, len(text) + 1):
+        best[end] = max(
+            best[begin] + scores.get(text[begin:end], -math.inf) for begin in range(end)
+        )
+    return best[-1]

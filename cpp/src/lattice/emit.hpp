@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kexue/core/pool.hpp"
@@ -13,98 +14,97 @@
 
 namespace kexue::lattice {
 
-// Appends the ids of one text's edges.
+// The ids of one text's edges.
 class Emitter {
  public:
-  Emitter(const Unigram& model, std::vector<std::int32_t>& ids)
-      : model_(model), ids_(ids), begin_(ids.size()) {}
+  Emitter(const Unigram& model, Ids& ids) : model_(model), ids_(ids), begin_(ids.size()) {}
 
-  // `text`: the bytes of the edge.
-  void operator()(Edge edge, const std::uint8_t* text) {
-    if (edge.piece >= 0) {
-      ids_.push_back(edge.piece);
-      return;
-    }
-    unknown(edge, text);
+  // Room for the ids of `bytes` bytes of text: at most 3 for each.
+  std::int32_t* room(std::ptrdiff_t bytes) { return ids_.room(3 * bytes); }
+  void close(const std::int32_t* end) { ids_.close(end); }
+
+  // Writes the ids of an edge over these bytes and returns their end.
+  std::int32_t* put(Edge edge, const std::uint8_t* text, std::int32_t* to) const {
+    if (edge.piece < 0) return put_unknown(edge, text, to);
+    *to = edge.piece;
+    return to + 1;
   }
 
  private:
-  void unknown(Edge edge, const std::uint8_t* text) {
+  std::int32_t* put_unknown(Edge edge, const std::uint8_t* text, std::int32_t* to) const {
     if (!model_.byte_fallback()) {
       const std::int32_t id = model_.unknown_piece();
-      const bool again = ids_.size() > begin_ && ids_.back() == id;
-      if (!again) ids_.push_back(id);
-      return;
+      const bool again = to > ids_.data() + begin_ && to[-1] == id;
+      if (!again) *to++ = id;
+      return to;
     }
     if (model_.options().space_mark && *text == ' ') {
       for (const int byte : {0xE2, 0x96, 0x81}) {
-        ids_.push_back(model_.byte_piece(static_cast<std::uint8_t>(byte)));
+        *to++ = model_.byte_piece(static_cast<std::uint8_t>(byte));
       }
-      return;
+      return to;
     }
-    for (std::uint32_t k = 0; k < edge.length; ++k) ids_.push_back(model_.byte_piece(text[k]));
+    for (std::uint32_t k = 0; k < edge.length; ++k) *to++ = model_.byte_piece(text[k]);
+    return to;
   }
 
   const Unigram& model_;
-  std::vector<std::int32_t>& ids_;
-  std::size_t begin_;
+  Ids& ids_;
+  std::ptrdiff_t begin_;
 };
 
-// work(scratch, i, tokens) appends the rows of text i, `rows` each, or sets tokens.fault. Texts go
-// to the pool in chunks of about 2^14 bytes; make_scratch() once for each worker.
+// Samples of one text that share a sweep.
+constexpr std::ptrdiff_t kTogether = 32;
+
+// work(scratch, i, begin, end, tokens) appends the rows begin .. end - 1 of `size` of text i, or
+// sets tokens.fault. Rows go to the pool in chunks of about 2^14 bytes of text; make_scratch() once
+// for each worker.
 template <class MakeScratch, class Work>
-Tokens for_each_text(std::span<const TextView> texts, std::ptrdiff_t rows, int workers,
-                     MakeScratch&& make_scratch, Work&& work) {
+Tokens for_each_row(std::span<const TextView> texts, std::ptrdiff_t size, int workers,
+                    MakeScratch&& make_scratch, Work&& work) {
   constexpr std::ptrdiff_t kChunk = 1 << 14;
-  std::vector<std::ptrdiff_t> first{0};  // the first text of each chunk
+  struct Place {
+    std::ptrdiff_t text, row;
+  };
+  const std::ptrdiff_t n_texts = std::ssize(texts);
+  std::vector<Place> first{{0, 0}};  // of each chunk
   std::ptrdiff_t bytes = 0;
-  for (std::ptrdiff_t i = 0; i < std::ssize(texts); ++i) {
-    bytes += (texts[static_cast<std::size_t>(i)].size + 16) * rows;
-    if (bytes < kChunk && i + 1 < std::ssize(texts)) continue;
-    first.push_back(i + 1);
-    bytes = 0;
+  for (std::ptrdiff_t i = 0; i < n_texts; ++i) {
+    const std::ptrdiff_t length = texts[static_cast<std::size_t>(i)].size + 16;
+    for (std::ptrdiff_t row = 0; row < size; row += kTogether) {
+      if (bytes >= kChunk) {
+        first.push_back({i, row});
+        bytes = 0;
+      }
+      bytes += length * std::min(kTogether, size - row);
+    }
   }
+  first.push_back({n_texts, 0});
   const std::ptrdiff_t n_chunks = std::ssize(first) - 1;
   workers = planned_workers(n_chunks, workers);
   using Scratch = decltype(make_scratch());
   std::vector<Scratch> scratch;
+  scratch.reserve(static_cast<std::size_t>(workers));
   for (int slot = 0; slot < workers; ++slot) scratch.push_back(make_scratch());
   std::vector<Tokens> parts(static_cast<std::size_t>(n_chunks));
   parallel_for(
       n_chunks,
       [&](std::ptrdiff_t chunk, int slot) {
         Tokens& part = parts[static_cast<std::size_t>(chunk)];
-        const auto at = static_cast<std::size_t>(chunk);
-        for (std::ptrdiff_t i = first[at]; i < first[at + 1]; ++i) {
-          work(scratch[static_cast<std::size_t>(slot)], i, part);
+        const Place begin = first[static_cast<std::size_t>(chunk)];
+        const Place end = first[static_cast<std::size_t>(chunk) + 1];
+        for (std::ptrdiff_t i = begin.text; i <= end.text && i < n_texts; ++i) {
+          const std::ptrdiff_t from = i == begin.text ? begin.row : 0;
+          const std::ptrdiff_t to = i == end.text ? end.row : size;
+          if (from == to) continue;
+          work(scratch[static_cast<std::size_t>(slot)], i, from, to, part);
           if (part.fault.kind == TextFault::kNone) continue;
           part.fault.text = i;
           return;
         }
       },
       workers);
-  Tokens all;
-  std::size_t n_ids = 0, n_rows = 0;
-  for (const Tokens& part : parts) {
-    if (part.fault.kind != TextFault::kNone) {
-      all.fault = part.fault;
-      return all;
-    }
-    n_ids += part.ids.size();
-    n_rows += part.offsets.size() - 1;
-  }
-  if (parts.size() == 1) return std::move(parts.front());
-  all.ids.reserve(n_ids);
-  all.offsets.reserve(n_rows + 1);
-  for (Tokens& part : parts) {
-    const Index base = std::ssize(all.ids);
-    for (std::size_t r = 1; r < part.offsets.size(); ++r) {
-      all.offsets.push_back(base + part.offsets[r]);
-    }
-    all.ids.insert(all.ids.end(), part.ids.begin(), part.ids.end());
-    part = Tokens{};
-  }
-  return all;
+  return join(parts);
 }
 
 }  // namespace kexue::lattice

@@ -179,12 +179,17 @@ double Unigram::log_partition(const Sums& sums, const Weights& weights, ptrdiff_
          (scale + bits - 1 - weights.tilt * static_cast<double>(size)) * kLog2;
 }
 
+double Unigram::scale_of(const Sums& sums, const Weights& weights, ptrdiff_t i, Edge edge) {
+  if (!sums.scaled) return 1;
+  const auto from = static_cast<size_t>(i), to = static_cast<size_t>(i) + edge.length;
+  const double above = sums.exponent[to] + exponent_of(weights, edge) - sums.exponent[from];
+  return power(std::min(above, kScaleStep));
+}
+
 double Unigram::chance(const Sums& sums, const Weights& weights, ptrdiff_t i, Edge edge) {
   const auto from = static_cast<size_t>(i), to = static_cast<size_t>(i) + edge.length;
-  const double term = weight_of(weights, edge) * sums.value[to];
-  if (!sums.scaled) return term / sums.value[from];
-  const double above = sums.exponent[to] + exponent_of(weights, edge) - sums.exponent[from];
-  return term * power(std::min(above, kScaleStep)) / sums.value[from];
+  return weight_of(weights, edge) * sums.value[to] * scale_of(sums, weights, i, edge) /
+         sums.value[from];
 }
 
 // ---- Reachability

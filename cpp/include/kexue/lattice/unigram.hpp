@@ -149,6 +149,8 @@ class Unigram {
   // P(edge | i) for an edge at place i of a summed segment.
   static double chance(const Sums& sums, const Weights& weights, std::ptrdiff_t i, Edge edge);
 
+  // What w B(end) is to be multiplied by to be in the units of B(i).
+  static double scale_of(const Sums& sums, const Weights& weights, std::ptrdiff_t i, Edge edge);
   static double weight_of(const Weights& weights, Edge edge) {
     return edge.piece < 0 ? weights.unknown[edge.length]
                           : weights.weight[static_cast<std::size_t>(edge.piece) + 1];
