@@ -90,15 +90,15 @@ class FourierDensity(Conversions):
 
     Attributes
     ----------
-    coef_ : (order_ + 1,) complex ndarray
+    coef_ : (`order_` + 1,) complex ndarray
         a in canonical form: zeros outside the unit circle, a_0 > 0, norm 1.
-    order_, loc_, scale_, base_ : the degree and the base; base_ is "uniform" on bounded supports.
+    order_, loc_, scale_, base_ : the degree and the base; `base_` is "uniform" on bounded supports.
     loglik_ : float
         Log-likelihood of the samples in total, sum of weight * log q, nats.
     gap_ : float
         No density of this order in this base has a larger mean log-likelihood (less the penalty)
         than this one plus `gap_`, nats per sample of the compressed samples.
-    n_iter_, converged_ : Newton steps, and whether gap_ <= tol.
+    n_iter_, converged_ : Newton steps, and whether `gap_` <= tol.
     path_ : dict of ndarray
         Columns order, loglik, aic, bic, cv of the orders tried (in the chosen base).
 

@@ -155,6 +155,11 @@ class CachePool {
     std::unique_ptr<Cache> cache_;
   };
 
+  void clear() {
+    const std::scoped_lock lock(mutex_);
+    idle_.clear();
+  }
+
  private:
   std::unique_ptr<Cache> take() {
     {

@@ -86,33 +86,70 @@ CostRange range_of(const Costs& costs, int workers) {
   return all;
 }
 
+namespace {
+// f with -inf where there is no mass: such a row or column binds nobody.
+AlignedBuffer<double> bound(const double* f, const double* mass, std::ptrdiff_t n) {
+  AlignedBuffer<double> out(padded_row(n));
+  for (std::ptrdiff_t i = 0; i < out.size(); ++i) {
+    out[i] = i < n && mass[i] > 0 && f[i] < kInfinity ? f[i] : -kInfinity;
+  }
+  return out;
+}
+}  // namespace
+
 void c_transform(const Costs& costs, const double* a, const double* b, const double* f, double* r,
                  double* h, int workers) {
   const std::ptrdiff_t n = costs.rows(), m = costs.cols(), padded = padded_row(m);
   const std::ptrdiff_t chunk_rows = rows_per_chunk(n, m);
   const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
   const SinkhornKernels& kernels = sinkhorn_kernels();
-  const AlignedBuffer<double> low(chunks * padded), g(padded);
+  const AlignedBuffer<double> low(chunks * padded);
   std::fill(low.data(), low.data() + chunks * padded, kInfinity);
-  // Columns without mass bind nobody: their g is as low as it can be.
-  for (std::ptrdiff_t j = 0; j < padded; ++j) g[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
-                  if (f == nullptr) r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
-                  const double fi = f == nullptr ? r[i] : f[i];
-                  if (a[i] > 0 && fi < kInfinity) {
-                    kernels.lower(c, fi, low.data() + chunk * padded, m);
+                  if (a[i] > 0 && f[i] < kInfinity) {
+                    kernels.lower(c, f[i], low.data() + chunk * padded, m);
                   }
                 });
   std::copy(low.data(), low.data() + m, h);
   for (std::ptrdiff_t k = 1; k < chunks; ++k) {
     for (std::ptrdiff_t j = 0; j < m; ++j) h[j] = std::min(h[j], low[k * padded + j]);
   }
-  if (f == nullptr) return;
-  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] = b[j] > 0 && h[j] < kInfinity ? h[j] : -kInfinity;
+  const AlignedBuffer<double> g = bound(h, b, m);
   each_cost_row(costs, workers, chunk_rows, [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t) {
     r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
   });
+}
+
+double hard_start(const Costs& costs, const double* a, const double* b, double* f, double* g,
+                  int workers) {
+  const std::ptrdiff_t n = costs.rows(), m = costs.cols(), padded = padded_row(m);
+  const std::ptrdiff_t chunk_rows = rows_per_chunk(n, m);
+  const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  const AlignedBuffer<double> low(chunks * padded), top(chunks * padded), none(padded);
+  std::fill(low.data(), low.data() + chunks * padded, kInfinity);
+  std::fill(top.data(), top.data() + chunks * padded, -kInfinity);
+  for (std::ptrdiff_t j = 0; j < padded; ++j) none[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
+  each_cost_row(costs, workers, chunk_rows,
+                [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
+                  f[i] = row_kernels().f64.minimum(c, none.data(), m).value;
+                  if (a[i] > 0 && f[i] < kInfinity) {
+                    kernels.lower_and_raise(c, f[i], low.data() + chunk * padded,
+                                            top.data() + chunk * padded, m);
+                  }
+                });
+  double width = 0;
+  for (std::ptrdiff_t j = 0; j < m; ++j) {
+    double highest = -kInfinity;
+    g[j] = kInfinity;
+    for (std::ptrdiff_t k = 0; k < chunks; ++k) {
+      g[j] = std::min(g[j], low[k * padded + j]);
+      highest = std::max(highest, top[k * padded + j]);
+    }
+    if (b[j] > 0 && g[j] < kInfinity) width = std::max(width, highest - g[j]);
+  }
+  return width;
 }
 
 // ---- The kernel ---------------------------------------------------------------------------------

@@ -12,9 +12,10 @@ namespace kexue::transport {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Above this reg / range Sinkhorn starts at reg itself.
-constexpr double kDirect = 1e-3;
-constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-4;
+// Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
+// the hard potentials of hard_start.
+constexpr double kDirect = 8e-3;
+constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
 // A level that starts with more than this share of the mass misplaced was too bold.
 constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
@@ -30,7 +31,7 @@ struct Sinkhorn::State : Semidual {
 
   void sinkhorn_step() {
     if (balanced_cols()) {
-      for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = t[j] > 0 ? 1 / t[j] : 1.0;
+      sinkhorn_kernels().reciprocal(t.data(), v.data(), padded);
     } else {
       const double share = 1 / (1 + reg / options.rho_cols);
       log_of(t, m);
@@ -202,9 +203,9 @@ struct Sinkhorn::State : Semidual {
         return;
       }
     }
-    harden(nullptr);
-    const CostRange range = range_of(kernel.costs(), kernel.workers());
-    const double width = range.highest - range.lowest;
+    const double width =
+        hard_start(kernel.costs(), a.data(), b.data(), f.data(), g.data(), kernel.workers());
+    check_arcs();
     descend(options.reg < kDirect * width ? kFirstLevel * width : options.reg);
   }
 };
@@ -220,6 +221,7 @@ SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const doub
   s.kernel.use(costs);
   std::copy(a, a + s.n, s.a.data());
   std::copy(b, b + s.m, s.b.data());
+  std::fill(s.tau.data(), s.tau.data() + s.padded, 1.0);
   std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
   for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
     std::fill(buffer->data(), buffer->data() + s.padded, 0.0);

@@ -22,6 +22,12 @@ struct CostExtent {
   bool invalid;  // a NaN or -inf
 };
 
+// Of the entries whose weight is positive, and 1.
+struct Extremes {
+  double low, high;
+  bool sound;  // all are positive and finite
+};
+
 template <class R>
 struct GibbsKernels {
   // k_j = exp((f + g_j - c_j) * inverse), relative error a few units in the last place of R;
@@ -46,6 +52,14 @@ struct SinkhornKernels {
   CostExtent (*extent)(const double* c, std::ptrdiff_t m);
   // h_j = min(h_j, c_j - f)
   void (*lower)(const double* c, double f, double* h, std::ptrdiff_t m);
+  // The same, and top_j = max(top_j, c_j - f) over finite c_j.
+  void (*lower_and_raise)(const double* c, double f, double* h, double* top, std::ptrdiff_t m);
+  Extremes (*extremes)(const double* x, const double* weight, std::ptrdiff_t n);
+  // c_j = v_j t_j; returns sum_j b_j |1 - c_j|. Vectors are padded.
+  double (*column_error)(const double* v, const double* t, const double* b, double* c,
+                         std::ptrdiff_t padded);
+  // y_j = 1 / x_j, 1 where x_j is not positive
+  void (*reciprocal)(const double* x, double* y, std::ptrdiff_t padded);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
