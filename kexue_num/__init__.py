@@ -6,7 +6,8 @@ Areas load when they are first used:
 - `kexue_num.lowrank`: interpolative decompositions with certified errors;
 - `kexue_num.interpolative`: the same behind the interface of `scipy.linalg.interpolative`;
 - `kexue_num.lattice`: paths through lattices and trellises: the best, exact samples, marginals;
-- `kexue_num.simplex`: maps onto the probability simplex, their gradients and losses.
+- `kexue_num.simplex`: maps onto the probability simplex, their gradients and losses;
+- `kexue_num.transport`: optimal transport with brackets on the exact cost.
 """
 
 import importlib
@@ -35,10 +36,11 @@ if TYPE_CHECKING:
     from kexue_num import lattice as lattice
     from kexue_num import lowrank as lowrank
     from kexue_num import simplex as simplex
+    from kexue_num import transport as transport
     from kexue_num._limits import MachineLimits as MachineLimits
     from kexue_num._limits import machine_limits as machine_limits
 
-_AREAS = ("density", "interpolative", "lattice", "lowrank", "simplex")
+_AREAS = ("density", "interpolative", "lattice", "lowrank", "simplex", "transport")
 _LAZY = {"MachineLimits": "_limits", "machine_limits": "_limits"}
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "set_workers",
     "show_config",
     "simplex",
+    "transport",
     "worker_limit",
 ]
 

@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from kexue_num import _core
+
+# A slow machine is no failure: no test measures time.
+hypothesis.settings.register_profile("kexue_num", deadline=None)
+hypothesis.settings.load_profile("kexue_num")
 
 
 @pytest.fixture(params=_core.available_isas())

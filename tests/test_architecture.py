@@ -15,7 +15,16 @@ CORE = ROOT / "cpp" / "include" / "kexue" / "core"
 FRAMEWORKS = {"cupy", "dask", "jax", "pandas", "sklearn", "tensorflow", "torch"}
 ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 # Bindings that are a part of an area of another name.
-PARTS = {"projections": "simplex"}
+PARTS = {
+    "column_row": "lowrank",
+    "emo": "transport",
+    "projections": "simplex",
+    "selection": "lowrank",
+    "sinkhorn": "transport",
+    "tokenizer": "lattice",
+    "training": "lattice",
+    "vocabulary": "lattice",
+}
 # fmt: off
 C_PLUS_PLUS = {
     "algorithm", "any", "array", "atomic", "bit", "bitset", "cfenv", "cfloat", "charconv",

@@ -16,7 +16,11 @@ TARGET = Path(__file__).resolve().parent.parent / "kexue_num" / "_core.pyi"
 HEADER = "# Written by tools/stubs.py from the compiled core; do not edit.\n"
 # The generator follows the public name of the exception back to kexue_num; it is defined here.
 NUMERICAL_ERROR = "class NumericalError(ArithmeticError): ..."
-BARE = {"tuple": "tuple[typing.Any, ...]", "dict": "dict[str, typing.Any]"}
+BARE = {
+    "tuple": "tuple[typing.Any, ...]",
+    "list": "list[typing.Any]",
+    "dict": "dict[str, typing.Any]",
+}
 
 
 def generate() -> str:

@@ -15,7 +15,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace blas_faces {
 
 using blas::Diag;
 using blas::Op;
@@ -156,7 +156,10 @@ void load(const py::dict& blas_capi, const py::dict& lapack_capi) {
   blas::install(functions, int_bits < 0 ? int_bits_of_build() : int_bits);
 }
 
+// The package comes first: a thread that asks for one of its modules while another imports the
+// package holds the module's lock and waits for the package's, and the other then wants the module.
 void load_scipy() {
+  py::module_::import("scipy.linalg");
   const auto capi = [](const char* module) {
     return py::module_::import(module).attr("__pyx_capi__").cast<py::dict>();
   };
@@ -389,9 +392,10 @@ py::array heevd(bool vectors, Flag uplo, py::array a) {
   });
 }
 
-}  // namespace
+}  // namespace blas_faces
 
 void bind_blas(py::module_& parent) {
+  using namespace blas_faces;
   blas::set_loader(load_on_demand);
   py::module_ m = parent.def_submodule("blas", "BLAS and LAPACK on column-major arrays, in place.");
   m.def("info", &info);

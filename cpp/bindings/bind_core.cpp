@@ -13,7 +13,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace core_faces {
 
 // Runs on a thread that has released the GIL; a pending signal becomes its Python exception.
 void raise_pending_signal() {
@@ -44,12 +44,13 @@ py::array empty(const std::vector<std::ptrdiff_t>& shape, const py::dtype& dtype
   return py::array(dtype, shape, data, owner_of(std::move(memory)));
 }
 
-}  // namespace
+}  // namespace core_faces
 
 // Exported so that threadpoolctl can tell this library from others that are called _core.
 extern "C" PYBIND11_EXPORT int kexue_num_get_workers() { return get_workers(); }
 
 void bind_core(py::module_& m) {
+  using namespace core_faces;
   set_interrupt_hook(raise_pending_signal);
   py::register_exception<numerical_error>(m, "NumericalError", PyExc_ArithmeticError);
 

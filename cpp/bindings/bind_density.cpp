@@ -16,7 +16,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace density_faces {
 
 using density::Chart;
 using density::Coefficients;
@@ -55,6 +55,7 @@ double compress(const Chart& chart, const Reals& y, const std::optional<Reals>& 
 }
 
 void bind_model(py::module_& m) {
+  using namespace density_faces;
   py::class_<Model>(m, "Model")
       .def_property_readonly("order", &Model::order)
       .def(
@@ -132,6 +133,7 @@ density::Measure measure_of(const Reals& t, const Reals& w, const Reals& moments
 }
 
 void bind_fit(py::module_& m) {
+  using namespace density_faces;
   m.attr("MOMENTS") = density::kMoments;
   m.def("fit_cells", &density::fit_cells, py::arg("order"), py::arg("certify"));
   m.def("compress", &compress, py::arg("chart"), py::arg("y"), py::arg("w"), py::arg("moments"),
@@ -173,9 +175,10 @@ void bind_fit(py::module_& m) {
       py::arg("tol"), py::arg("smoothness"), py::arg("max_iter"), py::arg("certify"));
 }
 
-}  // namespace
+}  // namespace density_faces
 
 void bind_density(py::module_& parent) {
+  using namespace density_faces;
   py::module_ m = parent.def_submodule("density");
   py::class_<Chart>(m, "Chart")
       .def(py::init([](const std::string& base, double loc, double scale, bool logarithmic) {

@@ -12,7 +12,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace elementary_faces {
 
 template <class T>
 using Fill = void (*)(Key, std::uint64_t, std::span<T>, int);
@@ -111,9 +111,10 @@ void bind_functions(py::module_ m) {
   bind_function(m, "cospi", &F64::cos_pi, &F32::cos_pi);
 }
 
-}  // namespace
+}  // namespace elementary_faces
 
 void bind_elementary(py::module_& m) {
+  using namespace elementary_faces;
   bind_functions(m.def_submodule("elementary"));
   bind_random(m.def_submodule("random"));
 }

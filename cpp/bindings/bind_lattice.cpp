@@ -16,7 +16,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace lattice_faces {
 
 using lattice::BestPath;
 using lattice::BestPaths;
@@ -247,9 +247,10 @@ py::object viterbi_semi_markov(const Doubles& scores, const Doubles& transitions
   return py::make_tuple(array_of(starts), array_of(labels), score);
 }
 
-}  // namespace
+}  // namespace lattice_faces
 
 void bind_lattice(py::module_& parent) {
+  using namespace lattice_faces;
   auto m = parent.def_submodule("lattice");
   py::class_<Sweep>(m, "Sweep").def_readonly("alpha", &Sweep::alpha);
   py::class_<Dag>(m, "Dag")

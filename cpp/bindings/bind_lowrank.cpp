@@ -15,7 +15,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace lowrank_faces {
 
 using std::ptrdiff_t;
 using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
@@ -44,6 +44,16 @@ class Strips {
   void scale(double factor, int workers) {
     std::visit(
         [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
+        strips_);
+  }
+  py::array to_array(int workers) const {
+    return std::visit(
+        [&]<class T>(const ColumnStrips<T>& s) -> py::array {
+          auto out = new_matrix<T>(s.rows(), s.cols());
+          const auto view = writable(out);
+          without_gil([&] { s.copy_to(view, workers); });
+          return out;
+        },
         strips_);
   }
   // f(strips, by value)
@@ -261,13 +271,15 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
   });
 }
 
-}  // namespace
+}  // namespace lowrank_faces
 
 void bind_lowrank(py::module_& parent) {
+  using namespace lowrank_faces;
   auto m = parent.def_submodule("lowrank");
   py::class_<Strips>(m, "Strips")
       .def("max_component", &Strips::max_component, py::arg("workers"),
            py::call_guard<py::gil_scoped_release>())
+      .def("to_array", &Strips::to_array, py::arg("workers"))
       .def("scale", &Strips::scale, py::arg("factor"), py::arg("workers"),
            py::call_guard<py::gil_scoped_release>());
   m.def("pack", &pack, py::arg("a"), py::arg("workers"));

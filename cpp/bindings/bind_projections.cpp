@@ -12,7 +12,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace projections_faces {
 
 using Optional = std::optional<py::array>;
 
@@ -161,9 +161,10 @@ py::tuple quadratic(const py::array& matrix, const py::array& vector, double rad
   return py::make_tuple(found.value, found.gap, found.scale, found.n_iter, found.converged);
 }
 
-}  // namespace
+}  // namespace projections_faces
 
 void bind_projections(py::module_& parent) {
+  using namespace projections_faces;
   auto m = parent.def_submodule("projections");
   m.def("box_simplex", &box_simplex, py::arg("x"), py::arg("weights"), py::arg("lower"),
         py::arg("upper"), py::arg("lowest"), py::arg("highest"), py::arg("radius"),

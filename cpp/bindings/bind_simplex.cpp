@@ -13,7 +13,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace simplex_faces {
 
 using simplex::Batch;
 using simplex::Empty;
@@ -232,9 +232,10 @@ void multilabel(const py::array& x, const py::array_t<std::uint8_t, py::array::c
   });
 }
 
-}  // namespace
+}  // namespace simplex_faces
 
 void bind_simplex(py::module_& parent) {
+  using namespace simplex_faces;
   auto m = parent.def_submodule("simplex");
   m.def("softmax", &softmax, py::arg("x"), py::arg("out"), py::arg("temperature"), py::arg("nan"),
         py::arg("lse"), py::arg("workers"));

@@ -7,7 +7,7 @@
 #include "views.hpp"
 
 namespace kexue::bindings {
-namespace {
+namespace testing_faces {
 
 // A region whose chunks last a given time: the value of every chunk, and the slot that ran it.
 py::tuple busy_region(std::ptrdiff_t n_chunks, double seconds_per_chunk, int workers) {
@@ -33,9 +33,10 @@ py::tuple busy_region(std::ptrdiff_t n_chunks, double seconds_per_chunk, int wor
   return py::make_tuple(values, slots);
 }
 
-}  // namespace
+}  // namespace testing_faces
 
 void bind_testing(py::module_& parent) {
+  using namespace testing_faces;
   py::module_ m = parent.def_submodule("testing", "For the tests of the core itself.");
   m.def("busy_region", &busy_region, py::arg("n_chunks"), py::arg("seconds_per_chunk"),
         py::arg("workers") = 0);

@@ -5,11 +5,16 @@
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
+#include "kexue/density/chart_kernels.hpp"
 #include "kexue/density/kernels.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "kexue/lowrank/column_row.hpp"
 #include "kexue/lowrank/sketch.hpp"
 #include "kexue/simplex/box_projection.hpp"
 #include "kexue/simplex/kernels.hpp"
+#include "kexue/transport/emo_kernels.hpp"
+#include "kexue/transport/kernels.hpp"
+#include "kexue/transport/sinkhorn_kernels.hpp"
 
 #if defined(KEXUE_HAVE_AVX2)
 #define KEXUE_DISPATCH(Table, name) \
@@ -48,18 +53,29 @@ KEXUE_DISPATCH(GemmTables, gemm_tables)
 KEXUE_DISPATCH(LimitKernels, limit_kernels)
 KEXUE_DISPATCH(RandomKernels, random_kernels)
 KEXUE_DISPATCH(SketchTables, sketch_tables)
+KEXUE_DISPATCH(SquareTables, square_tables)
 KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexShortKernels, simplex_short_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
 KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
+KEXUE_DISPATCH(lattice::TrellisSumKernels, trellis_sum_kernels)
+KEXUE_DISPATCH(transport::EmoTables, emo_tables)
 KEXUE_DISPATCH(VectorTables, vector_tables)
 
 }  // namespace kexue
 
 namespace kexue::density {
 
+KEXUE_DISPATCH(ChartKernels, chart_kernels)
 KEXUE_DISPATCH(DensityKernels, density_kernels)
 KEXUE_DISPATCH(FitKernels, fit_kernels)
 
 }  // namespace kexue::density
+
+namespace kexue::transport {
+
+KEXUE_DISPATCH(RowKernels, row_kernels)
+KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
+
+}  // namespace kexue::transport

@@ -11,6 +11,14 @@ namespace {
 
 using std::ptrdiff_t;
 
+// Depths of equal size, none above kGemmDepth: a short last one would cost as many passes over C.
+ptrdiff_t depth_step(ptrdiff_t depth) {
+  return ceil_div(depth, std::max<ptrdiff_t>(1, ceil_div(depth, kGemmDepth)));
+}
+
+// 12 strips of 12 rows and 256 columns are 288 KB of doubles: a part of the second-level cache.
+constexpr ptrdiff_t kRowStrips = 12;
+
 // c[0:rows, 0:cols] += A_strip B_strip for one tile; c points at its first entry.
 template <class T>
 void multiply_tile(const GemmKernels<real_t<T>>& kernels, const PackedRows<T>& a, ptrdiff_t strip,
@@ -57,7 +65,7 @@ template <class T>
 void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
               int workers, ptrdiff_t first_row) {
   const auto& kernels = gemm_kernels<real_t<T>>();
-  const ptrdiff_t nr = b.width(), depth = a.depth();
+  const ptrdiff_t nr = b.width(), depth = a.depth(), step = depth_step(depth);
   const ptrdiff_t n_strips = ceil_div(c.cols, nr);
   const double flops = product_flops(a.rows(), depth, c.cols);
   parallel_for(
@@ -67,13 +75,17 @@ void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate,
         if (!accumulate) {
           clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         }
-        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
-          const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
-          for (ptrdiff_t s = first; s < last; ++s) {
-            for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
-              multiply_tile<T>(kernels, a, r, k0, kc, b.strip(s) + (first_row + k0) * nr,
-                               b.rows() * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
-                               std::min(nr, c.cols - s * nr));
+        for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
+          const ptrdiff_t kc = std::min(step, depth - k0);
+          // Strips of A that stay in the second-level cache for all strips of B.
+          for (ptrdiff_t r0 = 0; r0 < a.n_strips(); r0 += kRowStrips) {
+            const ptrdiff_t r1 = std::min(a.n_strips(), r0 + kRowStrips);
+            for (ptrdiff_t s = first; s < last; ++s) {
+              for (ptrdiff_t r = r0; r < r1; ++r) {
+                multiply_tile<T>(kernels, a, r, k0, kc, b.strip(s) + (first_row + k0) * nr,
+                                 b.rows() * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
+                                 std::min(nr, c.cols - s * nr));
+              }
             }
           }
         }
@@ -133,16 +145,18 @@ void add_tile(const GemmKernels<R>& kernels, R* c, ptrdiff_t ldc, ptrdiff_t rows
   }
 }
 
-// C (+)= alpha A B for a small B, packed whole, and A with rows as they lie: A is read once, in
-// order, and not copied.
+// C (+)= alpha A B for a B of few columns, packed whole, and A with rows as they lie: A is read
+// once, in order, and not copied, unless its rows lie so that they compete for the same places of
+// the first-level cache.
 template <class R>
 void gemm_small_b(R alpha, MatrixView<const R> a, MatrixView<const R> b, bool accumulate,
                   MatrixView<R> c, int workers) {
   constexpr ptrdiff_t kRows = 96;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t mr = kernels.mr, nr = kernels.nr, depth = b.rows;
-  const ColumnStrips<R> packed(b, 1);
-  if (alpha != 1) packed.scale(alpha, 1);
+  const ColumnStrips<R> packed(b, workers);
+  if (alpha != 1) packed.scale(alpha, workers);
+  const bool copies = a.row_stride * static_cast<ptrdiff_t>(sizeof(R)) % 4096 == 0;
   parallel_for(
       ceil_div(a.rows, kRows),
       [&](ptrdiff_t task, int) {
@@ -155,9 +169,9 @@ void gemm_small_b(R alpha, MatrixView<const R> a, MatrixView<const R> b, bool ac
             const ptrdiff_t rows = std::min(mr, last - i);
             const R* source = &a(i, k0);
             ptrdiff_t lda = a.row_stride;
-            if (rows < mr) {
+            if (rows < mr || copies) {
               if (tail.size() == 0) tail = AlignedBuffer<R>(mr * kGemmDepth);
-              std::fill_n(tail.data(), mr * kGemmDepth, R(0));
+              if (rows < mr) std::fill_n(tail.data(), mr * kGemmDepth, R(0));
               for (ptrdiff_t r = 0; r < rows; ++r) {
                 std::copy_n(source + r * lda, kc, tail.data() + r * kGemmDepth);
               }
@@ -224,13 +238,14 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
           bool accumulate, MatrixView<T> c, int workers) {
   using R = real_t<T>;
   const auto& kernels = gemm_kernels<R>();
-  const ptrdiff_t nr = kernels.nr, depth = b.rows;
+  const ptrdiff_t nr = kernels.nr, depth = b.rows, step = depth_step(depth);
   const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kGroup);
   const double flops = product_flops(a.rows, depth, c.cols);
-  constexpr ptrdiff_t kSmall = 512 << 10;  // bytes: half of a second-level cache
+  // Bytes of a depth block of B: half of a second-level cache.
+  constexpr ptrdiff_t kSmall = 512 << 10;
   if constexpr (!is_complex_v<T>) {
     if (a.col_stride == 1 && a.rows >= 2 * kernels.mr &&
-        n_strips * nr * depth * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
+        n_strips * nr * std::min(depth, kGemmDepth) * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
       return gemm_small_b<R>(alpha, a, b, accumulate, c, workers_for(flops, workers));
     }
   }
@@ -249,14 +264,17 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
         R* packed = scratch.data() + slot * kGroup * block;
         const ptrdiff_t first = g * kGroup, last = std::min(n_strips, first + kGroup);
         if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
-        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
-          const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
+        for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
+          const ptrdiff_t kc = std::min(step, depth - k0);
           pack_strips<T>(b, k0, kc, first, last, nr, packed, kGemmDepth * nr, block);
-          for (ptrdiff_t s = first; s < last; ++s) {
-            for (ptrdiff_t r = 0; r < packed_a.n_strips(); ++r) {
-              multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
-                               kGemmDepth * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
-                               std::min(nr, c.cols - s * nr));
+          for (ptrdiff_t r0 = 0; r0 < packed_a.n_strips(); r0 += kRowStrips) {
+            const ptrdiff_t r1 = std::min(packed_a.n_strips(), r0 + kRowStrips);
+            for (ptrdiff_t s = first; s < last; ++s) {
+              for (ptrdiff_t r = r0; r < r1; ++r) {
+                multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
+                                 kGemmDepth * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
+                                 std::min(nr, c.cols - s * nr));
+              }
             }
           }
         }

@@ -205,6 +205,26 @@ void ColumnStrips<T>::gather_column(ptrdiff_t j, T* out) const {
 }
 
 template <class T>
+void ColumnStrips<T>::copy_to(MatrixView<T> out, int workers) const {
+  const double entries = static_cast<double>(rows_) * static_cast<double>(cols_);
+  parallel_for(
+      rows_,
+      [&](ptrdiff_t i, int) {
+        for (ptrdiff_t s = 0; s < n_strips_; ++s) {
+          const ptrdiff_t j0 = s * nr_, width = std::min(nr_, cols_ - j0);
+          const real_t<T>* from = strip(s) + i * nr_;
+          if constexpr (is_complex_v<T>) {
+            const real_t<T>* imaginary = strip(s, 1) + i * nr_;
+            for (ptrdiff_t j = 0; j < width; ++j) out(i, j0 + j) = {from[j], imaginary[j]};
+          } else {
+            std::copy_n(from, width, &out(i, j0));
+          }
+        }
+      },
+      workers_for(4 * entries, workers));
+}
+
+template <class T>
 void ColumnStrips<T>::set_row(ptrdiff_t i, const T* row) {
   for (ptrdiff_t s = 0; s < n_strips_; ++s) {
     pack_strip<T>(row_major(row, 1, cols_), 0, 1, s * nr_, nr_, strip(s) + i * nr_, rows_ * nr_);

@@ -88,15 +88,15 @@ class FourierDensity(Conversions):
 
     Attributes
     ----------
-    coef_ : (order_ + 1,) complex ndarray
+    coef_ : (`order_` + 1,) complex ndarray
         a in canonical form: zeros outside the unit circle, a_0 > 0, norm 1.
-    order_, loc_, scale_, base_ : the degree and the base; base_ is "uniform" on bounded supports.
+    order_, loc_, scale_, base_ : the degree and the base; `base_` is "uniform" on bounded supports.
     loglik_ : float
         Log-likelihood of the samples in total, sum of weight * log q, nats.
     gap_ : float
         No density of this order in this base has a larger mean log-likelihood (less the penalty)
         than this one plus `gap_`, nats per sample of the compressed samples.
-    n_iter_, converged_ : Newton steps, and whether gap_ <= tol.
+    n_iter_, converged_ : Newton steps, and whether `gap_` <= tol.
     path_ : dict of ndarray
         Columns order, loglik, aic, bic, cv of the orders tried (in the chosen base).
 
@@ -284,7 +284,7 @@ class FourierDensity(Conversions):
     def _labels(self, function: str, n: int, folds: int) -> Array | None:
         if folds == 1:
             return None
-        labels = np.arange(n) % folds
+        labels = np.tile(np.arange(folds), n // folds + 1)[:n]
         return labels if self.rng is None else as_generator(function, self.rng).permutation(labels)
 
     def _best(self, samples: Samples, settings: Settings, to_beat: float) -> Path:
@@ -302,11 +302,12 @@ class FourierDensity(Conversions):
 
     def _accept(self, path: Path, settings: Settings) -> None:
         samples, best = path.samples, path.best
-        if isinstance(self.order, str):
+        if math.isinf(best.gap):  # compared, not certified
             best = fit_order(samples.measure(), best.order, settings, start=best.b)
-        elif self.order > samples.size - 1 and self.smoothness == 0:
+        given = not isinstance(self.order, str)
+        if given and best.order > samples.size - 1 and self.smoothness == 0:
             warnings.warn(
-                f"fit: order {self.order} exceeds what {samples.size} samples carry: the density "
+                f"fit: order {best.order} exceeds what {samples.size} samples carry: the density "
                 f"spikes at them; lower the order or set smoothness > 0",
                 UserWarning,
                 stacklevel=3,

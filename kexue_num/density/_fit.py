@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,7 @@ _MAX_ITER = 200
 
 # So many samples are kept as they are: the likelihood of compressed ones is not cheaper.
 _MOST_POINTS = 4096
+_BLOCK = 1 << 20
 _NOTHING = np.empty(0)
 
 
@@ -36,6 +38,22 @@ class Measure:
     t: Array
     w: Array
     moments: Array
+
+
+def blocks(size: int) -> Iterator[slice]:
+    """Blocks of samples, so that no step of NumPy's keeps an interrupt waiting."""
+    for start in range(0, size, _BLOCK):
+        yield slice(start, min(start + _BLOCK, size))
+
+
+def _parts(labels: Array | None, folds: int, size: int) -> Iterator[tuple[int, Any]]:
+    """Folds and the places of some of their samples."""
+    if labels is None:
+        yield 0, slice(None)
+        return
+    for block in blocks(size):
+        for fold in range(folds):
+            yield fold, block.start + np.flatnonzero(labels[block] == fold)
 
 
 class Samples:
@@ -61,8 +79,7 @@ class Samples:
             self._append(t, weights, np.zeros(x.size, np.int64) if labels is None else labels)
         else:
             moments, slope = self._compressed(), 0.0
-            for fold in range(self.folds):
-                part = slice(None) if labels is None else labels == fold
+            for fold, part in _parts(labels, self.folds, x.size):
                 slope += _core.density.compress(
                     chart, x[part], None if w is None else w[part], moments[fold], workers
                 )

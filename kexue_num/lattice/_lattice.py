@@ -47,6 +47,8 @@ class Lattice:
     sources, targets : (n_edges,) int64 ndarray
     scores : (n_edges,) float64 ndarray
     n_nodes, n_edges : int
+    labels : (n_edges,) ndarray or None
+        What `from_edges` was given.
 
     Raises
     ------
@@ -98,6 +100,7 @@ class Lattice:
         n_nodes: int | None = None,
         *,
         super_nodes: bool = False,
+        labels: Array | None = None,
     ) -> Lattice:
         """A lattice from edges in any order; results keep their numbers.
 
@@ -111,6 +114,8 @@ class Lattice:
             Let paths begin at every node without predecessor and end at every node without
             successor: all nodes move up by one, node 0 becomes a source and the last node a sink,
             joined to those by edges of score 0 that are numbered after the caller's.
+        labels : (n_edges,) ndarray, optional
+            Names of the edges, which the lattice keeps for the caller.
 
         Returns
         -------
@@ -120,6 +125,7 @@ class Lattice:
         edges = from_list(function, sources, targets, scores, n_nodes, super_nodes)
         lattice = cls.__new__(cls)
         lattice._build(function, edges)
+        lattice.labels = labels
         return lattice
 
     def _build(self, function: str, edges: Edges) -> None:
@@ -129,9 +135,11 @@ class Lattice:
         self._dag = _core.lattice.Dag(edges.indptr, edges.targets, edges.scores, edges.order)
         require_path(function, self._dag, edges.n_nodes)
         self._sweep_of: tuple[float, Any] | None = None
+        self.labels: Array | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Lattice.from_edges, (self.sources, self.targets, self.scores, self.n_nodes)
+        edges = (self.sources, self.targets, self.scores, self.n_nodes)
+        return _restored, (edges, self.labels)
 
     def __repr__(self) -> str:
         return f"Lattice(n_nodes={self.n_nodes}, n_edges={self.n_edges})"
@@ -381,3 +389,7 @@ class Lattice:
 
 def _path(item: tuple[Any, ...], alpha: float) -> Path:
     return Path(item[0], alpha * float(item[1]) + 0.0)
+
+
+def _restored(edges: tuple[Any, ...], labels: Array | None) -> Lattice:
+    return Lattice.from_edges(*edges, labels=labels)

@@ -17,6 +17,7 @@ from kexue_num._validation import (
     draw_key,
     message,
 )
+from kexue_num.lowrank._choose import SELECTIONS, check_semidefinite_input
 from kexue_num.lowrank._operands import as_operand
 from kexue_num.lowrank._precision import fixed_precision
 from kexue_num.lowrank._results import InterpolativeDecomposition
@@ -58,8 +59,22 @@ def interp_decomp(
         "randomized" (what "auto" means) chooses from a random sketch of 3 `rank` rows.
         "deterministic" (dense arrays only) takes the pivots of column-pivoted QR and exact
         coefficients, and reads A about once for every 5 of them.
-    select : {"auto", "qrcp"}
-        How columns are chosen: by pivoted QR.
+    select : str
+        How columns are chosen, from the sketch unless said otherwise:
+
+        - "auto", "qrcp": pivoted QR of more columns than wanted, then backward elimination;
+        - "osinsky": the least error of each step, judged on singular vectors and their residual
+          (Osinsky 2023); with ``refine="exact"`` the most accurate;
+        - "arp": adaptive randomised pivoting of singular vectors;
+        - "total_residual": the column that takes most of the whole residual;
+        - "lupp": Gaussian elimination of `rank` random combinations of rows;
+        - "deim": Gaussian elimination of the singular vectors;
+        - "uniform", "norm", "leverage": pivoted QR among 2 `rank` + 10 columns drawn uniformly, by
+          squared length or by leverage score;
+        - "rpcholesky": randomly pivoted Cholesky of a Hermitian positive semidefinite A, of which
+          it reads the diagonal and a few columns; no operators.
+
+        All are followed by exchanges until `z_bound` holds.
     refine : {"auto", "sketch", "exact"}
         Coefficients fitted to the sketch, or the best ones for the chosen columns (one more pass
         over A and 2 m n `rank` operations). "auto": "sketch" for a given rank, "exact" for `tol`.
@@ -110,8 +125,10 @@ def interp_decomp(
     ----------
     Cheng, Gimbutas, Martinsson and Rokhlin, SIAM J. Sci. Comput. 26 (2005); Gu and Eisenstat, SIAM
     J. Sci. Comput. 17 (1996); Halko, Martinsson and Tropp, SIAM Rev. 53 (2011); Dong and
-    Martinsson, Adv. Comput. Math. 49 (2023). Jianlin Su, "The path to low-rank approximation (IV):
-    ID", kexue.fm, 2024-10-30.
+    Martinsson, Adv. Comput. Math. 49 (2023). Choices: Osinsky, arXiv:2308.09068 (2023); Cortinovis
+    and Kressner, arXiv:2412.13992 (2024); Sorensen and Embree, SIAM J. Sci. Comput. 38 (2016);
+    Advani and O'Hagan, arXiv:2105.07076 (2021); Chen, Epperly, Tropp and Webber, Commun. Pure Appl.
+    Math. (2024). Jianlin Su, "The path to low-rank approximation (IV): ID", kexue.fm, 2024-10-30.
 
     Examples
     --------
@@ -141,6 +158,8 @@ def interp_decomp(
     if options.method == "deterministic" and operand.dense is None:
         got = Phrase(f"'deterministic' for {type(A).__name__}")
         raise ValueError(message(_NAME, "method", "must be 'randomized' unless A is dense", got))
+    if options.select == "rpcholesky":
+        check_semidefinite_input(_NAME, operand, A)
     run = Run(_NAME, operand, options, draw_key(generator))
     if smallest == 0 or rank == 0:
         run.require_finite()
@@ -165,11 +184,12 @@ def _check_options(
         got = Phrase("both" if rank is not None else "neither")
         raise ValueError(f"{_NAME}: exactly one of 'rank' and 'tol' must be given, got {got}")
     axis = check_integer(_NAME, "axis", axis, minimum=0, maximum=1)
-    check_choice(_NAME, "select", select, ("auto", "qrcp"))
+    select = check_choice(_NAME, "select", select, SELECTIONS)
     method = check_choice(_NAME, "method", method, ("auto", "randomized", "deterministic"))
     return Options(
         axis=axis,
         method=method,
+        select=select,
         refine=check_choice(_NAME, "refine", refine, ("auto", "sketch", "exact")),
         z_bound=check_real(_NAME, "z_bound", z_bound, above=1),
         confidence=check_fraction(_NAME, "confidence", confidence),

@@ -96,6 +96,9 @@ class DenseOperand:
     def columns(self, indices: Array) -> Array:
         return _core.lowrank.gather_columns(self.array, indices, self.workers)
 
+    def diagonal(self) -> Array:
+        return self.array.diagonal()
+
     def left_product(self, q: Array) -> Array:
         return _core.lowrank.matmul(q.T, self.array, True, 1.0, None, self.workers)
 
@@ -142,6 +145,9 @@ class SparseOperand:
 
     def columns(self, indices: Array) -> Any:
         return self.matrix[:, indices]
+
+    def diagonal(self) -> Array:
+        return np.asarray(self.matrix.diagonal())
 
     def left_product(self, q: Array) -> Array:
         return np.ascontiguousarray((self.matrix.conj().T @ q).conj().T)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from kexue_num import _core
 from kexue_num._errors import ConvergenceWarning
 from kexue_num.lowrank._certificate import Residual
+from kexue_num.lowrank._choose import PIVOTED
 from kexue_num.lowrank._operands import PROBES
 from kexue_num.lowrank._results import InterpolativeDecomposition
 from kexue_num.lowrank._run import NONE, Factors, Run
@@ -43,6 +44,7 @@ _TRIES = 2
 def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
     """The least rank found whose error is certified to be at most tol * ||A||_2."""
     exact = run.options.refine != "sketch"
+    pivoted = run.options.select in PIVOTED
     search = _Search(run, tol)
     rows, most, tries = run.operand.first_rows, min(run.m, run.n), 0
     known = NONE
@@ -56,10 +58,13 @@ def fixed_precision(run: Run, tol: float) -> InterpolativeDecomposition:
                 factors = run.pivot(kept, 0.0)
             else:
                 factors = factors.leading(kept)
-                if exact and not run.is_exact:
+                if exact and not run.is_exact and pivoted:
                     factors = run.make_exact(factors)
             orthogonal = exact or run.is_exact
-            result = search.least_rank(factors, orthogonal)
+            if pivoted:
+                result = search.least_rank(factors, orthogonal)
+            else:
+                result = search.least_choice(factors, orthogonal)
             if result is None and complete and tries >= _TRIES:
                 result = search.give_up(factors, orthogonal)
             if result is not None:
@@ -159,6 +164,23 @@ class _Search:
                 return None
             drops, step = max(0, drops - step), 2 * step
 
+    def least_choice(self, factors: Factors, exact: bool) -> InterpolativeDecomposition | None:
+        """The same for columns by `select`: ranks from that of plain truncation upwards."""
+        run, size = self.run, len(factors.pivots)
+        gram = factors.gram(run.workers)
+        limit = self.tol * math.sqrt(_core.lowrank.rayleigh(gram)) * (1 - 1e-6)
+        k = max(min(size, 1), size - run.leading_below(gram[::-1, ::-1], limit))
+        step = 1 + k // 16
+        while True:
+            indices, z, largest = run.chosen_columns(factors, k, exact)
+            bound, estimate = self.tighten(indices, z, limit)
+            if bound <= limit:
+                scale = run.scale
+                return run.finish(indices, z, largest, bound / scale, estimate / scale, True)
+            if k == size:
+                return None
+            k, step = min(size, k + step), 2 * step
+
     def exchanged(self, factors: Factors, indices: Array, z: Array) -> tuple[Array, float]:
         """The residual of columns that are not all pivots.
 
@@ -254,7 +276,7 @@ class _Search:
         indices, z, largest = run.solve(factors, k, exact)
         bound, estimate = (x / run.scale for x in self.tighten(indices, z, 0.0))
         warnings.warn(
-            f"interp_decomp: tol={self.tol:g} could not be certified; the error is at most "
+            f"{run.name}: tol={self.tol:g} could not be certified; the error is at most "
             f"{bound:.3g} with all {k} columns that are numerically independent. Ask for a "
             f"larger tol or a wider dtype.",
             ConvergenceWarning,

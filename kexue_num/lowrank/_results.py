@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
+    from kexue_num.lowrank._skeletons import CUR
+
 Array = NDArray[Any]
 
 
@@ -20,7 +22,7 @@ def _dense(matrix: Any) -> Array:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class SVD:
-    """A ~ U diag(s) Vh, with the certificate of the decomposition it was made from.
+    """A ~ U diag(s) Vh, with a certificate.
 
     Attributes
     ----------
@@ -28,21 +30,56 @@ class SVD:
     s : (k,) ndarray, not increasing
     Vh : (k, n) ndarray, orthonormal rows
     error_bound : float
-        Bound on the spectral norm of A - U diag(s) Vh.
+        Bound on the spectral norm of A - U diag(s) Vh; holds with probability `confidence`.
+    confidence : float
+        Over the random probes, whatever the matrix.
+    converged : bool
+        Whether what was asked for was reached.
+    n_iter : int
+        Steps of an iteration; 0 where there was none.
     """
 
     U: Array
     s: Array
     Vh: Array
     error_bound: float
+    confidence: float = 0.999
+    converged: bool = True
+    n_iter: int = 0
+
+    @property
+    def rank(self) -> int:
+        return len(self.s)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.U.shape[0], self.Vh.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.U.dtype
 
     def __repr__(self) -> str:
-        (m, k), n = self.U.shape, self.Vh.shape[1]
-        return f"SVD(shape=({m}, {n}), rank={k}, error_bound={self.error_bound:.3g})"
+        return f"SVD(shape={self.shape}, rank={self.rank}, error_bound={self.error_bound:.3g})"
 
     def reconstruct(self) -> Array:
         """U diag(s) Vh, (m, n)."""
         return (self.U * self.s) @ self.Vh
+
+    def __matmul__(self, other: Any) -> Array:
+        inner = self.Vh @ np.asarray(other)
+        return np.asarray(self.U @ (self.s * inner if inner.ndim == 1 else self.s[:, None] * inner))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError("SVD: an array of it is always a new one")
+        return np.asarray(self.reconstruct(), dtype=dtype)
+
+    def as_linear_operator(self) -> LinearOperator:
+        """The approximation as a `scipy.sparse.linalg.LinearOperator` of cost O((m + n) k)."""
+        from scipy.sparse.linalg import aslinearoperator
+
+        return aslinearoperator(self.U * self.s) @ aslinearoperator(self.Vh)
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -132,14 +169,24 @@ class InterpolativeDecomposition:
         """The same approximation as a singular value decomposition, O((m + n) k^2)."""
         if self.axis == 0:
             svd = self._svd_of(_dense(self.skeleton).T, self.coefficients.T)
-            return SVD(svd.Vh.T, svd.s, svd.U.T, svd.error_bound)
+            return SVD(svd.Vh.T, svd.s, svd.U.T, svd.error_bound, svd.confidence)
         return self._svd_of(_dense(self.skeleton), self.coefficients)
 
     def _svd_of(self, skeleton: Array, coefficients: Array) -> SVD:
         q1, r1 = np.linalg.qr(skeleton)
         q2, r2 = np.linalg.qr(coefficients.conj().T)
         u, s, vh = np.linalg.svd(r1 @ r2.conj().T, full_matrices=False)
-        return SVD(q1 @ u, s, vh @ q2.conj().T, self.error_bound)
+        return SVD(q1 @ u, s, vh @ q2.conj().T, self.error_bound, self.confidence)
+
+    def to_cur(self) -> CUR:
+        """The same approximation as C U R with the cross link, O((m + n) k^2).
+
+        For axis 1, C is the skeleton and R has rows of this approximation (those of A up to the
+        error); for axis 0, R is the skeleton and C has columns of the approximation.
+        """
+        from kexue_num.lowrank._cur import cur_of
+
+        return cur_of(self)
 
     def as_linear_operator(self) -> LinearOperator:
         """The approximation as a `scipy.sparse.linalg.LinearOperator` of cost O((m + n) k)."""

@@ -13,6 +13,7 @@ from kexue_num import _core
 from kexue_num._errors import NumericalError
 from kexue_num._validation import require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent
+from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -29,6 +30,7 @@ NONE = np.empty(0, np.int64)
 class Options:
     axis: int
     method: str
+    select: str
     refine: str
     z_bound: float
     confidence: float
@@ -44,6 +46,17 @@ class Factors:
 
     def leading(self, k: int) -> Factors:
         return Factors(self.pivots[:k], self.r[:k])
+
+    def falling(self, k: int) -> bool:
+        """Whether singular values fall by a third from the k-th on to the last.
+
+        Where they do not, exact singular vectors choose columns no better than those of the sketch.
+        """
+        if len(self.pivots) <= k:
+            return False
+        diagonal = np.abs(self.r[np.arange(len(self.pivots)), self.pivots])
+        some = max(1, k // 10)
+        return bool(diagonal[-some:].mean() < 0.65 * diagonal[:k][-some:].mean())
 
     def gram(self, workers: int) -> Array:
         """R R^H in double precision; every block is accurate relative to itself."""
@@ -223,17 +236,39 @@ class Run:
         return self.finish(indices, z, 0.0, bound, estimate, True)
 
     def fixed_rank(self, k: int) -> InterpolativeDecomposition:
-        deterministic = self.options.method == "deterministic"
-        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
-        exact = self.is_exact or self.options.refine == "exact"
-        candidates = k if deterministic else k + k // 5 + 2
-        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
-        if exact and not self.is_exact:
-            factors = self.make_exact(factors)
-        excess = max(0, len(factors.pivots) - k)
-        dropped, _ = factors.eliminate(factors.gram(self.workers), excess, self.workers)
-        indices, z, largest = self.solve(factors, k, exact, dropped)
+        indices, z, largest = self.columns_of_rank(k)
         residual = Residual(self.operand, indices, z, self.probes)
         return self.finish(
             indices, z, largest, residual.bound(self.delta), residual.estimate(), True
         )
+
+    def columns_of_rank(self, k: int) -> tuple[Array, Array, float]:
+        """Indices, coefficients no larger than z_bound, and their largest modulus."""
+        deterministic = self.options.method == "deterministic"
+        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
+        exact = self.is_exact or self.options.refine == "exact"
+        pivoted = self.options.select in PIVOTED
+        candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
+        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
+        if not pivoted:
+            return self.chosen_columns(factors, k, exact)
+        if exact and not self.is_exact:
+            factors = self.make_exact(factors)
+        excess = max(0, len(factors.pivots) - k)
+        dropped, _ = factors.eliminate(factors.gram(self.workers), excess, self.workers)
+        return self.solve(factors, k, exact, dropped)
+
+    def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
+        """The same for the columns that `select` takes from factors of more columns than k."""
+        spectral = self.options.select in SPECTRAL
+        if exact and not self.is_exact and spectral and factors.falling(k):
+            factors = self.make_exact(factors)
+        chosen = choose_columns(self, factors, k)
+        if exact and not self.is_exact:
+            strips = _core.lowrank.pack(factors.r, self.workers)
+            factors = self.make_exact(
+                Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
+            )
+        else:
+            factors = self.refactor(chosen, exact)
+        return self.solve(factors, k, exact)

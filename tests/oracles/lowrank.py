@@ -221,3 +221,74 @@ FAMILIES: dict[str, Callable[[np.random.Generator], tuple[Array, int]]] = {
         centred_columns,
     )
 }
+
+
+# Choices of columns, each as its paper states it
+
+
+def leading_vectors(A: Array, rank: int) -> Array:
+    """The right singular vectors of the largest singular values, as rows."""
+    return np.linalg.svd(A, full_matrices=False)[2][:rank]
+
+
+def osinsky_columns(V: Array, E: Array, penalty: float = 0.0) -> Array:
+    """Osinsky 2023: at each step the least ||e_j||^2 / ||v_j||^2, both matrices updated whole.
+
+    A penalty c stands below E as sqrt(c ||E||_F^2 / n) times the identity.
+    """
+    n = V.shape[1]
+    E = np.vstack([E, np.sqrt(penalty * (np.abs(E) ** 2).sum() / n) * np.eye(n)])
+    V, chosen = V.copy(), []
+    for _ in range(len(V)):
+        left = (np.abs(V) ** 2).sum(axis=0)
+        ratio = (np.abs(E) ** 2).sum(axis=0) / np.where(left > 1e-12, left, np.nan)
+        ratio[chosen] = np.nan
+        j = int(np.nanargmin(ratio))
+        chosen.append(j)
+        q = V[:, j] / np.sqrt(left[j])
+        weights = (q.conj() @ V) / np.sqrt(left[j])
+        E = E - np.outer(E[:, j], weights)
+        V = V - np.outer(q, q.conj() @ V)
+    return np.array(chosen)
+
+
+def total_residual_columns(A: Array, rank: int) -> Array:
+    """At each step the column whose projection leaves least of the Frobenius norm."""
+    R, chosen = A.copy(), []
+    for _ in range(rank):
+        left = np.full(A.shape[1], np.inf)
+        for j in np.flatnonzero(column_norms(R) > 1e-12 * column_norms(A).max()):
+            if j not in chosen:
+                left[j] = np.linalg.norm(deflate(R.copy(), j))
+        chosen.append(int(np.argmin(left)))
+        R = deflate(R, chosen[-1])
+    return np.array(chosen)
+
+
+def deim_points(V: Array) -> Array:
+    """Sorensen & Embree 2016, algorithm 1: where the interpolant of each column errs most."""
+    points = [int(np.argmax(np.abs(V[:, 0])))]
+    for j in range(1, V.shape[1]):
+        c = np.linalg.solve(V[points, :j], V[points, j])
+        points.append(int(np.argmax(np.abs(V[:, j] - V[:, :j] @ c))))
+    return np.array(points)
+
+
+def leverage_scores(A: Array, rank: int, ridge: float | None = None) -> Array:
+    _, s, vh = np.linalg.svd(A, full_matrices=False)
+    damping = np.ones_like(s) if ridge is None else s**2 / (s**2 + ridge)
+    return (damping[:rank, None] * np.abs(vh[:rank]) ** 2).sum(axis=0)
+
+
+def strong_rrqr_ratios(R: Array, rank: int) -> Array:
+    """The factors by which exchanges would multiply |det R11| (Gu & Eisenstat 1996, lemma 3.1)."""
+    inverse = np.linalg.inv(R[:rank, :rank])
+    z = inverse @ R[:rank, rank:]
+    lengths = np.linalg.norm(R[rank:, rank:], axis=0)
+    return np.hypot(np.abs(z), np.linalg.norm(inverse, axis=1)[:, None] * lengths)
+
+
+def best_link(A: Array, rows: Array, columns: Array) -> Array:
+    """C^+ A R^+ in extended precision, by projections."""
+    C, R = A[:, columns], A[rows]
+    return np.linalg.pinv(C) @ A @ np.linalg.pinv(R)

@@ -9,11 +9,24 @@ namespace {
 // 2 vectors per row: 12 rows fill 24 of the 32 wide registers, 6 rows 12 of 16.
 constexpr int kRows = KEXUE_VECTOR_BYTES == 64 ? 12 : 6;
 
+// The tile is in the second- or third-level cache and is needed at the end.
+template <class R>
+KEXUE_INLINE void fetch_tile([[maybe_unused]] const R* c, [[maybe_unused]] std::ptrdiff_t ldc) {
+#if defined(__GNUC__) || defined(__clang__)
+  KEXUE_UNROLL
+  for (int i = 0; i < kRows; ++i) {
+    __builtin_prefetch(c + i * ldc, 1);
+    __builtin_prefetch(c + i * ldc + 2 * kLanes<R> - 1, 1);
+  }
+#endif
+}
+
 template <class R>
 void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
            std::ptrdiff_t ldc) {
   using V = Vec<R>;
   V acc[kRows][2];
+  fetch_tile(c, ldc);
   KEXUE_UNROLL
   for (int i = 0; i < kRows; ++i) acc[i][0] = acc[i][1] = zero<R>();
   for (std::ptrdiff_t k = 0; k < depth; ++k) {

@@ -161,10 +161,14 @@ KEXUE_INLINE F64 real(I64 x) { return (F64)x; }
 KEXUE_INLINE F32 real(I32 x) { return (F32)x; }
 KEXUE_INLINE F32 to_float(I32 x) { return __builtin_convertvector(x, F32); }
 
-// a < b; where mask is -1 the first, where it is 0 the second.
+// a < b and a == b; where mask is -1 the first, where it is 0 the second.
 template <class R>
 KEXUE_INLINE Mask<R> less(Vec<R> a, Vec<R> b) {
   return (Mask<R>)(a < b);
+}
+template <class R>
+KEXUE_INLINE Mask<R> equal(Vec<R> a, Vec<R> b) {
+  return (Mask<R>)(a == b);
 }
 template <class R>
 KEXUE_INLINE Vec<R> select(Mask<R> mask, Vec<R> a, Vec<R> b) {
@@ -208,6 +212,12 @@ template <class R>
 KEXUE_INLINE Mask<R> less(Vec<R> a, Vec<R> b) {
   Mask<R> r;
   for (int i = 0; i < kLanes<R>; ++i) r.lane[i] = a[i] < b[i] ? -1 : 0;
+  return r;
+}
+template <class R>
+KEXUE_INLINE Mask<R> equal(Vec<R> a, Vec<R> b) {
+  Mask<R> r;
+  for (int i = 0; i < kLanes<R>; ++i) r.lane[i] = a[i] == b[i] ? -1 : 0;
   return r;
 }
 template <class R>

@@ -14,10 +14,7 @@ namespace {
 using simplex::Beside;
 using simplex::Exponential;
 
-constexpr bool kFused = KEXUE_X86_BYTES >= 32;
-
-// |x scale| <= 2048, beyond it the caller subtracts the maximum (`shift`): k has at most 12 bits
-// (f32) or 16 (f64, in sixteenths), and k times the upper part of log 2 is exact.
+// Up to here x scale is reduced as it is; beyond, the caller subtracts the maximum (`shift`).
 constexpr double kReach = 2000;
 template <class T>
 constexpr T kDepth = sizeof(T) == 8 ? T(760) : T(110);  // e^-depth is 0
@@ -38,36 +35,19 @@ KEXUE_INLINE void scaled(Vec<T> v, const Lowered<T>& f, Vec<T>& high, Vec<T>& lo
   }
 }
 
+template <class T, bool kUnit>
+KEXUE_INLINE Vec<T> exponential_of(Vec<T> x, const Lowered<T>& f) {
+  Vec<T> high, low = zero<T>();
+  scaled<T, kUnit>(maximum(x - f.shift, f.lowest), f, high, low);
+  return exp_lowered<!kUnit>(high, low, f.power);
+}
 template <bool kUnit>
 KEXUE_INLINE F64 exponential(F64 x, const Lowered<double>& f) {
-  using C = SixteenthConstants;
-  const F64 v = maximum(x - f.shift, f.lowest);
-  F64 high, low;
-  scaled<double, kUnit>(v, f, high, low);
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
-  const F64 n = shifted - rounder;
-  F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
-  if constexpr (!kUnit) r += low;
-  r = multiply_add(n, broadcast<double>(-C::kLow), r);
-  return exp_from_sixteenths(shifted, n, r, f.power);
+  return exponential_of<double, kUnit>(x, f);
 }
 template <bool kUnit>
 KEXUE_INLINE F32 exponential(F32 x, const Lowered<float>& f) {
-  using C = ExpConstants<float>;
-  // Unfused, the upper part is short enough for exact products.
-  constexpr float kHigh = kFused ? 0x1.62e4p-1f : 0x1.63p-1f;
-  constexpr float kLow = kFused ? 0x1.7f7d1cp-20f : -0x1.bd0106p-13f;
-  const F32 v = maximum(x - f.shift, f.lowest);
-  F32 high, low;
-  scaled<float, kUnit>(v, f, high, low);
-  const F32 rounder = broadcast<float>(Format<float>::kRounder);
-  const F32 k = multiply_add(high, broadcast<float>(C::kInverseLn2), rounder) - rounder;
-  F32 r = multiply_add(k, broadcast<float>(-kHigh), high);
-  if constexpr (!kUnit) r += low;
-  r = multiply_add(k, broadcast<float>(-kLow), r);
-  const F32 rest = multiply_add(r * r, polynomial<float>(r, C::kSeries), r);
-  return scale_by_power(broadcast<float>(1) + rest, k - f.power);
+  return exponential_of<float, kUnit>(x, f);
 }
 
 template <class T>

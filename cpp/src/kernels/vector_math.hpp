@@ -321,6 +321,37 @@ KEXUE_INLINE F64 exp(F64 x) {
   return exp_from_sixteenths(shifted, n, r, zero<double>());
 }
 
+// e^(high + low) 2^-power for |high| <= 2048, integral power and a low part of high's rounding:
+// no maximum is subtracted from what is raised, the power of two of a whole row goes into the
+// scaling. k has at most 12 bits (f32) or 16 (f64, in sixteenths), so that k times the upper part
+// of log 2 is exact.
+template <bool kHasLow>
+KEXUE_INLINE F64 exp_lowered(F64 high, F64 low, F64 power) {
+  using C = SixteenthConstants;
+  const F64 rounder = broadcast<double>(Format<double>::kRounder);
+  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
+  const F64 n = shifted - rounder;
+  F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
+  if constexpr (kHasLow) r += low;
+  r = multiply_add(n, broadcast<double>(-C::kLow), r);
+  return exp_from_sixteenths(shifted, n, r, power);
+}
+template <bool kHasLow>
+KEXUE_INLINE F32 exp_lowered(F32 high, F32 low, F32 power) {
+  using C = ExpConstants<float>;
+  // Unfused, the upper part is short enough for exact products.
+  constexpr bool kFused = KEXUE_X86_BYTES >= 32;
+  constexpr float kHigh = kFused ? 0x1.62e4p-1f : 0x1.63p-1f;
+  constexpr float kLow = kFused ? 0x1.7f7d1cp-20f : -0x1.bd0106p-13f;
+  const F32 rounder = broadcast<float>(Format<float>::kRounder);
+  const F32 k = multiply_add(high, broadcast<float>(C::kInverseLn2), rounder) - rounder;
+  F32 r = multiply_add(k, broadcast<float>(-kHigh), high);
+  if constexpr (kHasLow) r += low;
+  r = multiply_add(k, broadcast<float>(-kLow), r);
+  const F32 rest = multiply_add(r * r, polynomial<float>(r, C::kSeries), r);
+  return scale_by_power(broadcast<float>(1) + rest, k - power);
+}
+
 // ---- Sine and cosine of pi x --------------------------------------------------------------------
 //
 // |x| loses its whole periods exactly, then y = n/2 + r with |r| <= 1/4, also exactly; n mod 4

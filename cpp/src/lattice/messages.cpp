@@ -12,8 +12,7 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kLeastMessage = 1e-150;
-constexpr double kMatrixRange = 230, kEmissionRange = 115;  // natural logarithms
+constexpr double kMatrixRange = 230;  // natural logarithm
 
 // out = exp(x - max x); the maximum, and whether every finite difference is within the range.
 struct Exponentials {
@@ -98,19 +97,20 @@ Factors::Factors(const Trellis<double>& trellis)
 void Factors::push(ptrdiff_t t, const double* f, double* out) const {
   if (dense()) {
     const double* a = forward_.data() + matrix(t) * trellis_.states * ld_;
-    trellis_kernels().sum_step(trellis_.states, ld_, a, f, out);
+    trellis_sum_kernels().sum_step(trellis_.states, ld_, a, f, out);
     return;
   }
   for (ptrdiff_t j = 0; j < trellis_.states; ++j) {
     out[j] = 0;
     for (Index k = first_[j]; k < first_[j + 1]; ++k) out[j] += f[source_[k]] * values_[entry_[k]];
   }
+  std::fill(out + trellis_.states, out + ld_, 0.0);
 }
 
 void Factors::pull(ptrdiff_t t, const double* g, double* out) const {
   if (dense()) {
     const double* a = backward_.data() + matrix(t) * trellis_.states * ld_;
-    trellis_kernels().sum_step(trellis_.states, ld_, a, g, out);
+    trellis_sum_kernels().sum_step(trellis_.states, ld_, a, g, out);
     return;
   }
   for (ptrdiff_t i = 0; i < trellis_.states; ++i) {
@@ -126,28 +126,22 @@ Messages::Messages(const Trellis<double>& trellis, const Factors& factors, ptrdi
       factors_(factors),
       sequence_(sequence),
       length_(trellis.lengths[sequence]),
-      alpha_(length_ * factors.ld()),
+      alpha_(length_ * trellis.states + factors.ld()),
       alpha_scale_(static_cast<std::size_t>(length_)) {}
 
-bool Messages::prepare_emissions() {
+// Forward messages have found the emissions to lie within their range.
+void Messages::prepare_emissions() {
   const ptrdiff_t n = trellis_.states;
   emission_ = AlignedBuffer<double>(length_ * n);
   emission_scale_.resize(static_cast<std::size_t>(length_));
   const double* from = trellis_.emission(sequence_, 0);
-  bool narrow = true;
   for (ptrdiff_t t = 0; t < length_; ++t) {
     const Range range = range_of(from + t * n, n);
     const double shift = range.largest > kImpossible ? range.largest : 0;
-    narrow = narrow && range.largest - range.least <= kEmissionRange;
     emission_scale_[t] = shift;
     for (ptrdiff_t s = 0; s < n; ++s) emission_[t * n + s] = from[t * n + s] - shift;
   }
-  if (!narrow) return false;
   elementary_kernels().f64.exp(emission_.data(), emission_.data(), length_ * n);
-  stop_.resize(static_cast<std::size_t>(n));
-  const auto stop = exponentiate(trellis_.stop, n, kEmissionRange, stop_.data());
-  stop_scale_ = stop.largest;
-  return stop.narrow;
 }
 
 // Divides by a power of two so that the largest entry lies in [1/2, 1); false if a nonzero one is
@@ -171,26 +165,50 @@ bool Messages::rescale(double* message, double& scale) const {
 }
 
 bool Messages::try_forward() {
-  const ptrdiff_t n = trellis_.states;
-  if (!factors_.narrow() || !prepare_emissions()) return false;
+  const ptrdiff_t n = trellis_.states, ld = factors_.ld();
+  if (!factors_.narrow()) return false;
+  stop_.resize(static_cast<std::size_t>(n));
+  const auto stop = exponentiate(trellis_.stop, n, kEmissionRange, stop_.data());
+  stop_scale_ = stop.largest;
+  std::fill(alpha(0), alpha(0) + ld, 0.0);
   const auto start = exponentiate(trellis_.start, n, kEmissionRange, alpha(0));
-  if (!start.narrow) return false;
-  for (ptrdiff_t t = 0; t < length_; ++t) {
-    if ((t & 255) == 0) poll_interrupt();
-    double* message = alpha(t);
-    alpha_scale_[t] = start.largest;
-    if (t > 0) {
-      factors_.push(t - 1, alpha(t - 1), message);
-      alpha_scale_[t] = alpha_scale_[t - 1] + factors_.shift(t - 1);
-    }
-    const double* emission = emission_.data() + t * n;
-    for (ptrdiff_t s = 0; s < n; ++s) message[s] *= emission[s];
-    alpha_scale_[t] += emission_scale_[t];
-    if (!rescale(message, alpha_scale_[t])) return false;
+  if (!start.narrow || !stop.narrow) return false;
+  const Weighed first =
+      trellis_sum_kernels().weigh(n, ld, trellis_.emission(sequence_, 0), alpha(0));
+  if (!first.within) return false;
+  alpha_scale_[0] = start.largest + first.scale;
+  for (ptrdiff_t t = 1; t < length_;) {
+    poll_interrupt();
+    const ptrdiff_t steps = std::min<ptrdiff_t>(length_ - t, 1 + 65536 / ld);
+    if (!advance(t, steps)) return false;
+    t += steps;
   }
   double sum = 0;
   for (ptrdiff_t s = 0; s < n; ++s) sum += alpha(length_ - 1)[s] * stop_[s];
   log_partition_ = sum > 0 ? std::log(sum) + stop_scale_ + alpha_scale_[length_ - 1] : kImpossible;
+  return true;
+}
+
+// The messages of `steps` steps from t on.
+bool Messages::advance(ptrdiff_t t, ptrdiff_t steps) {
+  const ptrdiff_t n = trellis_.states, ld = factors_.ld();
+  const auto& kernels = trellis_sum_kernels();
+  if (factors_.dense()) {
+    if (!kernels.forward_steps(steps, n, ld, factors_.matrix_rows(t - 1), factors_.stride(),
+                               trellis_.emission(sequence_, t), alpha(t - 1), &alpha_scale_[t])) {
+      return false;
+    }
+  } else {
+    for (ptrdiff_t k = t; k < t + steps; ++k) {
+      factors_.push(k - 1, alpha(k - 1), alpha(k));
+      const Weighed weighed = kernels.weigh(n, ld, trellis_.emission(sequence_, k), alpha(k));
+      if (!weighed.within) return false;
+      alpha_scale_[k] = weighed.scale;
+    }
+  }
+  for (ptrdiff_t k = t; k < t + steps; ++k) {
+    alpha_scale_[k] += alpha_scale_[k - 1] + factors_.shift(k - 1);
+  }
   return true;
 }
 
@@ -226,6 +244,7 @@ void Messages::forward() {
 
 bool Messages::try_backward() {
   const ptrdiff_t n = trellis_.states;
+  prepare_emissions();
   std::vector<double> next(static_cast<std::size_t>(factors_.ld()));
   std::copy(stop_.begin(), stop_.end(), beta(length_ - 1));
   beta_scale_[length_ - 1] = stop_scale_;

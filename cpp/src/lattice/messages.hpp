@@ -59,10 +59,11 @@ class Factors {
       }
     }
   }
-  // Probabilities of the transitions into j as a dense row.
-  const double* column(std::ptrdiff_t t, std::ptrdiff_t j) const {
-    return backward_.data() + (matrix(t) * trellis_.states + j) * ld_;
-  }
+  // Dense probabilities of the step after t: row i holds the transitions from i, or those into it;
+  // the next step's are `stride` entries further.
+  const double* matrix_rows(std::ptrdiff_t t) const { return forward_.data() + t * stride(); }
+  const double* matrix_columns(std::ptrdiff_t t) const { return backward_.data() + t * stride(); }
+  std::ptrdiff_t stride() const { return trellis_.n_matrices > 1 ? trellis_.states * ld_ : 0; }
   double factor(std::ptrdiff_t t, double log_entry) const { return std::exp(log_entry - shift(t)); }
 
  private:
@@ -88,8 +89,9 @@ class Messages {
   bool possible() const { return log_partition_ > kImpossible; }
   double log_partition() const { return log_partition_; }
   // Messages at step t, in the mode's form; the emission at t is part of alpha and not of beta.
-  double* alpha(std::ptrdiff_t t) const { return alpha_.data() + t * factors_.ld(); }
+  double* alpha(std::ptrdiff_t t) const { return alpha_.data() + t * trellis_.states; }
   double* beta(std::ptrdiff_t t) const { return beta_.data() + t * factors_.ld(); }
+  const std::vector<double>& stop() const { return stop_; }
   double alpha_scale(std::ptrdiff_t t) const { return alpha_scale_[t]; }
   double beta_scale(std::ptrdiff_t t) const { return beta_scale_[t]; }
   // emission[t] + beta[t] or their product.
@@ -103,7 +105,8 @@ class Messages {
   bool rescale(double* message, double& scale) const;
   void log_forward();
   void log_backward();
-  bool prepare_emissions();
+  bool advance(std::ptrdiff_t t, std::ptrdiff_t steps);
+  void prepare_emissions();
 
   const Trellis<double>& trellis_;
   const Factors& factors_;

@@ -7,33 +7,13 @@
 #include <utility>
 
 #include "kexue/core/pool.hpp"
+#include "uniforms.hpp"
 
 namespace kexue::lattice {
 
 using std::ptrdiff_t;
 
 namespace {
-
-// Uniform numbers of one sample in their order, a group of the generator at a time.
-class Uniforms {
- public:
-  explicit Uniforms(Key key) : key_(key) {}
-  double next() {
-    if (used_ == kGroup) {
-      random_kernels().uniform_f64(key_, index_, kGroup, value_);
-      index_ += kGroup;
-      used_ = 0;
-    }
-    return value_[used_++];
-  }
-
- private:
-  static constexpr int kGroup = 32;
-  Key key_;
-  std::uint64_t index_ = 0;
-  int used_ = kGroup;
-  double value_[kGroup];
-};
 
 // Partial sums of the chances at each node; 1 from the last edge that has any chance, so that a
 // search for the first sum above u < 1 finds an edge of positive chance.

@@ -5,7 +5,9 @@
 #include <limits>
 #include <vector>
 
+#include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/lattice/trellis_kernels.hpp"
 #include "messages.hpp"
 
 namespace kexue::lattice {
@@ -118,86 +120,77 @@ class Collector {
   ptrdiff_t entries_;
 };
 
-// Draws index i with chance weight[i] / sum.
-ptrdiff_t pick(const double* weight, ptrdiff_t n, double u) {
-  double part[4] = {0, 0, 0, 0};
-  ptrdiff_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    for (int k = 0; k < 4; ++k) part[k] += weight[i + k];
-  }
-  double total = (part[0] + part[1]) + (part[2] + part[3]);
-  for (; i < n; ++i) total += weight[i];
-  double left = u * total;
-  ptrdiff_t chosen = -1;
-  for (i = 0; i < n; ++i) {
-    if (weight[i] > 0) {
-      chosen = i;
-      if (left < weight[i]) return i;
-      left -= weight[i];
-    }
-  }
-  return chosen;  // rounding: the last that has a chance
-}
-
 class Sampler {
  public:
   Sampler(const Trellis<double>& trellis, const Factors& factors, const Messages& messages)
       : trellis_(trellis),
         factors_(factors),
         messages_(messages),
-        weight_(static_cast<std::size_t>(trellis.states)),
+        weight_(factors.ld()),
         uniform_(static_cast<std::size_t>(messages.length())) {}
 
   void draw(Key key, Index* path) {
     const ptrdiff_t length = messages_.length();
+    if (length == 0) return;
     random_kernels().uniform_f64(key, 0, length, uniform_.data());
-    for (ptrdiff_t t = length; t-- > 0;) {
-      if (t + 1 == length) {
-        last();
-      } else {
-        before(t, path[t + 1]);
-      }
-      path[t] = pick(weight_.data(), trellis_.states, uniform_[t]);
+    last();
+    path[length - 1] = draw_by_weight(length - 1);
+    if (!messages_.logarithmic() && factors_.dense()) return draw_dense(length - 1, path);
+    for (ptrdiff_t t = length - 1; t-- > 0;) {
+      before(t, path[t + 1]);
+      path[t] = draw_by_weight(t);
     }
   }
 
  private:
+  ptrdiff_t draw_by_weight(ptrdiff_t t) {
+    return trellis_sum_kernels().draw(weight_.size(), weight_.data(), uniform_[t]);
+  }
+
+  void draw_dense(ptrdiff_t t, Index* path) {
+    while (t > 0) {
+      poll_interrupt();
+      const ptrdiff_t steps = std::min<ptrdiff_t>(t, 1 + 65536 / factors_.ld());
+      t -= steps;
+      trellis_sum_kernels().draw_steps(steps, trellis_.states, factors_.ld(),
+                                       factors_.matrix_columns(t), factors_.stride(),
+                                       messages_.alpha(t), &uniform_[t], weight_.data(), path + t);
+    }
+  }
+
   void last() {
     const double* message = messages_.alpha(messages_.length() - 1);
+    const bool logs = messages_.logarithmic();
+    clear(logs);
     for (ptrdiff_t s = 0; s < trellis_.states; ++s) {
-      weight_[s] = messages_.logarithmic() ? message[s] + trellis_.stop[s]
-                                           : message[s] * std::exp(trellis_.stop[s] - stop_shift());
+      weight_[s] = logs ? message[s] + trellis_.stop[s] : message[s] * messages_.stop()[s];
     }
-    if (messages_.logarithmic()) exponentiate();
-  }
-  double stop_shift() const {
-    return *std::max_element(trellis_.stop, trellis_.stop + trellis_.states);
+    if (logs) exponentiate();
   }
 
   void before(ptrdiff_t t, Index state) {
     const double* message = messages_.alpha(t);
-    if (!messages_.logarithmic() && factors_.dense()) {
-      const double* column = factors_.column(t, state);
-      for (ptrdiff_t s = 0; s < trellis_.states; ++s) weight_[s] = message[s] * column[s];
-      return;
-    }
     const bool logs = messages_.logarithmic();
-    std::fill(weight_.begin(), weight_.end(), logs ? kImpossible : 0.0);
+    clear(logs);
     factors_.sources(t, state, [&](Index i, double a, Index) {
       weight_[i] = logs ? message[i] + a : message[i] * factors_.factor(t, a);
     });
     if (logs) exponentiate();
   }
 
+  void clear(bool logs) {
+    std::fill(weight_.data(), weight_.data() + weight_.size(), logs ? kImpossible : 0.0);
+  }
   void exponentiate() {
-    const double most = *std::max_element(weight_.begin(), weight_.end());
-    for (double& w : weight_) w = std::exp(w - most);
+    const double most = *std::max_element(weight_.data(), weight_.data() + weight_.size());
+    for (ptrdiff_t s = 0; s < weight_.size(); ++s) weight_[s] = std::exp(weight_[s] - most);
   }
 
   const Trellis<double>& trellis_;
   const Factors& factors_;
   const Messages& messages_;
-  std::vector<double> weight_, uniform_;
+  AlignedBuffer<double> weight_;  // ld entries
+  std::vector<double> uniform_;
 };
 
 }  // namespace

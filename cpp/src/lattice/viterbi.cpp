@@ -46,7 +46,8 @@ struct Transitions {
     }
     // Few looks at a large matrix are cheaper down its columns than a transposed copy.
     const bool few_looks = trellis.batch * trellis.steps <= states * trellis.n_matrices;
-    if (states <= kSmall || !few_looks) backward = padded(trellis.n_matrices);
+    if (states > kFewStates && (states <= kSmall || !few_looks))
+      backward = padded(trellis.n_matrices);
     for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
       const T* a = trellis.dense + m * states * states;
       if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
@@ -124,23 +125,23 @@ class Group {
         ptrdiff_t count)
       : trellis_(trellis), a_(transitions), first_(first), count_(count) {
     longest_ = *std::max_element(trellis.lengths + first, trellis.lengths + first + count);
-    value_ = AlignedBuffer<T>(count * (in_blocks() ? kBlock + 1 : longest_) * a_.ld);
     reached_ = AlignedBuffer<T>(count * a_.ld);
     std::fill(reached_.data(), reached_.data() + reached_.size(), kNever<T>);
+    if (!few()) value_ = AlignedBuffer<T>(count * longest_ * a_.ld);
   }
 
   void run(Index* states, double* scores) {
-    if (in_blocks()) {
-      Index* path = states + first_ * trellis_.steps;
-      std::fill(path, path + trellis_.steps, Index{-1});
-      scores[first_] = run_in_blocks(path);
-      return;
+    if (few()) {
+      origin_ = AlignedBuffer<std::uint8_t>(longest_ * kFewStates);
+    } else {
+      forward();
     }
-    forward();
     for (ptrdiff_t r = 0; r < count_; ++r) {
       Index* path = states + (first_ + r) * trellis_.steps;
-      std::fill(path, path + trellis_.steps, Index{-1});
-      scores[first_ + r] = trace(r, path);
+      std::fill(path + length(r), path + trellis_.steps, Index{-1});
+      const bool possible = few() ? few_path(r, path) : trace(r, path);
+      if (!possible) std::fill(path, path + length(r), Index{-1});
+      scores[first_ + r] = possible ? score_of(r, path) : kNever<double>;
     }
   }
 
@@ -148,43 +149,35 @@ class Group {
   // Vectors of a padded row of emissions end before the next row does.
   bool readable() const { return !a_.sparse() && a_.ld <= 2 * a_.states; }
 
-  // A long sequence of few states keeps every kBlock-th row of values only and makes the others
-  // again: that costs less than fresh memory for all of them.
-  static constexpr ptrdiff_t kBlock = 512, kFew = 32;
-  bool in_blocks() const {
-    return count_ == 1 && readable() && a_.ld <= kFew && longest_ > 2 * kBlock;
-  }
+  bool few() const { return !a_.sparse() && a_.states <= kFewStates; }
 
-  double run_in_blocks(Index* path) const {
-    const ptrdiff_t last = length(0) - 1, n_blocks = (last + kBlock - 1) / kBlock, ld = a_.ld;
-    std::vector<T> first_rows(static_cast<std::size_t>(n_blocks * ld));
-    T* rows = value_.data();
-    auto advance = [&](ptrdiff_t block) {
-      const ptrdiff_t t = block * kBlock, steps = std::min(kBlock, last - t);
-      if ((block & 63) == 0) poll_interrupt();
-      kernel<T>().max_steps(steps, a_.states, ld, a_.rows + t * a_.step, a_.step,
-                            trellis_.emission(first_, t), reached(0), rows);
-      return steps;
-    };
-    std::fill(rows, rows + ld, kNever<T>);
-    std::copy(trellis_.start, trellis_.start + a_.states, rows);
-    for (ptrdiff_t block = 0; block < n_blocks; ++block) {
-      std::copy(rows, rows + ld, first_rows.begin() + block * ld);
-      const ptrdiff_t steps = advance(block);
-      std::copy(rows + steps * ld, rows + (steps + 1) * ld,
-                block + 1 < n_blocks ? rows : reached(0));
+  // Rows of emissions that a vector would read beyond are copied, a stretch at a time.
+  bool few_path(ptrdiff_t r, Index* path) const {
+    constexpr ptrdiff_t kPiece = 1024;
+    const ptrdiff_t last = length(r) - 1, n = a_.states;
+    if (last < 0) return true;
+    T* value = reached(r);
+    std::copy(trellis_.start, trellis_.start + n, value);
+    AlignedBuffer<T> copy(readable() ? 0 : std::min(kPiece, last) * a_.ld);
+    std::fill(copy.data(), copy.data() + copy.size(), T{0});
+    for (ptrdiff_t t = 0; t < last; t += kPiece) {
+      poll_interrupt();
+      const ptrdiff_t steps = std::min(kPiece, last - t);
+      const T* emissions = trellis_.emission(first_ + r, t);
+      if (!readable()) {
+        for (ptrdiff_t k = 0; k < steps; ++k) {
+          std::copy(emissions + k * n, emissions + (k + 1) * n, copy.data() + k * a_.ld);
+        }
+      }
+      kernel<T>().few_steps(steps, n, a_.rows + t * a_.step, a_.step,
+                            readable() ? emissions : copy.data(), readable() ? n : a_.ld, value,
+                            origin_.data() + t * kFewStates);
     }
-    const ptrdiff_t state = final_state(0, last, reached(0));
-    if (state < 0) return kNever<double>;
+    Index state = final_state(r, last, value);
+    if (state < 0) return false;
     path[last] = state;
-    for (ptrdiff_t block = n_blocks; block-- > 0;) {
-      const T* row = first_rows.data() + block * ld;
-      std::copy(row, row + ld, rows);
-      const ptrdiff_t t = block * kBlock, steps = advance(block);
-      kernel<T>().trace(steps, a_.states, ld, a_.backward.data() + t * a_.step, a_.step,
-                        trellis_.emission(first_, t), rows, path + t);
-    }
-    return score_of(0, path, last);
+    for (ptrdiff_t t = last; t-- > 0;) path[t] = state = origin_[t * kFewStates + state];
+    return true;
   }
 
   // The best last state, -1 if none is possible; `row` holds the values at step t.
@@ -278,11 +271,11 @@ class Group {
     return a_.source[k];
   }
 
-  double trace(ptrdiff_t r, Index* path) const {
+  bool trace(ptrdiff_t r, Index* path) const {
     const ptrdiff_t last = length(r) - 1;
-    if (last < 0) return 0;
+    if (last < 0) return true;
     const Index state = final_state(r, last, value(r, last));
-    if (state < 0) return kNever<double>;
+    if (state < 0) return false;
     path[last] = state;
     if (readable() && a_.backward.size() > 0) {
       kernel<T>().trace(last, a_.states, a_.ld, a_.backward.data(), a_.step,
@@ -290,25 +283,29 @@ class Group {
     } else {
       for (ptrdiff_t t = last; t-- > 0;) path[t] = step_back(r, t, path[t + 1]);
     }
-    return score_of(r, path, last);
+    return true;
   }
 
-  double score_of(ptrdiff_t r, const Index* path, ptrdiff_t last) const {
-    double score = static_cast<double>(trellis_.start[path[0]]) +
-                   static_cast<double>(trellis_.stop[path[last]]);
-    for (ptrdiff_t t = 0; t <= last; ++t) {
-      score += static_cast<double>(trellis_.emission(first_ + r, t)[path[t]]);
-    }
+  double score_of(ptrdiff_t r, const Index* path) const {
+    const ptrdiff_t last = length(r) - 1;
+    if (last < 0) return 0;
+    const T* emission = trellis_.emission(first_ + r, 0);
+    double nodes = static_cast<double>(trellis_.start[path[0]]) +
+                   static_cast<double>(trellis_.stop[path[last]]) +
+                   static_cast<double>(emission[last * a_.states + path[last]]);
+    double edges = 0;
     for (ptrdiff_t t = 0; t < last; ++t) {
-      score += static_cast<double>(a_.entry_at(trellis_, t, path[t], path[t + 1]));
+      nodes += static_cast<double>(emission[t * a_.states + path[t]]);
+      edges += static_cast<double>(a_.entry_at(trellis_, t, path[t], path[t + 1]));
     }
-    return score;
+    return nodes + edges;
   }
 
   const Trellis<T>& trellis_;
   const Transitions<T>& a_;
   ptrdiff_t first_, count_, longest_ = 0;
   AlignedBuffer<T> value_, reached_;
+  AlignedBuffer<std::uint8_t> origin_;
 };
 
 }  // namespace

@@ -204,7 +204,12 @@ class Factorization {
     multiply<T>(PackedRows<T>(known, false, R(-1), workers_), q_strips_, true, c, workers_, base_);
     // Classical pivots want the last digit; those of a sketch do without, as the residual is formed
     // anew before cancellation has cost half of the digits.
+    loaded_norms_.assign(static_cast<std::size_t>(size), 0.0);
     if (slack_ == 1 && rank() > 0) {
+      for (ptrdiff_t t = 0; t < size; ++t) {
+        loaded_norms_[static_cast<std::size_t>(t)] =
+            std::real(inner(candidate(t), candidate(t), m_));
+      }
       const auto h = row_major<T>(inner_.data(), size, rank());
       const auto q = row_major<const T>(result_.q.data(), rank(), m_);
       gemm<T>(R(1), c, true, q.transposed(), false, h, workers_);
@@ -236,6 +241,17 @@ class Factorization {
     return std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
   }
 
+  // A candidate is orthogonal to the Q before its batch to the rounding of its length before; where
+  // it has become shorter since, that is more than the rounding of its length now. What a_ still
+  // holds of those directions is taken from its row of R, too.
+  void orthogonalize_again(T* c, T* b) {
+    T* h = inner_.data();
+    for (ptrdiff_t s = 0; s < rank(); ++s) h[s] = inner(q_row(s), c, m_);
+    subtract_rows(rank(), h, q_row(0), m_, c, m_);
+    for (ptrdiff_t s = 0; s < rank(); ++s) h[s] = conjugate(h[s]);
+    subtract_rows(rank() - base_, h + base_, r_row(base_), n_, b, n_);
+  }
+
   // Makes candidate t, which is column j, the next pivot. False if its residual has cancelled.
   bool take(ptrdiff_t j, ptrdiff_t t) {
     const ptrdiff_t i = rank();
@@ -256,7 +272,12 @@ class Factorization {
       for (ptrdiff_t s = 0; s < before; ++s) h[s] = conjugate(h[s]);
       subtract_rows(before, h, r_row(batch_start_), n_, b, n_);
     }
-    const double squared = std::real(inner(c, c, m_));
+    double squared = std::real(inner(c, c, m_));
+    const double longest = std::max(original, loaded_norms_[static_cast<std::size_t>(t)]);
+    if (slack_ == 1 && squared < 0.25 * longest) {
+      orthogonalize_again(c, b);
+      squared = std::real(inner(c, c, m_));
+    }
     // Three lost digits are borne; the first of a batch has lost none.
     if (i > batch_start_ && squared < 1e-6 * original) return false;
     if (!(squared > 0)) return false;
@@ -286,7 +307,7 @@ class Factorization {
   double reference_ = 0;  // largest squared norm at the last refresh
   double floor_ = 0;
   std::vector<double> norms_;
-  std::vector<double> batch_norms_;
+  std::vector<double> batch_norms_, loaded_norms_;
   AlignedBuffer<T> candidates_, products_, inner_;
   PivotedQr<T> result_;
 };

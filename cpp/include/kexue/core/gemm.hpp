@@ -145,6 +145,8 @@ class ColumnStrips {
   // out[i] = column j.
   void gather_column(std::ptrdiff_t j, T* out) const;
   void set_row(std::ptrdiff_t i, const T* row);
+  // out (rows, cols) with unit column stride.
+  void copy_to(MatrixView<T> out, int workers) const;
 
  private:
   std::ptrdiff_t rows_ = 0, cols_ = 0, nr_ = 0, n_strips_ = 0;

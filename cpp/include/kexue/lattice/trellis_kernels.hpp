@@ -8,6 +8,8 @@ namespace kexue::lattice {
 
 // Sequences advanced together, so that a matrix is read once for all of them.
 inline constexpr int kMaxTogether = 4;
+// So many states or fewer keep the origin of every maximum, a byte each, in place of the values.
+inline constexpr int kFewStates = 16;
 
 template <class T>
 struct TrellisKernel {
@@ -19,6 +21,12 @@ struct TrellisKernel {
   // more row than steps, ld <= 2 n), a matrix every `stride` entries; d holds ld entries.
   void (*max_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a,
                     std::ptrdiff_t stride, const T* emissions, T* d, T* value);
+  // One sequence of n <= kFewStates states: `value` holds a row of ld entries, -inf beyond n, and
+  // is brought `steps` steps further; origin[t * kFewStates + j] is the first state before j that
+  // attains the maximum. A row of emissions, every ld_emissions entries, may be read up to ld.
+  void (*few_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, const T* a, std::ptrdiff_t stride,
+                    const T* emissions, std::ptrdiff_t ld_emissions, T* value,
+                    std::uint8_t* origin);
   // Back along the best path: path[steps] is known; path[t] is the first state that attains
   // value[t + 1][path[t + 1]]. Row j of `a` holds the transitions into j, padded with -inf.
   void (*trace)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a,
@@ -29,12 +37,41 @@ struct TrellisKernel {
 struct TrellisKernels {
   TrellisKernel<float> f32;
   TrellisKernel<double> f64;
-  // out[j] = sum_i f[i] a[i * ld + j] for j < ld, padded with zeros.
+};
+
+// In the linear domain a message is at most 1 and a nonzero entry at least kLeastMessage; factors
+// of emissions lie in exp(-kEmissionRange)..1.
+inline constexpr double kLeastMessage = 1e-150, kEmissionRange = 115;
+
+struct Weighed {
+  double scale;  // natural logarithm of what was divided by
+  bool within;   // false if a number left its range
+};
+
+// Matrices have rows of ld entries, a multiple of 8, padded with zeros. Messages are rows of n
+// entries without gaps; a whole row of ld is written, what is beyond n before its own row is.
+struct TrellisSumKernels {
+  // out[j] = sum_i f[i] a[i * ld + j] for j < ld.
   void (*sum_step)(std::ptrdiff_t n, std::ptrdiff_t ld, const double* a, const double* f,
                    double* out);
+  // message *= exp(emission), scaled; ld entries, those beyond n become 0.
+  Weighed (*weigh)(std::ptrdiff_t n, std::ptrdiff_t ld, const double* emissions, double* message);
+  // alpha[t + 1] = (alpha[t] a_t) exp(emission[t]), scaled, with a matrix every `stride` entries;
+  // false if a number leaves its range.
+  bool (*forward_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const double* a,
+                        std::ptrdiff_t stride, const double* emissions, double* alpha,
+                        double* scale);
+  // A state by its weight, none of zero; the ld weights are overwritten.
+  std::ptrdiff_t (*draw)(std::ptrdiff_t ld, double* weights, double u);
+  // Backwards from path[steps]: path[t] is drawn by alpha[t][i] columns_t[path[t + 1]][i], where
+  // row j of `columns` holds the transitions into j; `sums` holds ld entries.
+  void (*draw_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld,
+                     const double* columns, std::ptrdiff_t stride, const double* alpha,
+                     const double* uniform, double* sums, std::int64_t* path);
 };
 }  // namespace kexue::lattice
 
 namespace kexue {
 const lattice::TrellisKernels& trellis_kernels();
+const lattice::TrellisSumKernels& trellis_sum_kernels();
 }  // namespace kexue

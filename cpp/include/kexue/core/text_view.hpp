@@ -1,0 +1,18 @@
+// Text owned elsewhere, as Python stores it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kexue {
+
+// Bytes as they are, or code points of 1, 2 or 4 bytes.
+enum class Storage : std::uint8_t { kBytes, kAscii, kLatin1, kUcs2, kUcs4 };
+
+struct TextView {
+  const void* data = nullptr;
+  std::ptrdiff_t size = 0;  // bytes or code points
+  Storage storage = Storage::kBytes;
+};
+
+}  // namespace kexue

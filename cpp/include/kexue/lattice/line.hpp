@@ -1,0 +1,56 @@
+// One text made ready for a Unigram: UTF-8, normalised, with margins around it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kexue/lattice/text.hpp"
+#include "kexue/lattice/unigram.hpp"
+
+namespace kexue::lattice {
+
+// Why a text cannot be taken: `position` counts the units of its storage.
+struct Fault {
+  TextFault kind = TextFault::kNone;
+  std::ptrdiff_t text = -1;
+  std::ptrdiff_t position = -1;
+};
+
+// Scratch for one text at a time.
+class Line {
+ public:
+  // `normalizer` may be null. False, with a fault but for its text, if the text is refused.
+  bool open(const Unigram& model, const Normalizer* normalizer, const TextView& text,
+            bool with_origin, Fault& fault);
+
+  const std::uint8_t* text() const { return out_.bytes.data() + margin_; }
+  std::ptrdiff_t size() const { return size_; }
+  // See Unigram: `valid` of its sweeps.
+  bool valid() const { return valid_; }
+  // Where the segments end.
+  const std::vector<Index>& ends() const { return ends_; }
+
+  // For a line opened with its origin: where byte i of the line was made from, in the units of the
+  // text's storage; `up` rounds to the end of a code point.
+  std::ptrdiff_t source(std::ptrdiff_t i, bool up);
+  // The fault of a line without a path.
+  Fault uncovered(const Unigram& model, const Normalizer* normalizer, const TextView& text);
+
+ private:
+  bool encode(const TextView& text, Fault& fault);
+  void replace_space_marks(bool with_origin);
+  void number_points();
+
+  std::ptrdiff_t margin_ = 0, size_ = 0;
+  bool valid_ = false, points_ = false;
+  TextView view_;
+  std::vector<std::uint8_t> utf8_;  // of the source, unless it is bytes already
+  const std::uint8_t* source_ = nullptr;
+  std::ptrdiff_t source_size_ = 0;
+  Bytes out_;
+  std::vector<std::ptrdiff_t> point_;  // code points before each byte of the source
+  std::vector<Index> ends_;
+};
+
+}  // namespace kexue::lattice

@@ -1,0 +1,202 @@
+// A unigram model over bytes: pieces with scores, and the sums and the best over all ways to write
+// a text as a sequence of pieces.
+//
+//   score(path) = sum of the scores of its pieces        P(path) = exp(alpha score) / Z(alpha)
+//
+// Edges. A piece is an edge wherever its bytes stand. Where no piece of one byte or one character
+// begins, and the model knows an unknown piece or all 256 byte pieces, one character (one byte
+// where the text is no UTF-8) is an edge of the unknown score. With `unicode`, pieces must begin
+// and end where characters do.
+//
+// Cuts. Where two neighbouring bytes (or neighbouring characters of three bytes) stand together in
+// no piece, no edge passes between them: every path visits that place. A text falls into segments
+// that are independent of each other, so that the sweeps below work on one segment at a time, sums
+// do not outgrow a double, and equal segments have equal answers.
+//
+// Sums. B(i) = sum over edges from i of w B(end), w = exp(alpha s) 2^(t length), from the right to
+// the left: in the linear domain, without logarithm, exponential or stored edge. Every path has the
+// same length in bytes, so that the tilt t, an integer, changes no probability and costs no
+// rounding (of a model that is typical of its texts it keeps B near 1). Should B leave
+// 2^-400..2^400 all the same, the segment is summed again with an exponent for each place. A local
+// choice P(edge | i) = w B(end) / B(i) is right to about 1e-15 at any length and any alpha.
+//
+// O(text times longest piece) time at worst, in practice a few steps per character; memory of one
+// segment. Thread-safe once built.
+//
+// References: T. Kudo, Subword regularization, ACL 2018; Jianlin Su, https://kexue.fm, 9768
+// (2023-09-16) and 9811 (2023-10-16); C. K. Carter and R. Kohn, Biometrika 81 (1994).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "kexue/lattice/dag.hpp"
+#include "kexue/lattice/trie.hpp"
+
+namespace kexue::lattice {
+
+// The numbers of sentencepiece's model files.
+enum class PieceType : std::uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,  // a normal piece with a score that beats all others of its length
+  kUnused = 5,
+  kByte = 6,  // <0x00> .. <0xFF>
+};
+
+struct UnigramOptions {
+  bool space_mark = false;  // U+2581 in pieces stands for the byte 0x20 of the text
+  bool unicode = false;     // edges begin and end where characters do
+  // The score of an unknown character; NaN: 10 below the lowest score of a normal piece.
+  double unknown_score = std::numeric_limits<double>::quiet_NaN();
+};
+
+// One edge: `piece` is -1 for an unknown character.
+struct Edge {
+  std::int32_t piece;
+  std::uint32_t length;  // bytes
+};
+
+// exp(alpha s) of every piece.
+struct Weights {
+  double alpha = 1;
+  int tilt = 0;
+  // Entry 0 belongs to no piece and is 0; piece i has entry i + 1.
+  std::vector<double> weight;
+  // Multiples of kScaleStep that the weights are to be multiplied by 2 to the power of, empty if
+  // all are 0.
+  std::vector<double> exponent;
+  std::array<double, 5> unknown{}, unknown_exponent{};  // by length
+};
+
+constexpr double kScaleStep = 256;
+
+// Scratch of the sweeps over a segment: grows as needed.
+struct Sums {
+  std::vector<double> value;     // B, within 2^-128..2^128 if there are exponents
+  std::vector<double> exponent;  // multiples of kScaleStep
+  bool scaled = false;
+};
+struct Best {
+  std::vector<double> score;
+  std::vector<Edge> edge;  // the first edge of the best path from each place
+};
+
+class Unigram {
+ public:
+  // One score and one type per piece; -inf takes a piece out. Pieces that are normal or user
+  // defined must differ and not be empty: std::invalid_argument otherwise.
+  Unigram(std::span<const std::string_view> pieces, std::span<const double> scores,
+          std::span<const PieceType> types, const UnigramOptions& options);
+
+  // New scores for the same pieces; -inf only where it was.
+  void set_scores(std::span<const double> scores);
+
+  std::ptrdiff_t n_pieces() const { return static_cast<std::ptrdiff_t>(types_.size()); }
+  std::ptrdiff_t longest() const { return trie_.longest(); }  // piece, in bytes
+  std::string_view text(std::int32_t piece) const {
+    const auto i = static_cast<std::size_t>(piece);
+    return {reinterpret_cast<const char*>(texts_.data()) + begin_[i], length_[i]};
+  }
+  PieceType type(std::int32_t piece) const { return types_[static_cast<std::size_t>(piece)]; }
+  std::uint8_t named_byte(std::int32_t piece) const;  // of a byte piece
+  const UnigramOptions& options() const { return options_; }
+  std::int32_t unknown_piece() const { return unknown_piece_; }
+  bool byte_fallback() const { return byte_fallback_; }
+  // The piece of a byte, with byte_fallback().
+  std::int32_t byte_piece(std::uint8_t byte) const { return byte_piece_[byte]; }
+  double unknown_score() const { return unknown_score_; }
+  // The score an edge of a piece has: for user-defined pieces not the given one.
+  double edge_score(std::int32_t piece) const {
+    return piece < 0 ? unknown_score_ : score_[static_cast<std::size_t>(piece) + 1];
+  }
+  double largest_score() const;  // the largest modulus of an edge's score
+  // Whether texts must be valid UTF-8, and whether on valid UTF-8 the bytes inside of characters
+  // can be passed over.
+  bool whole_characters() const { return whole_characters_; }
+
+  Weights weights(double alpha) const;
+
+  // Bit i: a segment ends before text[i]. 72 bytes from text[0] and 8 before it may be read.
+  std::uint64_t cuts(const std::uint8_t* text) const;
+  // The places 0 < p < size where segments end, and `size`, appended to `ends`.
+  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::vector<Index>& ends) const;
+
+  // What follows takes a segment (or several together) of a text that may be read margin() bytes
+  // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
+  std::ptrdiff_t margin() const { return 80 + trie_.longest(); }
+
+  // The score of the best path, -inf if there is none. Among equal ones the path whose first
+  // differing piece is longer.
+  double best(const std::uint8_t* text, std::ptrdiff_t size, bool valid, Best& out) const;
+  // False if there is no path.
+  bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
+           Sums& out) const;
+  // log Z of summed segments.
+  static double log_partition(const Sums& sums, const Weights& weights, std::ptrdiff_t size);
+  // The last place that a path from 0 reaches: `size` if there is a path.
+  std::ptrdiff_t reach(const std::uint8_t* text, std::ptrdiff_t size) const;
+
+  // Calls visit(edge) for each edge from place i, short ones first, an unknown one last.
+  template <class Visit>
+  void edges(const std::uint8_t* text, std::ptrdiff_t size, std::ptrdiff_t i, Visit&& visit) const;
+  // P(edge | i) for an edge at place i of a summed segment.
+  static double chance(const Sums& sums, const Weights& weights, std::ptrdiff_t i, Edge edge);
+
+  // What w B(end) is to be multiplied by to be in the units of B(i).
+  static double scale_of(const Sums& sums, const Weights& weights, std::ptrdiff_t i, Edge edge);
+  static double weight_of(const Weights& weights, Edge edge) {
+    return edge.piece < 0 ? weights.unknown[edge.length]
+                          : weights.weight[static_cast<std::size_t>(edge.piece) + 1];
+  }
+  static double exponent_of(const Weights& weights, Edge edge) {
+    if (weights.exponent.empty()) return 0;
+    return edge.piece < 0 ? weights.unknown_exponent[edge.length]
+                          : weights.exponent[static_cast<std::size_t>(edge.piece) + 1];
+  }
+
+ private:
+  static constexpr std::uint32_t kOneUnit = 1U << 31;  // of a value: a piece of one byte or char
+  static constexpr std::uint32_t kEntry = kOneUnit - 1;
+
+  void join(std::string_view piece);
+  void build_trie(std::span<const std::string_view> pieces);
+  void score_pieces(std::span<const double> scores);
+  int tilt_of(const Weights& weights) const;
+  template <bool valid>
+  double best_path(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  template <bool valid>
+  bool sum_plain(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+                 Sums& out) const;
+  void sum_scaled(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+                  Sums& out) const;
+  static std::uint32_t unit_length(const std::uint8_t* text, std::ptrdiff_t size);
+
+  UnigramOptions options_;
+  std::vector<PieceType> types_;
+  std::vector<std::uint8_t> texts_;  // of the pieces, margins around them
+  std::vector<std::size_t> begin_;
+  std::vector<std::uint32_t> length_;  // in bytes
+  std::vector<std::uint32_t> characters_;
+  std::vector<double> score_;  // entry 0 is -inf; as in Weights
+  double unknown_score_ = 0;
+  std::int32_t unknown_piece_ = -1;
+  std::array<std::int32_t, 256> byte_piece_{};
+  bool byte_fallback_ = false;
+  bool unknown_edges_ = false;
+  bool whole_characters_ = true;
+  Trie trie_{{}, {}};
+  // By two neighbouring bytes, the left one in the lower half: kCut, kAsk or 0.
+  std::vector<std::uint8_t> pair_;
+  std::vector<std::uint64_t> meeting_;  // bits, by a hash of two characters of three bytes
+};
+
+}  // namespace kexue::lattice
+
+#include "kexue/lattice/unigram_edges.hpp"

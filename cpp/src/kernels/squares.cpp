@@ -1,0 +1,61 @@
+// Sums of squares; see kexue/lowrank/column_row.hpp. Plain loops that vectorise.
+#include "kexue/lowrank/column_row.hpp"
+#include "simd.hpp"
+
+namespace kexue::KEXUE_ISA {
+namespace {
+
+#if defined(__GNUC__) || defined(__clang__)
+#define KEXUE_RESTRICT __restrict__
+#else
+#define KEXUE_RESTRICT
+#endif
+
+// Eight rows at a time: as many streams as the hardware follows, and acc is read once for all.
+constexpr int kRows = 8;
+
+template <int rows, class R>
+KEXUE_INLINE void add_squares(const R* KEXUE_RESTRICT x, std::ptrdiff_t ld, std::ptrdiff_t n,
+                              double* KEXUE_RESTRICT acc) {
+  for (std::ptrdiff_t j = 0; j < n; ++j) {
+    double sum = acc[j];
+    KEXUE_UNROLL
+    for (int i = 0; i < rows; ++i) {
+      const double v = static_cast<double>(x[i * ld + j]);
+      sum += v * v;
+    }
+    acc[j] = sum;
+  }
+}
+
+template <class R>
+void down(const R* x, std::ptrdiff_t ld, std::ptrdiff_t rows, std::ptrdiff_t n, double* acc) {
+  std::ptrdiff_t i = 0;
+  for (; i + kRows <= rows; i += kRows) add_squares<kRows>(x + i * ld, ld, n, acc);
+  for (; i < rows; ++i) add_squares<1>(x + i * ld, ld, n, acc);
+}
+
+template <class R>
+double sum(const R* x, std::ptrdiff_t n) {
+  constexpr int kSums = 64;
+  double acc[kSums] = {};
+  std::ptrdiff_t i = 0;
+  for (; i + kSums <= n; i += kSums) {
+    KEXUE_UNROLL
+    for (int s = 0; s < kSums; ++s) {
+      const double v = static_cast<double>(x[i + s]);
+      acc[s] += v * v;
+    }
+  }
+  double total = 0;
+  for (; i < n; ++i) total += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+  for (double part : acc) total += part;
+  return total;
+}
+
+}  // namespace
+
+extern const SquareTables square_tables;
+const SquareTables square_tables = {{&down<float>, &sum<float>}, {&down<double>, &sum<double>}};
+
+}  // namespace kexue::KEXUE_ISA

@@ -1,0 +1,171 @@
+#include "kexue/lattice/trie.hpp"
+
+#include <algorithm>
+
+#include "kexue/core/error.hpp"
+
+namespace kexue::lattice {
+
+namespace {
+
+using std::size_t;
+using std::uint32_t;
+using std::uint8_t;
+
+constexpr uint32_t kMaxSlots = 1U << 24;
+constexpr uint32_t kBlock = 256;
+// After so many places that did not fit children go to a new block, and half of those places are
+// given up, so that no search is long and at most a tenth of the slots are lost.
+constexpr int kAttempts = 48;
+
+// Slots in blocks of 256; the empty ones form a ring in ascending order.
+class Slots {
+ public:
+  Slots() {
+    add_block();
+    take(0);  // the root, which is no child: no base may lead to it
+    base_used_[0] = true;
+  }
+
+  // A base for children with the given labels, whose slots are taken.
+  uint32_t place(std::span<const uint8_t> labels) {
+    uint32_t slot = head_;
+    for (int attempt = 0; slot != kNone && attempt < kAttempts; ++attempt, slot = next_[slot]) {
+      const uint32_t base = slot ^ labels[0];
+      if (!base_used_[base] && fits(base, labels)) return occupy(base, labels);
+    }
+    if (slot != kNone) {
+      for (int i = 0; i < kAttempts / 2; ++i) unlink(head_);
+    }
+    const uint32_t block = size();
+    add_block();
+    return occupy(block, labels);
+  }
+
+  bool used(uint32_t slot) const { return used_[slot]; }
+  bool base_used(uint32_t base) const { return base_used_[base]; }
+  uint32_t size() const { return static_cast<uint32_t>(used_.size()); }
+
+  // The first slot of a new block that stays empty.
+  uint32_t reserve_block() {
+    const uint32_t block = size();
+    add_block();
+    base_used_[block] = true;
+    return block;
+  }
+
+ private:
+  static constexpr uint32_t kNone = ~0U;
+
+  void add_block() {
+    const uint32_t begin = size();
+    require(begin + kBlock <= kMaxSlots, "too many pieces for one trie");
+    used_.resize(begin + kBlock, false);
+    base_used_.resize(begin + kBlock, false);
+    unlisted_.resize(begin + kBlock, false);
+    next_.resize(begin + kBlock);
+    previous_.resize(begin + kBlock);
+    for (uint32_t slot = begin; slot < begin + kBlock; ++slot) {
+      previous_[slot] = slot == begin ? tail_ : slot - 1;
+      next_[slot] = slot + 1 == begin + kBlock ? kNone : slot + 1;
+    }
+    if (tail_ == kNone) {
+      head_ = begin;
+    } else {
+      next_[tail_] = begin;
+    }
+    tail_ = begin + kBlock - 1;
+  }
+
+  void take(uint32_t slot) {
+    used_[slot] = true;
+    unlink(slot);
+  }
+
+  void unlink(uint32_t slot) {
+    if (unlisted_[slot]) return;
+    unlisted_[slot] = true;
+    const uint32_t before = previous_[slot], after = next_[slot];
+    (before == kNone ? head_ : next_[before]) = after;
+    (after == kNone ? tail_ : previous_[after]) = before;
+  }
+
+  bool fits(uint32_t base, std::span<const uint8_t> labels) const {
+    return std::none_of(labels.begin(), labels.end(),
+                        [&](uint8_t label) { return used_[base ^ label]; });
+  }
+
+  uint32_t occupy(uint32_t base, std::span<const uint8_t> labels) {
+    base_used_[base] = true;
+    for (const uint8_t label : labels) take(base ^ label);
+    return base;
+  }
+
+  std::vector<bool> used_, base_used_, unlisted_;
+  std::vector<uint32_t> next_, previous_;
+  uint32_t head_ = kNone, tail_ = kNone;
+};
+
+// A node: the strings begin .. end - 1 share their first `depth` bytes.
+struct Node {
+  uint32_t begin, end, depth, slot;
+};
+
+}  // namespace
+
+Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> values) {
+  require(strings.size() == values.size(), "one value per string");
+  Slots slots;
+  units_.assign(slots.size(), {0, 0});
+  std::vector<Node> level{{0, static_cast<uint32_t>(strings.size()), 0, 0}}, below;
+  std::vector<uint32_t> leaves;
+  std::vector<uint8_t> labels;
+  std::vector<uint32_t> starts;
+  for (; !level.empty(); std::swap(level, below), below.clear()) {
+    for (const Node& node : level) {
+      ++n_nodes_;
+      uint32_t begin = node.begin;
+      if (begin < node.end && strings[begin].size() == node.depth) {
+        require(node.depth > 0, "strings must not be empty");
+        units_[node.slot].value = values[begin++];
+        longest_ = std::max<std::ptrdiff_t>(longest_, node.depth);
+      }
+      if (begin == node.end) {
+        leaves.push_back(node.slot);
+        continue;
+      }
+      labels.clear();
+      starts.clear();
+      for (uint32_t i = begin; i < node.end; ++i) {
+        require(strings[i].size() > node.depth, "strings must differ");
+        const auto label = static_cast<uint8_t>(strings[i][node.depth]);
+        if (labels.empty() || labels.back() != label) {
+          require(labels.empty() || labels.back() < label, "strings must be sorted");
+          labels.push_back(label);
+          starts.push_back(i);
+        }
+      }
+      starts.push_back(node.end);
+      const uint32_t base = slots.place(labels);
+      units_.resize(slots.size(), {0, 0});
+      units_[node.slot].link |= base << 8;
+      for (size_t j = 0; j < labels.size(); ++j) {
+        const uint32_t slot = base ^ labels[j];
+        units_[slot].link = labels[j];
+        below.push_back({starts[j], starts[j + 1], node.depth + 1, slot});
+      }
+    }
+  }
+  const uint32_t nowhere = slots.reserve_block();
+  units_.resize(slots.size(), {0, 0});
+  for (const uint32_t slot : leaves) units_[slot].link |= nowhere << 8;
+  for (uint32_t slot = 0; slot < slots.size(); ++slot) {
+    if (slots.used(slot)) continue;
+    // A block with an empty slot has fewer bases than slots, so that a label remains.
+    uint32_t label = 0;
+    while (slots.base_used(slot ^ label)) ++label;
+    units_[slot].link = label;
+  }
+}
+
+}  // namespace kexue::lattice

@@ -1,0 +1,265 @@
+#include "kexue/lattice/unigram.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <string>
+
+#include "kexue/core/error.hpp"
+
+namespace kexue::lattice {
+
+namespace {
+
+using std::ptrdiff_t;
+using std::size_t;
+using std::uint32_t;
+using std::uint64_t;
+using std::uint8_t;
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kLog2e = 1.44269504088896340736;
+constexpr uint8_t kCut = 1, kAsk = 2;
+constexpr int kMeetingBits = 20;
+constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
+
+const uint8_t* bytes_of(std::string_view text) {
+  return reinterpret_cast<const uint8_t*>(text.data());
+}
+
+bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
+
+// A bit for the three bytes on each side of `place`.
+uint32_t meeting_bit(const uint8_t* place) {
+  uint64_t around = 0;
+  std::memcpy(&around, place - 3, 6);
+  return static_cast<uint32_t>((around * 0x9E3779B97F4A7C15) >> (64 - kMeetingBits));
+}
+
+std::string with_spaces(std::string_view piece) {
+  std::string text;
+  for (size_t i = 0; i < piece.size();) {
+    const bool mark = piece.substr(i, kSpaceMark.size()) == kSpaceMark;
+    text += mark ? ' ' : piece[i];
+    i += mark ? kSpaceMark.size() : 1;
+  }
+  return text;
+}
+
+// The byte of <0x00> .. <0xFF>.
+uint8_t byte_of(std::string_view name) {
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
+  const bool shaped = name.size() == 6 && name.substr(0, 3) == "<0x" && name[5] == '>';
+  const int high = shaped ? digit(name[3]) : -1, low = shaped ? digit(name[4]) : -1;
+  require(high >= 0 && low >= 0, "byte pieces are <0x00> .. <0xFF>");
+  return static_cast<uint8_t>(16 * high + low);
+}
+
+ptrdiff_t count_characters(std::string_view text) {
+  return std::count_if(text.begin(), text.end(),
+                       [](char c) { return !continues(static_cast<uint8_t>(c)); });
+}
+
+}  // namespace
+
+Unigram::Unigram(std::span<const std::string_view> pieces, std::span<const double> scores,
+                 std::span<const PieceType> types, const UnigramOptions& options)
+    : options_(options), types_(types.begin(), types.end()) {
+  require(pieces.size() == scores.size() && pieces.size() == types.size(),
+          "one score and one type per piece");
+  require(pieces.size() < (size_t{1} << 29), "too many pieces");
+  std::vector<std::string> texts;
+  texts.reserve(pieces.size());
+  byte_piece_.fill(-1);
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    texts.push_back(options.space_mark ? with_spaces(pieces[i]) : std::string(pieces[i]));
+    length_.push_back(static_cast<uint32_t>(texts[i].size()));
+    characters_.push_back(static_cast<uint32_t>(count_characters(texts[i])));
+    if (types[i] == PieceType::kByte) {
+      byte_piece_[byte_of(pieces[i])] = static_cast<std::int32_t>(i);
+    }
+    if (types[i] == PieceType::kUnknown) unknown_piece_ = static_cast<std::int32_t>(i);
+  }
+  byte_fallback_ =
+      std::none_of(byte_piece_.begin(), byte_piece_.end(), [](int i) { return i < 0; });
+  unknown_edges_ = byte_fallback_ || unknown_piece_ >= 0;
+  score_pieces(scores);
+  const std::vector<std::string_view> views(texts.begin(), texts.end());
+  build_trie(views);
+  texts_.resize(static_cast<size_t>(margin()), 0);
+  for (const std::string& text : texts) {
+    begin_.push_back(texts_.size());
+    texts_.insert(texts_.end(), text.begin(), text.end());
+  }
+  texts_.resize(texts_.size() + static_cast<size_t>(margin()), 0);
+}
+
+uint8_t Unigram::named_byte(std::int32_t piece) const { return byte_of(text(piece)); }
+
+void Unigram::build_trie(std::span<const std::string_view> texts) {
+  std::vector<uint32_t> order;
+  for (uint32_t i = 0; i < texts.size(); ++i) {
+    if (score_[i + 1] == -kInf) continue;
+    const std::string_view text = texts[i];
+    require(!text.empty(), "pieces must not be empty");
+    const bool whole = first_invalid(bytes_of(text), std::ssize(text)) == std::ssize(text);
+    if (!whole && options_.unicode) continue;
+    whole_characters_ = whole_characters_ && whole;
+    order.push_back(i);
+  }
+  std::sort(order.begin(), order.end(),
+            [&](uint32_t a, uint32_t b) { return texts[a] < texts[b]; });
+  std::vector<std::string_view> sorted;
+  std::vector<uint32_t> values;
+  pair_.assign(1 << 16, kCut);
+  for (uint32_t right = 0x80; right < 0xC0; ++right) {
+    for (uint32_t left = 0; left < 256; ++left) pair_[right << 8 | left] = 0;
+  }
+  meeting_.assign(size_t{1} << (kMeetingBits - 6), 0);
+  for (const uint32_t i : order) {
+    const std::string_view text = texts[i];
+    sorted.push_back(text);
+    const bool one_unit =
+        text.size() == 1 || utf8_length(bytes_of(text), std::ssize(text)) == std::ssize(text);
+    values.push_back((i + 1) | (one_unit ? kOneUnit : 0));
+    join(text);
+  }
+  trie_ = Trie(sorted, values);
+}
+
+// No cut between neighbours within a piece.
+void Unigram::join(std::string_view piece) {
+  const uint8_t* text = bytes_of(piece);
+  const ptrdiff_t size = std::ssize(piece);
+  for (ptrdiff_t p = 1; p < size; ++p) {
+    if (continues(text[p])) continue;
+    uint8_t& pair = pair_[static_cast<size_t>(text[p] << 8 | text[p - 1])];
+    if (whole_characters_ && of_three(text[p]) && p >= 3 && of_three(text[p - 3])) {
+      const uint32_t bit = meeting_bit(text + p);
+      meeting_[bit / 64] |= uint64_t{1} << (bit % 64);
+      if (pair == kCut) pair = kAsk;
+    } else {
+      pair = 0;
+    }
+  }
+}
+
+uint64_t Unigram::cuts(const uint8_t* text) const {
+  uint64_t found = 0, ask = 0;
+  for (int i = 0; i < 64; ++i) {
+    const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
+    found |= (pair & kCut) << i;
+    ask |= (pair >> 1) << i;
+  }
+  for (; ask != 0; ask &= ask - 1) {
+    const int i = std::countr_zero(ask);
+    const uint32_t bit = meeting_bit(text + i);
+    found |= (~meeting_[bit / 64] >> (bit % 64) & 1) << i;
+  }
+  return found;
+}
+
+void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::vector<Index>& ends) const {
+  for (ptrdiff_t block = 0; block < size; block += 64) {
+    uint64_t found = cuts(text + block);
+    if (block == 0) found &= ~uint64_t{1};
+    if (size - block < 64) found &= (uint64_t{1} << (size - block)) - 1;
+    for (; found != 0; found &= found - 1) ends.push_back(block + std::countr_zero(found));
+  }
+  if (size > 0) ends.push_back(size);
+}
+
+void Unigram::set_scores(std::span<const double> scores) {
+  require(std::ssize(scores) == n_pieces(), "one score per piece");
+  const std::vector<double> before = score_;
+  score_pieces(scores);
+  bool same = true;
+  for (size_t i = 0; i < before.size(); ++i) same &= (before[i] == -kInf) == (score_[i] == -kInf);
+  if (!same) score_ = before;
+  require(same, "scores must be finite where they were");
+}
+
+// Unknown characters lie 10 below every piece, user-defined pieces above all others of as many
+// characters: sentencepiece's rules.
+void Unigram::score_pieces(std::span<const double> scores) {
+  double lowest = kInf, highest = -kInf;
+  for (size_t i = 0; i < scores.size(); ++i) {
+    require(scores[i] < kInf, "scores must be finite or -inf");
+    if (types_[i] != PieceType::kNormal || scores[i] == -kInf) continue;
+    lowest = std::min(lowest, scores[i]);
+    highest = std::max(highest, scores[i]);
+  }
+  if (lowest > highest) lowest = highest = 0;
+  unknown_score_ = std::isnan(options_.unknown_score) ? lowest - 10 : options_.unknown_score;
+  score_.assign(scores.size() + 1, -kInf);
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (types_[i] == PieceType::kNormal) score_[i + 1] = scores[i];
+    if (types_[i] == PieceType::kUserDefined) score_[i + 1] = characters_[i] * highest - 0.1;
+  }
+}
+
+double Unigram::largest_score() const {
+  double most = unknown_edges_ ? std::abs(unknown_score_) : 0;
+  for (const double score : score_) {
+    if (score != -kInf) most = std::max(most, std::abs(score));
+  }
+  return most;
+}
+
+Weights Unigram::weights(double alpha) const {
+  Weights out;
+  out.alpha = alpha;
+  const bool plain = alpha * largest_score() * kLog2e < kScaleStep;
+  out.weight.resize(score_.size());
+  if (!plain) out.exponent.resize(score_.size());
+  const auto set = [&](double score, double length, double& weight, double& exponent) {
+    const double x = alpha * score;
+    const double bits = std::nearbyint(x * kLog2e);
+    const double total = bits + out.tilt * length;
+    exponent = plain ? 0 : kScaleStep * std::nearbyint(total / kScaleStep);
+    // x - bits log 2, log 2 in two parts.
+    const double rest = (x - bits * 0x1.62e42fee00000p-1) - bits * 0x1.a39ef35793c76p-33;
+    weight = std::ldexp(std::exp(rest), static_cast<int>(total - exponent));
+  };
+  const auto set_all = [&] {
+    double none = 0;
+    for (size_t i = 1; i < score_.size(); ++i) {
+      if (score_[i] == -kInf) continue;
+      set(score_[i], length_[i - 1], out.weight[i], plain ? none : out.exponent[i]);
+    }
+    for (size_t n = 0; n < out.unknown.size(); ++n) {
+      set(unknown_score_, static_cast<double>(n), out.unknown[n], out.unknown_exponent[n]);
+    }
+  };
+  set_all();
+  if (!plain) return out;
+  out.tilt = tilt_of(out);
+  if (out.tilt != 0) set_all();
+  return out;
+}
+
+// Minus the mean log2 Z per byte of the pieces themselves, each as often as texts have it.
+int Unigram::tilt_of(const Weights& weights) const {
+  constexpr size_t kSample = 1024;
+  const size_t n = length_.size(), step = std::max<size_t>(1, n / kSample);
+  const double highest = n == 0 ? 0 : *std::max_element(score_.begin(), score_.end());
+  double log_sum = 0, bytes = 0;
+  Sums sums;
+  for (size_t i = 0; i < n; i += step) {
+    const double often = std::exp(score_[i + 1] - highest);
+    if (!(often > 0)) continue;
+    const auto size = static_cast<ptrdiff_t>(length_[i]);
+    if (!sum(texts_.data() + begin_[i], size, false, weights, sums)) continue;
+    log_sum += often * log_partition(sums, weights, size);
+    bytes += often * static_cast<double>(size);
+  }
+  if (!(bytes > 0)) return 0;
+  const double limit = std::floor(kScaleStep / 2 / static_cast<double>(longest()));
+  return static_cast<int>(std::clamp(std::nearbyint(-log_sum / bytes * kLog2e), -limit, limit));
+}
+
+}  // namespace kexue::lattice

@@ -1,0 +1,209 @@
+// The sweeps over a segment. Scalar code: what they wait for is the walk through the trie.
+#include <algorithm>
+#include <cmath>
+
+#include "kexue/lattice/unigram.hpp"
+
+namespace kexue::lattice {
+
+namespace {
+
+using std::ptrdiff_t;
+using std::size_t;
+using std::uint32_t;
+using std::uint8_t;
+
+constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kLog2 = 0.693147180559945309417;
+constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
+
+bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+
+// Of a valid character.
+uint32_t length_of(uint8_t lead) { return lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4; }
+
+// 2^d for multiples d <= kScaleStep of kScaleStep; 0 where nothing of a sum would be left.
+double power(double d) {
+  if (d == 0) return 1;
+  if (d == kScaleStep) return 0x1p256;
+  if (d == -kScaleStep) return 0x1p-256;
+  if (d == -2 * kScaleStep) return 0x1p-512;
+  if (d == -3 * kScaleStep) return 0x1p-768;
+  return d == -4 * kScaleStep ? 0x1p-1024 : 0;
+}
+
+template <class T>
+void grow(std::vector<T>& v, ptrdiff_t size) {
+  if (std::ssize(v) < size) v.resize(static_cast<size_t>(size + size / 2));
+}
+
+}  // namespace
+
+// ---- The best path
+
+template <bool valid>
+double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const {
+  grow(out.score, size + 1 + longest());
+  grow(out.edge, size + 1);
+  double* score = out.score.data();
+  std::fill_n(score + size + 1, longest(), -kInf);
+  score[size] = 0;
+  const TrieUnit* units = trie_.units();
+  const double* scores = score_.data();
+  const uint32_t root = trie_.root();
+  for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    if (valid && continues(text[i])) {
+      score[i] = -kInf;
+      continue;
+    }
+    const uint8_t* at = text + i;
+    const double* after = score + i + 1;
+    double most = -kInf;
+    uint32_t base = root, seen = 0, value = 0, length = 0;
+    for (uint32_t k = 0;; ++k) {
+      const uint8_t byte = at[k];
+      const TrieUnit unit = units[base ^ byte];
+      if ((unit.link & 255) != byte) break;
+      const double total = scores[unit.value & kEntry] + after[k];
+      seen |= unit.value;
+      const bool better = total >= most;
+      most = better ? total : most;
+      value = better ? unit.value : value;
+      length = better ? k + 1 : length;
+      base = unit.link >> 8;
+    }
+    Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
+    if (unknown_edges_ && (seen & kOneUnit) == 0) {
+      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      const double total = unknown_score_ + after[unit - 1];
+      if (total > most) {
+        most = total;
+        edge = {-1, unit};
+      }
+    }
+    score[i] = most;
+    out.edge[static_cast<size_t>(i)] = edge;
+  }
+  return score[0];
+}
+
+double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
+  return valid ? best_path<true>(text, size, out) : best_path<false>(text, size, out);
+}
+
+// ---- Sums
+
+// False once B leaves its range.
+template <bool valid>
+bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+                        Sums& out) const {
+  double* value = out.value.data();
+  const TrieUnit* units = trie_.units();
+  const double* weight = weights.weight.data();
+  const uint32_t root = trie_.root();
+  for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    if (valid && continues(text[i])) {
+      value[i] = 0;
+      continue;
+    }
+    const uint8_t* at = text + i;
+    const double* after = value + i + 1;
+    double total = 0;
+    uint32_t base = root, seen = 0;
+    for (ptrdiff_t k = 0;; ++k) {
+      const uint8_t byte = at[k];
+      const TrieUnit unit = units[base ^ byte];
+      if ((unit.link & 255) != byte) break;
+      total += weight[unit.value & kEntry] * after[k];
+      seen |= unit.value;
+      base = unit.link >> 8;
+    }
+    if (unknown_edges_ && (seen & kOneUnit) == 0) {
+      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      total += weights.unknown[unit] * after[unit - 1];
+    }
+    value[i] = total;
+    if (!(total < kLargest && (total > kSmallest || total == 0))) return false;
+  }
+  return true;
+}
+
+// Each place with an exponent of its own.
+void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+                         Sums& out) const {
+  grow(out.exponent, size + 1 + longest());
+  double *value = out.value.data(), *exponent = out.exponent.data();
+  std::fill_n(exponent + size, longest() + 1, 0.0);
+  for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    double total = 0, scale = exponent[i + 1];
+    edges(text, size, i, [&](Edge edge) {
+      const ptrdiff_t j = i + edge.length;
+      const double term = weight_of(weights, edge) * value[j];
+      if (term == 0) return;
+      const double above = exponent[j] + exponent_of(weights, edge) - scale;
+      if (above > 0 || total == 0) {
+        total = total * power(-above) + term;
+        scale += above;
+      } else {
+        total += term * power(above);
+      }
+    });
+    for (; total > 0x1p128; scale += kScaleStep) total *= 0x1p-256;
+    for (; total > 0 && total < 0x1p-128; scale -= kScaleStep) total *= 0x1p256;
+    value[i] = total;
+    exponent[i] = scale;
+  }
+}
+
+bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights& weights,
+                  Sums& out) const {
+  grow(out.value, size + 1 + longest());
+  double* value = out.value.data();
+  value[size] = 1;
+  std::fill_n(value + size + 1, longest(), 0.0);
+  out.scaled = !weights.exponent.empty();
+  if (!out.scaled) {
+    const bool fits = valid ? sum_plain<true>(text, size, weights, out)
+                            : sum_plain<false>(text, size, weights, out);
+    out.scaled = !fits;
+  }
+  if (out.scaled) sum_scaled(text, size, weights, out);
+  return value[0] > 0;
+}
+
+double Unigram::log_partition(const Sums& sums, const Weights& weights, ptrdiff_t size) {
+  int bits = 0;
+  const double mantissa = std::frexp(sums.value[0], &bits);
+  const double scale = sums.scaled ? sums.exponent[0] : 0;
+  return std::log(2 * mantissa) +
+         (scale + bits - 1 - weights.tilt * static_cast<double>(size)) * kLog2;
+}
+
+double Unigram::scale_of(const Sums& sums, const Weights& weights, ptrdiff_t i, Edge edge) {
+  if (!sums.scaled) return 1;
+  const auto from = static_cast<size_t>(i), to = static_cast<size_t>(i) + edge.length;
+  const double above = sums.exponent[to] + exponent_of(weights, edge) - sums.exponent[from];
+  return power(std::min(above, kScaleStep));
+}
+
+double Unigram::chance(const Sums& sums, const Weights& weights, ptrdiff_t i, Edge edge) {
+  const auto from = static_cast<size_t>(i), to = static_cast<size_t>(i) + edge.length;
+  return weight_of(weights, edge) * sums.value[to] * scale_of(sums, weights, i, edge) /
+         sums.value[from];
+}
+
+// ---- Reachability
+
+ptrdiff_t Unigram::reach(const uint8_t* text, ptrdiff_t size) const {
+  std::vector<bool> reached(static_cast<size_t>(size) + 1, false);
+  reached[0] = true;
+  ptrdiff_t last = 0;
+  for (ptrdiff_t i = 0; i < size; ++i) {
+    if (!reached[static_cast<size_t>(i)]) continue;
+    last = i;
+    edges(text, size, i, [&](Edge edge) { reached[static_cast<size_t>(i) + edge.length] = true; });
+  }
+  return reached[static_cast<size_t>(size)] ? size : last;
+}
+
+}  // namespace kexue::lattice

@@ -1,0 +1,190 @@
+// What is known of short segments, by their bytes.
+//
+// A cache belongs to one thread at a time: batches borrow caches from a pool and give them back
+// warm. Whether a segment is found changes the time and nothing else: entries hold what the sweeps
+// would give, keys are compared in full. Memory is bounded: a set of two entries forgets its older
+// one, and records are forgotten all at once when their room is full.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+namespace kexue::lattice {
+
+constexpr std::ptrdiff_t kLongestWord = 32;
+
+// The bytes of a segment of 1 .. kLongestWord bytes, zeros behind them.
+struct WordKey {
+  std::uint64_t part[4];
+
+  // 32 bytes from `text` may be read.
+  static WordKey of(const std::uint8_t* text, std::ptrdiff_t size) {
+    alignas(64) static constexpr std::uint8_t kKeep[2 * kLongestWord] = {
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+    WordKey key, keep;
+    std::memcpy(key.part, text, sizeof key.part);
+    std::memcpy(keep.part, kKeep + (kLongestWord - size), sizeof keep.part);
+    for (int j = 0; j < 4; ++j) key.part[j] &= keep.part[j];
+    return key;
+  }
+  bool operator==(const WordKey& other) const {
+    return ((part[0] ^ other.part[0]) | (part[1] ^ other.part[1]) | (part[2] ^ other.part[2]) |
+            (part[3] ^ other.part[3])) == 0;
+  }
+  std::uint64_t hash(std::ptrdiff_t size) const {
+    std::uint64_t h = part[0] * 0x9E3779B97F4A7C15 ^ part[1] * 0xC2B2AE3D27D4EB4F ^
+                      part[2] * 0x165667B19E3779F9 ^ part[3] * 0xD6E8FEB86659FD93;
+    h += static_cast<std::uint64_t>(size);
+    h ^= h >> 32;
+    return h * 0xFF51AFD7ED558CCD;
+  }
+};
+
+// One cache line. `Value` has 28 bytes.
+template <class Value>
+struct alignas(64) WordEntry {
+  WordKey key;
+  std::uint8_t size;  // of the segment; 0 if the entry is empty
+  Value value;
+};
+
+template <class Value>
+class WordTable {
+ public:
+  // 2^bits sets of two entries. The pages of a large table come into being as they are used.
+  explicit WordTable(int bits)
+      : shift_(64 - bits), memory_(std::calloc((std::size_t{2} << bits) + 1, sizeof(Entry))) {
+    if (memory_ == nullptr) throw std::bad_alloc();
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
+    entries_ = reinterpret_cast<Entry*>((address + sizeof(Entry) - 1) & ~(sizeof(Entry) - 1));
+  }
+
+  // The set of a segment, on its way into the nearest cache.
+  std::size_t place(const WordKey& key, std::ptrdiff_t size) const {
+    const std::size_t at = 2 * static_cast<std::size_t>(key.hash(size) >> shift_);
+#if defined(__GNUC__)
+    __builtin_prefetch(entries_ + at);
+#endif
+    return at;
+  }
+
+  // The value of a segment, or null.
+  const Value* find(const WordKey& key, std::ptrdiff_t size, std::size_t place) const {
+    for (std::size_t i = place; i < place + 2; ++i) {
+      const Entry& entry = entries_[i];
+      if (entry.size == size && entry.key == key) return &entry.value;
+    }
+    return nullptr;
+  }
+
+  void insert(const WordKey& key, std::ptrdiff_t size, std::size_t place, const Value& value) {
+    Entry* const entry = entries_ + place;
+    if (entry[0].size != 0) entry[1] = entry[0];
+    entry[0] = {key, static_cast<std::uint8_t>(size), value};
+  }
+
+  void clear() {
+    const std::size_t n = std::size_t{2} << (64 - shift_);
+    std::memset(static_cast<void*>(entries_), 0, n * sizeof(Entry));
+  }
+
+ private:
+  using Entry = WordEntry<Value>;
+  static_assert(sizeof(Entry) == 64);
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
+  int shift_;
+  std::unique_ptr<void, Free> memory_;
+  Entry* entries_;
+};
+
+// The segments of a line, a group at a time, with the places of the short ones looked up in
+// advance: a group's waits for memory overlap.
+struct Word {
+  const std::uint8_t* text;
+  std::ptrdiff_t size;
+  WordKey key;        // of a short segment
+  std::size_t place;  // the same
+};
+constexpr std::size_t kGroup = 48;
+
+// Fills `group` from segments number s on, the first of which begins at `begin`; their number.
+template <class Table>
+std::size_t look_ahead(const Table& table, const std::uint8_t* text,
+                       const std::vector<std::int64_t>& ends, std::size_t s, std::int64_t begin,
+                       Word* group) {
+  std::size_t n = 0;
+  for (; n < kGroup && s + n < ends.size(); ++n) {
+    Word& word = group[n];
+    word.text = text + begin;
+    word.size = ends[s + n] - begin;
+    begin = ends[s + n];
+    if (word.size > kLongestWord) continue;
+    word.key = WordKey::of(word.text, word.size);
+    word.place = table.place(word.key, word.size);
+  }
+  return n;
+}
+
+// Caches that no thread is using.
+template <class Cache>
+class CachePool {
+ public:
+  // A cache that goes back to its pool, which must outlive it.
+  class Loan {
+   public:
+    explicit Loan(CachePool& pool) : pool_(&pool), cache_(pool.take()) {}
+    Loan(Loan&& other) noexcept : pool_(other.pool_), cache_(std::move(other.cache_)) {}
+    Loan& operator=(Loan&&) = delete;
+    ~Loan() {
+      if (cache_) pool_->give(std::move(cache_));
+    }
+    Cache& operator*() const { return *cache_; }
+
+   private:
+    CachePool* pool_;
+    std::unique_ptr<Cache> cache_;
+  };
+
+  void clear() {
+    const std::scoped_lock lock(mutex_);
+    idle_.clear();
+  }
+
+ private:
+  std::unique_ptr<Cache> take() {
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!idle_.empty()) {
+        std::unique_ptr<Cache> cache = std::move(idle_.back());
+        idle_.pop_back();
+        return cache;
+      }
+    }
+    return std::make_unique<Cache>();
+  }
+  void give(std::unique_ptr<Cache> cache) noexcept {
+    const std::scoped_lock lock(mutex_);
+    if (idle_.size() >= kMostIdle) return;
+    try {
+      idle_.push_back(std::move(cache));
+    } catch (const std::bad_alloc&) {
+      return;  // it is forgotten
+    }
+  }
+
+  static constexpr std::size_t kMostIdle = 64;
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Cache>> idle_;
+};
+
+}  // namespace kexue::lattice

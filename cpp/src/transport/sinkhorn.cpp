@@ -1,0 +1,233 @@
+#include "kexue/transport/sinkhorn.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "kexue/core/elementary.hpp"
+#include "kexue/core/error.hpp"
+#include "semidual.hpp"
+
+namespace kexue::transport {
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
+// the hard potentials of hard_start.
+constexpr double kDirect = 8e-3;
+constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
+// A level that starts with more than this share of the mass misplaced was too bold.
+constexpr double kBold = 0.5;
+constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
+constexpr std::ptrdiff_t kStalled = 60;
+constexpr double kLongestStep = 20;  // in log v
+
+}  // namespace
+
+struct Sinkhorn::State : Semidual {
+  using Semidual::Semidual;
+
+  // ---- Steps ------------------------------------------------------------------------------------
+
+  void sinkhorn_step() {
+    if (balanced_cols()) {
+      sinkhorn_kernels().reciprocal(t.data(), v.data(), padded);
+    } else {
+      const double share = 1 / (1 + reg / options.rho_cols);
+      log_of(t, m);
+      for (std::ptrdiff_t j = 0; j < m; ++j) {
+        const double base = (g[j] - shift) / reg;
+        v[j] = t[j] > 0 ? std::exp(-share * (logs[j] - base) - base) : 1.0;
+      }
+    }
+    translate();
+    evaluate();
+  }
+
+  // Newton's direction x in log v: (diag(c + k tau) - K-part) x = tau - c, weighted by b.
+  void conjugate_gradients() {
+    const double rows = balanced_rows() ? 1 : 1 / (1 + reg / options.rho_rows);
+    const double k = balanced_cols() ? 0 : reg / options.rho_cols;
+    for (std::ptrdiff_t i = 0; i < n; ++i) d[i] = s[i] > 0 ? rows * a[i] * u[i] / s[i] : 0.0;
+    double size = 0;
+    for (std::ptrdiff_t j = 0; j < m; ++j) {
+      r[j] = b[j] > 0 ? tau[j] - c[j] : 0.0;
+      x[j] = 0;
+      p[j] = b[j] > 0 ? r[j] / (c[j] + k * tau[j]) : 0.0;
+      size += b[j] * r[j] * p[j];
+    }
+    const double forcing = std::min(0.1, std::max(std::sqrt(error), 0.2 * tol / error)) * error;
+    for (std::ptrdiff_t step = 0; step < kConjugateSteps && passes < options.max_passes; ++step) {
+      for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j] * p[j];
+      kernel.pass(w.data(), q.data(), [&](std::ptrdiff_t i, double sum) { return d[i] * sum; });
+      ++passes;
+      double curvature = 0;
+      for (std::ptrdiff_t j = 0; j < m; ++j) {
+        q[j] = (c[j] + k * tau[j]) * p[j] - v[j] * q[j];
+        curvature += b[j] * p[j] * q[j];
+      }
+      if (!(curvature > 0)) {
+        // Flat to rounding: the masses fall apart into pieces that hardly exchange any.
+        if (step == 0) std::copy(p.data(), p.data() + m, x.data());
+        break;
+      }
+      const double length = size / curvature;
+      double rest = 0, next = 0;
+      for (std::ptrdiff_t j = 0; j < m; ++j) {
+        x[j] += length * p[j];
+        r[j] -= length * q[j];
+        rest += b[j] * std::fabs(r[j]);
+        q[j] = b[j] > 0 ? r[j] / (c[j] + k * tau[j]) : 0.0;
+        next += b[j] * r[j] * q[j];
+      }
+      if (rest < forcing) break;
+      for (std::ptrdiff_t j = 0; j < m; ++j) p[j] = q[j] + next / size * p[j];
+      size = next;
+    }
+  }
+
+  // A step that grows the dual or halves the error; false if none was found and v is as before.
+  bool newton_step() {
+    const double before = dual(), error_before = error;
+    conjugate_gradients();
+    // Columns of little mass may ask for enormous steps; they must not shorten those of the others.
+    double slope = 0;
+    for (std::ptrdiff_t j = 0; j < m; ++j) {
+      x[j] = std::clamp(x[j], -kLongestStep, kLongestStep);
+      slope += b[j] * (tau[j] - c[j]) * x[j];
+    }
+    if (!(slope > 0)) return false;
+    std::copy(v.data(), v.data() + m, next_v.data());
+    for (double length = 1; length > 1e-3; length *= 0.5) {
+      for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = length * x[j];
+      elementary_kernels().f64.exp(q.data(), q.data(), m);
+      for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = next_v[j] * q[j];
+      evaluate();
+      if (error < 0.5 * error_before) return true;
+      if (dual() >= before + 1e-4 * length * slope) return true;
+    }
+    std::copy(next_v.data(), next_v.data() + m, v.data());
+    evaluate();
+    return false;
+  }
+
+  // Until the error is below `target`, or nothing helps.
+  void level(double target, std::ptrdiff_t last_pass) {
+    tol = target;
+    double older[3] = {kInfinity, kInfinity, kInfinity};
+    double best = error;
+    std::ptrdiff_t since_best = 0, plain = 0;
+    bool newton = false;
+    while (error > target && passes < last_pass) {
+      if (!settle()) return;
+      if (error <= target) return;
+      if (newton) {
+        newton = newton_step();
+        plain = newton ? 0 : -kNewtonAfter;
+      } else {
+        const double three_ago = older[0];
+        older[0] = older[1];
+        older[1] = older[2];
+        older[2] = error;
+        sinkhorn_step();
+        if (++plain >= 4) newton = slow(three_ago, target);
+      }
+      // Rounding ends every descent.
+      since_best = error < 0.9 * best ? 0 : since_best + 1;
+      best = std::min(best, error);
+      if (since_best > kStalled && error < 1e-10 * mass) return;
+    }
+  }
+  bool slow(double before, double target) const {
+    const double rate = std::cbrt(error / before);
+    return !(rate < 1) || std::log(target / error) < double(kNewtonAfter) * std::log(rate);
+  }
+
+  // ---- Levels of reg
+  // ------------------------------------------------------------------------------
+
+  struct Level {
+    double reg = 0;
+    std::vector<double> f, g;
+  };
+
+  // Potentials at `at` on the line through the last two levels, or those of the last one.
+  void extrapolate(double at, const Level& first, const Level& second) {
+    const double w1 = first.reg > 0 ? (at - second.reg) / (first.reg - second.reg) : 0;
+    for (std::ptrdiff_t i = 0; i < n; ++i) {
+      const double last = second.f[std::size_t(i)];
+      f[i] = first.reg > 0 ? last + w1 * (first.f[std::size_t(i)] - last) : last;
+    }
+    for (std::ptrdiff_t j = 0; j < m; ++j) {
+      const double last = second.g[std::size_t(j)];
+      g[j] = first.reg > 0 ? last + w1 * (first.g[std::size_t(j)] - last) : last;
+    }
+  }
+  void descend(double start) {
+    Level first, second;
+    double at = start;
+    for (;;) {
+      if (second.reg > 0) extrapolate(at, first, second);
+      absorb(at);
+      const bool bold = second.reg > 0 && error > kBold * mass && at < 0.8 * second.reg;
+      if (bold && passes < options.max_passes) {
+        at = std::sqrt(at * second.reg);
+        continue;
+      }
+      const bool last = at <= options.reg;
+      level(last ? options.tol : std::max(options.tol, kLevelError * mass),
+            last ? options.max_passes : std::min(options.max_passes, passes + kLevelPasses));
+      if (last || passes >= options.max_passes) break;
+      if (!settle()) break;
+      collect();
+      first = std::move(second);
+      second = {at, {f.data(), f.data() + n}, {g.data(), g.data() + m}};
+      at = std::max(options.reg, at * kShrink);
+    }
+    if (reg > options.reg) {  // the passes ran out on the way
+      collect();
+      absorb(options.reg);
+    }
+  }
+
+  void start(const double* init_f, const double* init_g) {
+    passes = builds = rescues = 0;
+    mass = sum_of(b.data(), m);
+    tol = options.tol;
+    if (init_f != nullptr) {
+      std::copy(init_f, init_f + n, f.data());
+      std::copy(init_g, init_g + m, g.data());
+      absorb(options.reg);
+      if (!broken() && error < kBold * mass) {
+        level(options.tol, options.max_passes);
+        return;
+      }
+    }
+    const double width =
+        hard_start(kernel.costs(), a.data(), b.data(), f.data(), g.data(), kernel.workers());
+    check_arcs();
+    descend(options.reg < kDirect * width ? kFirstLevel * width : options.reg);
+  }
+};
+
+Sinkhorn::Sinkhorn(const Costs& costs, const SinkhornOptions& options)
+    : state_(std::make_unique<State>(costs, options)) {}
+Sinkhorn::~Sinkhorn() = default;
+
+SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const double* b,
+                                 const double* init_f, const double* init_g) {
+  State& s = *state_;
+  require(costs.rows() == s.n && costs.cols() == s.m, "costs of another shape");
+  s.kernel.use(costs);
+  std::copy(a, a + s.n, s.a.data());
+  std::copy(b, b + s.m, s.b.data());
+  std::fill(s.tau.data(), s.tau.data() + s.padded, 1.0);
+  std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
+  for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
+    std::fill(buffer->data(), buffer->data() + s.padded, 0.0);
+  }
+  s.start(init_f, init_g);
+  return s.answer();
+}
+
+}  // namespace kexue::transport

@@ -1,0 +1,80 @@
+#include "kexue/transport/sorting.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+namespace kexue::transport {
+
+using std::ptrdiff_t;
+using std::uint64_t;
+
+namespace {
+
+constexpr ptrdiff_t kShort = 256;  // sorted by comparison: counting has a cost of its own
+constexpr int kDigits = 8;
+constexpr uint64_t kSign = uint64_t{1} << 63;
+
+struct Key {
+  uint64_t key;
+};
+struct Pair {
+  uint64_t key, companion;
+};
+
+// Sorts items by key, using `other` of the same length; returns where they ended up.
+template <class Item>
+Item* radix_sort(Item* items, Item* other, ptrdiff_t n) {
+  if (n <= kShort) {
+    std::stable_sort(items, items + n, [](const Item& x, const Item& y) { return x.key < y.key; });
+    return items;
+  }
+  std::uint32_t wide_counts[kDigits][256];
+  std::memset(wide_counts, 0, sizeof(wide_counts));
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const uint64_t key = items[i].key;
+    for (int d = 0; d < kDigits; ++d) ++wide_counts[d][key >> (8 * d) & 255];
+  }
+  for (int d = 0; d < kDigits; ++d) {
+    const auto& count = wide_counts[d];
+    if (count[items[0].key >> (8 * d) & 255] == static_cast<std::uint32_t>(n)) continue;
+    ptrdiff_t place[256], next = 0;
+    for (int value = 0; value < 256; ++value) {
+      place[value] = next;
+      next += count[value];
+    }
+    for (ptrdiff_t i = 0; i < n; ++i) other[place[items[i].key >> (8 * d) & 255]++] = items[i];
+    std::swap(items, other);
+  }
+  return items;
+}
+
+}  // namespace
+
+uint64_t ordered_bits(double x) {
+  const auto bits = std::bit_cast<uint64_t>(x);
+  return (bits & kSign) != 0 ? ~bits : bits | kSign;
+}
+double from_ordered_bits(uint64_t bits) {
+  return std::bit_cast<double>((bits & kSign) != 0 ? bits ^ kSign : ~bits);
+}
+
+void sort_values(const double* x, ptrdiff_t n, uint64_t* scratch, double* sorted) {
+  auto* items = reinterpret_cast<Key*>(scratch);
+  for (ptrdiff_t i = 0; i < n; ++i) items[i] = {ordered_bits(x[i])};
+  const Key* result = radix_sort(items, items + n, n);
+  for (ptrdiff_t i = 0; i < n; ++i) sorted[i] = from_ordered_bits(result[i].key);
+}
+
+void sort_pairs(const double* x, const uint64_t* companion, ptrdiff_t n, uint64_t* scratch,
+                double* sorted, uint64_t* sorted_companion) {
+  auto* items = reinterpret_cast<Pair*>(scratch);
+  for (ptrdiff_t i = 0; i < n; ++i) items[i] = {ordered_bits(x[i]), companion[i]};
+  const Pair* result = radix_sort(items, items + n, n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    sorted[i] = from_ordered_bits(result[i].key);
+    sorted_companion[i] = result[i].companion;
+  }
+}
+
+}  // namespace kexue::transport

@@ -1,0 +1,420 @@
+"""Products from a few of their rank-one terms: cr_matmul and cr_probabilities."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import coo_array, csc_matrix, csr_array, issparse, random_array
+
+from kexue_num.lowrank import CRProduct, cr_matmul, cr_probabilities
+from tests.oracles import column_row as oracle
+from tests.strategies import layouts
+
+DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
+METHODS = ("topk", "pips", "iid", "bernoulli", "tuple")
+RANDOM = ("pips", "iid", "bernoulli")
+examples = settings(derandomize=True, deadline=None, max_examples=40)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def factors(seed, n=5, length=9, m=4, dtype=np.float64, spread=1.0):
+    rng = np.random.default_rng(seed)
+    X, Y = rng.standard_normal((n, length)), rng.standard_normal((length, m))
+    if np.dtype(dtype).kind == "c":
+        X = X + 1j * rng.standard_normal(X.shape)
+        Y = Y + 1j * rng.standard_normal(Y.shape)
+    return (X * np.exp(spread * rng.standard_normal(length))).astype(dtype), Y.astype(dtype)
+
+
+def assemble(p):
+    """C diag(weights) R or C weights R, as it is written."""
+    dense = [a.toarray() if issparse(a) else a for a in (p.C, p.R)]
+    if p.weights.ndim == p.indices.ndim + 1:
+        return dense[0] @ p.weights @ dense[1]
+    return (dense[0] * p.weights[..., None, :]) @ dense[1]
+
+
+problems = st.tuples(
+    seeds, st.integers(0, 8), st.integers(1, 12), st.integers(0, 8), st.sampled_from(DTYPES)
+)
+
+
+@examples
+@given(st.data(), problems, st.sampled_from(METHODS),
+       st.sampled_from(["auto", "none", "ls_diag", "ls_full"]))  # fmt: skip
+def test_definition(data, problem, method, weights):
+    seed, n, length, m, dtype = problem
+    X, Y = factors(seed, n, length, m, dtype)
+    rank = data.draw(st.integers(0, length))
+    X, Y = data.draw(layouts(X)), data.draw(layouts(Y))
+    before = X.tobytes(), Y.tobytes()
+    p = cr_matmul(X, Y, rank, method=method, weights=weights, rng=seed)
+    assert (X.tobytes(), Y.tobytes()) == before
+    assert isinstance(p, CRProduct)
+    assert (p.shape, p.dtype) == ((n, m), dtype)
+    assert p.indices.dtype == np.int64
+    assert_array_equal(np.sort(p.indices), p.indices)
+    assert np.all((p.indices >= 0) & (p.indices < length))
+    if method != "bernoulli":
+        assert p.indices.shape == (rank,)
+    if method != "iid":
+        assert len(set(p.indices.tolist())) == len(p.indices)
+    assert_array_equal(p.C, X[:, p.indices])
+    assert_array_equal(p.R, Y[p.indices])
+    assert (p.variance is None) == (weights != "auto" or method not in RANDOM)
+
+    tight = 200 * np.finfo(dtype).eps * (np.linalg.norm(X) * np.linalg.norm(Y) + 1)
+    whole = p.toarray()
+    assert whole.dtype == dtype
+    scale = 1 + np.abs(p.weights).max(initial=0.0)
+    assert_allclose(whole, assemble(p), atol=tight * scale)
+    assert_allclose(np.asarray(p), whole)
+    v = np.arange(2.0 * m).reshape(m, 2)
+    assert_allclose(p @ v, whole @ v, atol=tight * scale * (m + 1) ** 2)
+    assert_allclose(p @ v[:, 0], whole @ v[:, 0], atol=tight * scale * (m + 1) ** 2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities(isa, dtype):
+    X, Y = factors(0, 37, 50, 23, dtype)
+    s = oracle.sizes(X.astype(complex), Y.astype(complex))
+    for x, y in ((X, Y), (np.asfortranarray(X), np.asfortranarray(Y))):
+        assert_allclose(cr_probabilities(x, y), s / s.sum(), rtol=1e-12)
+    assert cr_probabilities(X, Y).dtype == np.float64
+
+
+def test_probabilities_at_the_edges():
+    assert_array_equal(cr_probabilities(np.zeros((3, 4)), np.ones((4, 2))), np.full(4, 0.25))
+    assert cr_probabilities(np.ones((3, 0)), np.ones((0, 2))).shape == (0,)
+    assert_array_equal(cr_probabilities(np.ones((0, 2)), np.ones((2, 1))), [0.5, 0.5])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_probabilities_of_any_scale(dtype):
+    # Products of norms that overflow and underflow, and columns far from each other.
+    X, Y = factors(1, 6, 8, 5, dtype, spread=0)
+    expected = cr_probabilities(X, Y)
+    info = np.finfo(dtype)
+    # The last powers leave the smallest entries no denormals.
+    low, high = int(info.minexp * 0.8), int(info.maxexp * 0.9)
+    for shift in (low, high):
+        power = np.ldexp(1.0, shift).astype(X.real.dtype)
+        assert_allclose(cr_probabilities(X * power, Y), expected, rtol=1e-13)
+        assert_allclose(cr_probabilities(X * power, Y * power), expected, rtol=1e-13)
+    powers = np.ldexp(1.0, np.linspace(low, -low, 8).astype(int)).astype(X.real.dtype)
+    found = cr_probabilities(X * powers, (1 / powers)[:, None] * Y)
+    assert_allclose(found, expected, rtol=1e-13)
+
+
+@examples
+@given(seeds, st.integers(1, 30), st.integers(0, 30))
+def test_largest_terms(seed, length, rank):
+    X, Y = factors(seed, 4, length, 3)
+    rank = min(rank, length)
+    s = oracle.sizes(X, Y)
+    p = cr_matmul(X, Y, rank)
+    assert_array_equal(p.indices, np.sort(np.argsort(-s, kind="stable")[:rank]))
+    assert_array_equal(p.weights, np.ones(rank))
+
+
+def test_ties_take_the_first():
+    p = cr_matmul(np.ones((2, 6)), np.ones((6, 2)), 3)
+    assert_array_equal(p.indices, [0, 1, 2])
+
+
+def test_largest_terms_are_best_where_terms_are_orthogonal():
+    rng = np.random.default_rng(0)
+    X = np.linalg.qr(rng.standard_normal((12, 10)))[0] * rng.random(10)
+    Y = np.linalg.qr(rng.standard_normal((11, 10)))[0].T * rng.random(10)[:, None]
+    error = np.linalg.norm(cr_matmul(X, Y, 4).toarray() - X @ Y)
+    s = np.linalg.svd(X @ Y, compute_uv=False)
+    assert error == pytest.approx(np.linalg.norm(s[4:]), rel=1e-12)
+
+
+# Random methods. A batch of equal matrices gives as many independent draws.
+
+
+@pytest.mark.parametrize("method", RANDOM)
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_unbiased_with_the_stated_variance(method, dtype):
+    # Every entry's mean and the mean squared error lie within five standard errors: for some 40
+    # comparisons a false alarm has probability 3e-5. The seed is fixed.
+    draws = 40000
+    X, Y = factors(3, 3, 8, 2, dtype)
+    p = cr_matmul(np.broadcast_to(X, (draws, 3, 8)), Y, 4, method=method, rng=7)
+    errors = p.toarray() - X @ Y
+    parts = errors.view(np.float64).reshape(draws, -1)
+    assert np.all(np.abs(parts.mean(axis=0)) <= 5 * parts.std(axis=0) / np.sqrt(draws))
+    squares = (parts**2).sum(axis=1)
+    variance = cr_matmul(X, Y, 4, method=method, rng=0).variance
+    assert abs(squares.mean() - variance) <= 5 * squares.std() / np.sqrt(draws)
+
+
+def test_draws_follow_the_design():
+    # Frequencies of all sets against their exact probabilities, within five standard errors each:
+    # for fewer than 100 sets a false alarm has probability below 6e-5. The seed is fixed.
+    draws = 40000
+    X, Y = factors(5, 2, 7, 2, spread=0.6)
+    pi = oracle.inclusion(oracle.sizes(X, Y), 3)
+    designs = oracle.pivotal_designs(pi)
+    p = cr_matmul(np.broadcast_to(X, (draws, 2, 7)), Y, 3, method="pips", rng=11)
+    found = {}
+    for row, count in zip(*np.unique(p.indices, axis=0, return_counts=True), strict=True):
+        found[tuple(row.tolist())] = count / draws
+    for chosen, weight in designs.items():
+        probability = float(weight)
+        sigma = np.sqrt(probability * (1 - probability) / draws)
+        assert abs(found.get(chosen, 0.0) - probability) <= 5 * sigma + 1e-12
+    assert set(found) <= set(designs)
+
+
+@examples
+@given(seeds, st.integers(1, 9), st.integers(1, 9), st.sampled_from([0.0, 0.3, 2.0]))
+def test_variance_by_enumeration(seed, length, rank, spread):
+    rank = min(rank, length)
+    X, Y = factors(seed, 3, length, 2, spread=spread)
+    if spread == 0:  # equal sizes: intervals may end where terms do
+        X, Y = (a / np.linalg.norm(a, axis=i, keepdims=True) for i, a in ((0, X), (1, Y)))
+    s = oracle.sizes(X, Y)
+    pi = oracle.inclusion(s, rank)
+    unit = s.sum() ** 2
+    designs = {"pips": oracle.pivotal_designs(pi), "bernoulli": oracle.bernoulli_designs(pi)}
+    found = {m: cr_matmul(X, Y, rank, method=m, rng=seed).variance for m in RANDOM}
+    for method, sets in designs.items():
+        expected = oracle.expected_squared_error(X, Y, sets, pi)
+        assert found[method] == pytest.approx(expected, abs=1e-10 * unit)
+    expected = oracle.drineas_kannan_mahoney(X, Y, rank)
+    assert found["iid"] == pytest.approx(expected, abs=1e-10 * unit)
+    # Without replacement is never worse than with.
+    assert found["pips"] <= found["iid"] + 1e-10 * unit
+
+
+@examples
+@given(seeds, st.integers(2, 60), st.integers(1, 60), st.sampled_from([0.0, 1.0, 4.0]))
+def test_weights_are_inverse_probabilities(seed, length, rank, spread):
+    rank = min(rank, length)
+    X, Y = factors(seed, 3, length, 2, spread=spread)
+    p = cr_matmul(X, Y, rank, method="pips", rng=seed)
+    pi = np.array([float(x) for x in oracle.inclusion(oracle.sizes(X, Y), rank)])
+    assert_allclose(p.weights, 1 / pi[p.indices], rtol=1e-12)
+    assert np.sum(pi) == pytest.approx(rank)
+    assert set(np.flatnonzero(pi == 1)) <= set(p.indices.tolist())
+    q = cr_probabilities(X, Y)
+    d = cr_matmul(X, Y, rank, method="iid", rng=seed)
+    assert_allclose(d.weights, 1 / (rank * q[d.indices]), rtol=1e-12)
+
+
+def test_long_chains_of_large_probabilities():
+    # Inclusion probabilities near one tie all intervals together.
+    rng = np.random.default_rng(0)
+    X, Y = rng.random((4, 120)) + 1, rng.random((120, 3)) + 1
+    p = cr_matmul(X, Y, 117, method="pips", rng=0)
+    assert len(set(p.indices.tolist())) == 117
+    draws = 20000
+    q = cr_matmul(np.broadcast_to(X, (draws, *X.shape)), Y, 117, method="pips", rng=1)
+    squares = ((q.toarray() - X @ Y) ** 2).sum(axis=(1, 2))
+    # Five standard errors: false alarm 6e-7.
+    assert abs(squares.mean() - p.variance) <= 5 * squares.std() / np.sqrt(draws)
+
+
+# Weights by least squares
+
+
+@examples
+@given(problems, st.sampled_from(METHODS), st.integers(1, 12))
+def test_least_squares_weights(problem, method, rank):
+    seed, n, length, m, dtype = problem
+    X, Y = factors(seed, n + 1, length, m + 1, dtype)
+    rank = min(rank, length)
+    plain, diagonal, full = (
+        cr_matmul(X, Y, rank, method=method, weights=w, rng=seed)
+        for w in ("none", "ls_diag", "ls_full")
+    )
+    assert_array_equal(plain.indices, diagonal.indices)
+    errors = [np.linalg.norm(assemble(p) - X @ Y) for p in (plain, diagonal, full)]
+    slack = 1e3 * np.finfo(dtype).eps * np.linalg.norm(X) * np.linalg.norm(Y)
+    assert errors[1] <= errors[0] + slack
+    assert errors[2] <= errors[1] + slack
+    wide = X.astype(complex), Y.astype(complex)
+    weights = oracle.diagonal_weights(*wide, plain.indices)
+    C, R = wide[0][:, plain.indices], wide[1][plain.indices]
+    best = np.linalg.norm((C * weights) @ R - X @ Y)
+    assert errors[1] <= best + slack
+    least = np.linalg.pinv(C) @ wide[0] @ wide[1] @ np.linalg.pinv(R)
+    assert errors[2] <= np.linalg.norm(C @ least @ R - X @ Y) + slack
+
+
+def test_diagonal_weights_repair_a_mean():
+    rng = np.random.default_rng(0)
+    X, Y = np.maximum(rng.standard_normal((60, 400)), 0), rng.random((400, 50))
+    M = X @ Y
+    plain, diagonal = (
+        np.linalg.norm(cr_matmul(X, Y, 40, weights=w).toarray() - M) / np.linalg.norm(M)
+        for w in ("none", "ls_diag")
+    )
+    assert plain > 0.8
+    assert diagonal < 0.25
+
+
+@examples
+@given(seeds, st.integers(1, 8), st.integers(0, 8), st.integers(1, 4))
+def test_greedy_deletion(seed, length, keep, tuple_size):
+    X, Y = factors(seed, 3, length, 3)
+    keep = min(keep, length)
+    p = cr_matmul(X, Y, keep, method="tuple", tuple_size=tuple_size)
+    assert_array_equal(p.indices, oracle.greedy_deletion(X, Y, keep, tuple_size))
+
+
+# Measures of quality
+
+
+@pytest.mark.parametrize("weights", ["none", "ls_diag", "ls_full"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_error_estimate(weights, dtype):
+    # A mean of 16 chi-square variables at worst: outside a factor of two either way with
+    # probability 1e-4 a case for rank one, far less for errors of more; the seed is fixed.
+    X, Y = factors(2, 30, 100, 25, dtype)
+    p = cr_matmul(X, Y, 20, weights=weights, rng=0)
+    error = np.linalg.norm(assemble(p) - X @ Y)
+    assert 0.5 * error <= p.error_estimate <= 2 * error
+    assert type(p.error_estimate) is float
+
+
+def test_all_terms_leave_no_error():
+    X, Y = factors(0)
+    for method in ("topk", "pips", "bernoulli", "tuple"):
+        p = cr_matmul(X, Y, 9, method=method, rng=0)
+        assert_array_equal(p.indices, np.arange(9))
+        assert_array_equal(p.weights, np.ones(9))
+        assert p.error_estimate <= 1e-13 * np.linalg.norm(X) * np.linalg.norm(Y)
+        assert not p.variance
+
+
+def test_no_terms():
+    X, Y = factors(0)
+    for method in METHODS:
+        p = cr_matmul(X, Y, 0, method=method, rng=0)
+        assert_array_equal(p.toarray(), np.zeros((5, 4)))
+        assert p.error_estimate > 0
+        if method in RANDOM:
+            assert p.variance == pytest.approx(np.linalg.norm(X @ Y) ** 2)
+
+
+def test_scale_only_scales():
+    X, Y = factors(4, 20, 60, 20)
+    tiny = 2.0**-480
+    for method in RANDOM:
+        p, q = (cr_matmul(a, Y, 20, method=method, rng=3) for a in (X, X * tiny))
+        assert_array_equal(p.indices, q.indices)
+        assert_allclose(q.variance, p.variance * tiny**2, rtol=1e-12)
+        assert_allclose(q.error_estimate, p.error_estimate * tiny, rtol=1e-12)
+
+
+def test_overwritten_factors_are_noticed():
+    X, Y = factors(0)
+    p = cr_matmul(X, Y, 4, method="pips", rng=0)
+    X[0, 0] += 1
+    with pytest.raises(ValueError, match="must stay"):
+        _ = p.variance
+
+
+@pytest.mark.parametrize("weights", ["auto", "ls_full"])
+def test_pickles_hold_values(weights):
+    X, Y = factors(0)
+    p = cr_matmul(X, Y, 4, method="pips", weights=weights, rng=0)
+    q = pickle.loads(pickle.dumps(p))
+    assert (q.variance, q.error_estimate) == (p.variance, p.error_estimate)
+    assert_array_equal(q.toarray(), p.toarray())
+
+
+# Batches, sparse arrays, workers
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_batches(method):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((3, 1, 4, 10)), rng.standard_normal((2, 10, 5))
+    p = cr_matmul(X, Y, 4, method=method, rng=0)
+    assert p.shape == (3, 2, 4, 5)
+    assert cr_probabilities(X, Y).shape == (3, 2, 10)
+    for i in range(3):
+        for j in range(2):
+            C, w, R = p.C[i, j] * p.weights[i, j], p.weights[i, j], p.R[i, j]
+            assert_array_equal(p.C[i, j], X[i, 0][:, p.indices[i, j]])
+            assert_allclose(p.toarray()[i, j], C @ R, atol=1e-12)
+            if method in ("topk", "tuple"):
+                one = cr_matmul(X[i, 0], Y[j], 4, method=method, rng=0)
+                assert_array_equal(one.indices, p.indices[i, j])
+                assert_allclose(one.error_estimate, p.error_estimate[i, j], rtol=1e-10)
+            else:
+                one = cr_matmul(X[i, 0], Y[j], 4, method=method, rng=5)
+                assert_allclose(one.variance, p.variance[i, j])
+                assert np.all(w >= 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("kind", [csr_array, csc_matrix, coo_array])
+def test_sparse(method, kind):
+    rng = np.random.default_rng(0)
+    X, Y = (random_array(s, density=0.3, rng=rng) for s in ((20, 30), (30, 15)))
+    dense = cr_matmul(X.toarray(), Y.toarray(), 8, method=method, rng=1)
+    for x, y in ((kind(X), kind(Y)), (kind(X), Y.toarray()), (X.toarray(), kind(Y))):
+        p = cr_matmul(x, y, 8, method=method, rng=1)
+        assert issparse(p.C) == issparse(x)
+        assert issparse(p.R) == issparse(y)
+        assert_array_equal(p.indices, dense.indices)
+        assert_allclose(p.toarray(), dense.toarray(), atol=1e-13)
+        assert_allclose(p @ np.ones((15, 2)), dense @ np.ones((15, 2)), atol=1e-12)
+        assert_allclose(p.error_estimate, dense.error_estimate)
+        if method in RANDOM:
+            assert_allclose(p.variance, dense.variance)
+        for weights in ("ls_diag", "ls_full"):
+            q = cr_matmul(x, y, 8, method=method, weights=weights, rng=1)
+            best = cr_matmul(X.toarray(), Y.toarray(), 8, method=method, weights=weights, rng=1)
+            assert_allclose(q.toarray(), best.toarray(), atol=1e-10)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_do_not_matter(method):
+    X, Y = factors(0, 300, 400, 200)
+    p, q = (cr_matmul(X, Y, 50, method=method, rng=3, workers=w) for w in (1, 2))
+    assert_array_equal(p.indices, q.indices)
+    assert p.weights.tobytes() == q.weights.tobytes()
+    assert p.variance == q.variance
+    assert p.error_estimate == q.error_estimate
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "text"),
+    [
+        ((np.ones((2, 3)), np.ones((4, 2)), 1), {}, ValueError, "'Y' must have 3 rows"),
+        ((np.ones(3), np.ones((3, 2)), 1), {}, ValueError, "'X' must have at least 2 dim"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 4), {}, ValueError, "'rank' must be at most 3"),
+        ((np.ones((2, 3)), np.ones((3, 2)), -1), {}, ValueError, "'rank' must be >= 0"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1.0), {}, TypeError, "'rank' must be an integer"),
+        ((np.ones((2, 3)), np.full((3, 2), np.nan), 1), {}, ValueError, "'Y' must be finite"),
+        ((np.full((2, 3), np.inf), np.ones((3, 2)), 1), {}, ValueError, "'X' must be finite"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1), {"method": "top"}, ValueError, "'method'"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1), {"weights": "x"}, ValueError, "'weights'"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1), {"weights": "unbiased"}, ValueError, "random"),
+        ((np.ones((2, 2, 3)), np.ones((3, 3, 2)), 1), {}, ValueError, "leading axes"),
+        ((np.ones((2, 3), object), np.ones((3, 2)), 1), {}, TypeError, "'X' must be an array"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1), {"rng": "a"}, TypeError, "'rng'"),
+        ((np.ones((2, 3)), np.ones((3, 2)), 1), {"tuple_size": 0}, ValueError, "'tuple_size'"),
+    ],
+)
+def test_messages(arguments, options, error, text):
+    with pytest.raises(error, match="cr_matmul: .*" + text):
+        cr_matmul(*arguments, **options)
+
+
+def test_frozen_and_short():
+    p = cr_matmul(*factors(0), 3)
+    assert len(repr(p)) < 80
+    with pytest.raises(AttributeError):
+        p.indices = None
+    with pytest.raises(ValueError, match="new"):
+        np.asarray(p, copy=False)
