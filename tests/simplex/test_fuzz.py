@@ -54,14 +54,16 @@ def finite_rows(x):
 
 def refused(function, *arguments, **options):
     """The result, or None where the input is refused by name."""
+    text = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", ConvergenceWarning)
             return function(*arguments, **options)
     except (ValueError, TypeError, MemoryError, NumericalError) as error:
-        assert ": '" in str(error)
-        return None
+        text = str(error)
+    assert ": '" in text
+    return None
 
 
 @pytest.mark.parametrize("name", MAPS)
