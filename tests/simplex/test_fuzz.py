@@ -159,7 +159,7 @@ def test_projections(x, w):
     x=hostile_arrays(dtypes=("float64",), min_dims=1, max_dims=2, max_side=7),
     seed=st.integers(0, 2**32 - 1),
     span=st.sampled_from([0.0, 1.0, 20.0, 300.0]),
-    radius=st.sampled_from([1e-300, 1e-5, 1.0, 1e10, 1e300]),
+    radius=st.sampled_from([1e-100, 1e-5, 1.0, 1e10, 1e300]),
     bounded=st.booleans(),
 )
 def test_weighted_projections(x, seed, span, radius, bounded):
@@ -174,8 +174,7 @@ def test_weighted_projections(x, seed, span, radius, bounded):
             continue
         assert np.isfinite(entry).all() and (entry >= 0).all()
         terms = [float(a) * float(b) for a, b in zip(entry, w, strict=True)]
-        # Entries below the least number become zero or that number.
-        assert abs(sum(terms) - radius) <= 1e-12 * radius + 1e-305 + 5e-324 * w.sum()
+        assert abs(sum(terms) - radius) <= 1e-12 * radius + 1e-305
 
 
 @fuzz
