@@ -14,7 +14,6 @@ namespace {
 using std::ptrdiff_t;
 using Doubles = std::vector<double>;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Every move gains the bits of a double: 2098 bits of exponents in all.
 constexpr int kMaxMoves = 64;
 // Weights are scaled so that the largest is near 1; those 2^-kSpan of it and less are solved apart
