@@ -71,12 +71,13 @@ def cases(quick: bool) -> Iterator[Case]:
         title="density at 1000 points against kernel sums over 10000 samples",
         prepare=functools.partial(_kernel_sums, 10_000, 1000),
     )
-    yield Case(
-        name=f"rvs/m{1_000_000 // scale}",
-        title=f"{1_000_000 // scale} samples of a density of order 32",
-        prepare=functools.partial(_rvs, 1_000_000 // scale),
-        floor=promise(Floor("gaussian_kde", 11, 1.5, 22)),
-    )
+    for base in ("logistic", "normal", "t3", "cauchy", "warp"):
+        yield Case(
+            name=f"rvs/m{1_000_000 // scale}/{base}",
+            title=f"{1_000_000 // scale} samples of a density of order 32, {base} base",
+            prepare=functools.partial(_rvs, 1_000_000 // scale, base),
+            floor=promise(Floor("gaussian_kde", 11, 1.5, 22)),
+        )
     if not quick and importlib.util.find_spec("torch") is not None:
         yield Case(
             name="fit/n100000/adam",
@@ -192,9 +193,9 @@ def _kernel_sums(n: int, m: int) -> Problem:
     )
 
 
-def _rvs(m: int) -> Problem:
+def _rvs(m: int, base: str) -> Problem:
     y = _samples(100_000, 0)
-    d = FourierDensity(32, base="logistic").fit(y)
+    d = FourierDensity(32, base=base).fit(y)
     kernel = gaussian_kde(y)
     return Problem(
         (

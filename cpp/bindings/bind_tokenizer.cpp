@@ -31,13 +31,13 @@ using lattice::Normalizer;
 using lattice::PieceCounts;
 using lattice::PieceType;
 using lattice::SampleMethod;
-using lattice::ScoredRows;
 using lattice::Spans;
 using lattice::TextEdges;
 using lattice::Tokenizer;
 using lattice::Tokens;
 using lattice::Unigram;
 using lattice::UnigramOptions;
+using lattice::WeightedRows;
 using std::ptrdiff_t;
 template <class T>
 using Array = py::array_t<T, py::array::c_style>;
@@ -142,27 +142,29 @@ py::tuple log_partition(const Tokenizer& tokenizer, const py::object& text, doub
   return py::make_tuple(value, tuple_of(fault));
 }
 
-// (ids, offsets, scores, log inclusions, fault).
-py::tuple tuple_of(ScoredRows&& rows) {
-  return py::make_tuple(array_of(rows.tokens.ids), array_of(rows.tokens.offsets),
-                        array_of(rows.score), array_of(rows.log_inclusion),
-                        tuple_of(rows.tokens.fault));
+// (ids, offsets, scores, rows of each text, fault).
+py::tuple nbest(const Tokenizer& tokenizer, const py::tuple& texts, ptrdiff_t k, int workers) {
+  const Texts all(texts);
+  if (all.wrong >= 0) {
+    return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(all.wrong));
+  }
+  Tokens rows = without_gil([&] { return tokenizer.best(all.views, k, workers); });
+  return py::make_tuple(array_of(rows.ids), array_of(rows.offsets), array_of(rows.scores),
+                        array_of(rows.counts), tuple_of(rows.fault));
 }
-py::tuple no_rows() {
-  return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(0));
-}
-py::tuple nbest(const Tokenizer& tokenizer, const py::object& text, ptrdiff_t k) {
-  TextView view;
-  if (!view_text(text, view)) return no_rows();
-  return tuple_of(without_gil([&] { return tokenizer.best(view, k); }));
-}
+// (ids, offsets, log probabilities, log inclusions, fault).
 py::tuple sample_without_replacement(const Tokenizer& tokenizer, const py::object& text,
                                      ptrdiff_t size, double alpha, KeyPair key) {
   TextView view;
-  if (!view_text(text, view)) return no_rows();
-  return tuple_of(without_gil([&] {
+  if (!view_text(text, view)) {
+    return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(0));
+  }
+  WeightedRows rows = without_gil([&] {
     return tokenizer.sample_without_replacement(view, size, alpha, {key.first, key.second});
-  }));
+  });
+  return py::make_tuple(array_of(rows.tokens.ids), array_of(rows.tokens.offsets),
+                        array_of(rows.log_prob), array_of(rows.log_inclusion),
+                        tuple_of(rows.tokens.fault));
 }
 
 // Rows of ids -> a list of bytes (errors = None) or str.
@@ -203,10 +205,11 @@ void bind_tokenizer(py::module_& parent) {
            py::arg("first_index"), py::arg("method"), py::arg("workers") = 0)
       .def("encode_with_bounds", &encode_with_bounds, py::arg("text"))
       .def("edges", &edges, py::arg("text"))
+      .def("forget", &Tokenizer::forget, py::call_guard<py::gil_scoped_release>())
       .def("largest_score",
            [](const Tokenizer& tokenizer) { return tokenizer.model().largest_score(); })
       .def("log_partition", &log_partition, py::arg("text"), py::arg("alpha"))
-      .def("nbest", &nbest, py::arg("text"), py::arg("k"))
+      .def("nbest", &nbest, py::arg("texts"), py::arg("k"), py::arg("workers") = 0)
       .def("sample_without_replacement", &sample_without_replacement, py::arg("text"),
            py::arg("size"), py::arg("alpha"), py::arg("key"))
       .def("decode", &decode, py::arg("ids"), py::arg("offsets"), py::arg("errors"));

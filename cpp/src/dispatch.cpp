@@ -5,6 +5,7 @@
 #include "kexue/core/limits.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/core/vectors.hpp"
+#include "kexue/density/chart_kernels.hpp"
 #include "kexue/density/kernels.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
 #include "kexue/lowrank/column_row.hpp"
@@ -66,6 +67,7 @@ KEXUE_DISPATCH(VectorTables, vector_tables)
 
 namespace kexue::density {
 
+KEXUE_DISPATCH(ChartKernels, chart_kernels)
 KEXUE_DISPATCH(DensityKernels, density_kernels)
 KEXUE_DISPATCH(FitKernels, fit_kernels)
 

@@ -15,6 +15,7 @@ from kexue_num.lattice import trellis
 from kexue_num.lattice._lattice import Lattice
 from kexue_num.lattice._results import Path, PathSamples, WeightedPathSamples
 from kexue_num.lattice._token_results import (
+    ScoredTokenRows,
     ScoredTokens,
     TokenEncoding,
     TokenMarginals,
@@ -27,6 +28,7 @@ __all__ = [
     "Lattice",
     "Path",
     "PathSamples",
+    "ScoredTokenRows",
     "ScoredTokens",
     "TokenEncoding",
     "TokenMarginals",

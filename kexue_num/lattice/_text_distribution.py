@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from kexue_num._validation import as_generator, check_integer, check_real, draw_key, message
+from kexue_num._validation import (
+    as_generator,
+    check_integer,
+    check_real,
+    check_workers,
+    draw_key,
+    message,
+)
 from kexue_num.lattice._lattice import Lattice
-from kexue_num.lattice._text_faults import CLASS, raise_fault
+from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import (
+    ScoredTokenRows,
     ScoredTokens,
     TokenMarginals,
     TokenRows,
@@ -105,10 +114,34 @@ class TextDistribution:
         """
         function = f"{CLASS}.nbest"
         k = check_integer(function, "k", k, minimum=1)
-        ids, offsets, scores, _, fault = self._core().nbest(text, k)
+        ids, offsets, scores, _, fault = self._core().nbest((text,), k, 1)
         raise_fault(function, "text", (text,), fault)
         rows = TokenRows(ids, offsets)
         return [ScoredTokens(row, float(s)) for row, s in zip(rows, scores, strict=True)]
+
+    def nbest_batch(
+        self, texts: Iterable[str | bytes], k: int, *, workers: int | None = None
+    ) -> ScoredTokenRows:
+        """The `k` best segmentations of many texts; see `nbest`.
+
+        Parameters
+        ----------
+        texts : iterable of str or bytes
+        k : int
+            >= 1.
+        workers : int, optional
+
+        Returns
+        -------
+        ScoredTokenRows
+            Those of the first text, then those of the second, and so on.
+        """
+        function = f"{CLASS}.nbest_batch"
+        items = as_texts(function, texts)
+        k = check_integer(function, "k", k, minimum=1)
+        *rows, fault = self._core().nbest(items, k, check_workers(function, workers))
+        raise_fault(function, "texts", items, fault)
+        return ScoredTokenRows(*rows)
 
     def sample_without_replacement(
         self, text: str | bytes, k: int, alpha: float = 1.0, rng: object = None
@@ -138,6 +171,10 @@ class TextDistribution:
         drawn = self._core().sample_without_replacement(text, k, value, key)
         raise_fault(function, "text", (text,), drawn[-1])
         return WeightedTokenRows(*drawn[:-1])
+
+    def forget(self) -> None:
+        """Give back the memory of the words that are remembered; changes no result."""
+        self._core().forget()
 
     # Shared steps
 

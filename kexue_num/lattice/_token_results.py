@@ -73,6 +73,24 @@ class WeightedTokenRows(TokenRows):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class ScoredTokenRows(TokenRows):
+    """The best segmentations of each of many texts, those of one text together.
+
+    Attributes
+    ----------
+    ids, offsets
+        As in `TokenRows`.
+    scores : (n_rows,) float64 ndarray
+        The sum of the scores of the pieces of each row.
+    counts : (n_texts,) int64 ndarray
+        Rows of each text.
+    """
+
+    scores: Array
+    counts: Array
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class TokenEncoding:
     """The tokens of a text and where they come from; unpacks into ids and offsets.
 

@@ -11,6 +11,7 @@
 namespace kexue::KEXUE_ISA {
 namespace {
 
+using simplex::Beside;
 using simplex::Exponential;
 
 // Up to here x scale is reduced as it is; beyond, the caller subtracts the maximum (`shift`).
@@ -73,18 +74,47 @@ KEXUE_INLINE void add_block(CarefulSum& sum, Vec<T> v) {
   }
 }
 
-template <bool kUnit, bool kKeep, class T>
-double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f) {
+// Entries before the first that a vector past the cache can be written to.
+template <class T>
+KEXUE_INLINE ptrdiff_t aligned_from(const T* out, ptrdiff_t n) {
+  const auto misplaced = reinterpret_cast<std::uintptr_t>(out) % KEXUE_VECTOR_BYTES;
+  const auto head =
+      static_cast<ptrdiff_t>((KEXUE_VECTOR_BYTES - misplaced) % KEXUE_VECTOR_BYTES / sizeof(T));
+  return head < n ? head : n;
+}
+
+template <class T>
+void scale(const T* x, T* out, ptrdiff_t n, T factor, bool past) {
+  const Vec<T> by = broadcast<T>(factor);
+  map_vectors<T>(x, out, n, T(0), past, [&](Vec<T> v) { return v * by; });
+}
+
+template <bool kUnit, bool kKeep, bool kBeside, class T>
+double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
+                       const Beside<T>& beside) {
   constexpr ptrdiff_t kStep = kLanes<T>, kBlock = 8;
   const Lowered<T> constants = lowered(f);
+  const Vec<T> factor = broadcast<T>(beside.factor);
   CarefulSum sum;
-  ptrdiff_t i = 0;
+  ptrdiff_t i = 0, written = kBeside && beside.done != nullptr ? aligned_from(beside.out, n) : n;
+  if (kBeside && beside.done != nullptr)
+    scale(beside.done, beside.out, written, beside.factor, false);
   for (; i + kBlock * kStep <= n; i += kBlock * kStep) {
     Vec<T> e[kBlock];
     KEXUE_UNROLL
     for (int j = 0; j < kBlock; ++j) {
       e[j] = exponential<kUnit>(load<T>(x + i + j * kStep), constants);
       if constexpr (kKeep) store<T>(out + i + j * kStep, e[j]);
+    }
+    if constexpr (kBeside) {
+      prefetch(beside.ahead + i, kBlock * kStep);
+      if (written + kBlock * kStep <= n) {
+        KEXUE_UNROLL
+        for (int j = 0; j < kBlock; ++j) {
+          store_past<T>(beside.out + written, factor * load<T>(beside.done + written));
+          written += kStep;
+        }
+      }
     }
     add_block<T>(sum, ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7])));
   }
@@ -99,23 +129,28 @@ double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f)
     }
     add_block<T>(sum, e);
   }
+  if (written < n) {
+    scale(beside.done + written, beside.out + written, n - written, beside.factor, false);
+  }
   const SumPair pair = sum.total();
   return pair.high + pair.low;
 }
-template <class T>
-double exponentials(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f) {
-  if (out != nullptr) {
-    return unit(f) ? exponentials_of<true, true>(x, out, n, f)
-                   : exponentials_of<false, true>(x, out, n, f);
-  }
-  return unit(f) ? exponentials_of<true, false>(x, out, n, f)
-                 : exponentials_of<false, false>(x, out, n, f);
+template <bool kKeep, bool kBeside, class T>
+double exponentials_like(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
+                         const Beside<T>& beside) {
+  return unit(f) ? exponentials_of<true, kKeep, kBeside>(x, out, n, f, beside)
+                 : exponentials_of<false, kKeep, kBeside>(x, out, n, f, beside);
 }
-
 template <class T>
-void scale(const T* x, T* out, ptrdiff_t n, T factor, bool past) {
-  const Vec<T> by = broadcast<T>(factor);
-  map_vectors<T>(x, out, n, T(0), past, [&](Vec<T> v) { return v * by; });
+double exponentials(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
+                    const Beside<T>* beside) {
+  const Beside<T> nothing{nullptr, nullptr, T(0), nullptr};
+  if (beside != nullptr) {
+    return out != nullptr ? exponentials_like<true, true>(x, out, n, f, *beside)
+                          : exponentials_like<false, true>(x, out, n, f, *beside);
+  }
+  return out != nullptr ? exponentials_like<true, false>(x, out, n, f, nothing)
+                        : exponentials_like<false, false>(x, out, n, f, nothing);
 }
 
 template <class T>

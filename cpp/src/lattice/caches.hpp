@@ -18,7 +18,7 @@ struct BestWord {
 
 struct BestWords {
   static constexpr std::ptrdiff_t kMostIds = 6;
-  WordTable<BestWord> table{15};  // 4 MiB
+  WordTable<BestWord> table{16};  // 8 MiB
 };
 
 // Which edge a uniform number u picks at one place of a word: the first whose bound exceeds u. If
@@ -37,13 +37,55 @@ struct SampleWord {
 };
 
 struct SampleWords {
-  static constexpr std::ptrdiff_t kRoom = 1 << 18;  // blocks: 12 MiB
-  WordTable<SampleWord> table{15};
+  static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 24 MiB
+  WordTable<SampleWord> table{16};
   std::vector<Choice> store;
 
-  const SampleWord* insert(const WordKey& key, std::ptrdiff_t size, std::size_t place,
-                           const std::vector<Choice>& blocks);
+  bool full() const { return std::ssize(store) + kMostBlocks > kRoom; }
+  void forget() {
+    store.clear();
+    table.clear();
+  }
 };
+
+// Scores and ids of the best segmentations of words, the best first.
+struct WordLists {
+  std::vector<double> score;
+  std::vector<std::size_t> end;  // of each one's ids
+  std::vector<std::int32_t> ids;
+
+  void add(double value, const std::int32_t* first, const std::int32_t* last) {
+    score.push_back(value);
+    ids.insert(ids.end(), first, last);
+    end.push_back(ids.size());
+  }
+  void clear() {
+    score.clear();
+    end.clear();
+    ids.clear();
+  }
+};
+
+struct NBestWord {
+  std::uint32_t first, n;  // rows of the lists
+};
+
+struct NBestWords {
+  static constexpr std::ptrdiff_t kMostRows = 8;  // of a word; texts with k above do without
+  static constexpr std::size_t kRoom = 1 << 19;   // rows: about 20 MiB
+  WordTable<NBestWord> table{15};
+  WordLists lists;
+
+  bool full() const { return lists.score.size() + kMostRows > kRoom; }
+  void forget() {
+    lists.clear();
+    table.clear();
+  }
+};
+
+// Appends the `rows` best of a long segment by lazy enumeration; false if it has no path.
+bool best_of_segment(const Unigram& model, const std::uint8_t* text, std::ptrdiff_t size,
+                     std::ptrdiff_t rows, WordLists& lists);
 
 // What depends on alpha.
 struct Tokenizer::Sampler {
@@ -54,6 +96,7 @@ struct Tokenizer::Sampler {
 
 struct Tokenizer::Caches {
   CachePool<BestWords> best;
+  CachePool<NBestWords> nbest;
   std::mutex mutex;
   std::vector<std::shared_ptr<Sampler>> samplers;  // of the last alphas, the latest first
 };

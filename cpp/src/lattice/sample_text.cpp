@@ -2,6 +2,7 @@
 // w B exceeds u B; for words that are remembered the products are replaced by the least u that does
 // not pick the edge, found by trying them, so that both ways agree for every u.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -33,6 +34,9 @@ struct SampleScratch {
   std::vector<Ids> rows;
   std::vector<Ids*> targets;  // where sample j goes: one alone to the output itself
   std::vector<Emitter> emitters;
+  std::array<int32_t*, kTogether> ends{};  // of what is written of each sample
+  Word group[kGroup];
+  SampleWord found[kGroup];
 
   void start(const Unigram& model, Key key, ptrdiff_t number, size_t n, Ids& out) {
     if (n > 1 && rows.size() < n) rows.resize(n);
@@ -208,58 +212,83 @@ class TextSampler {
   TextSampler(const Unigram& model, const Weights& weights, SampleScratch& scratch)
       : model_(model), weights_(weights), scratch_(scratch) {}
 
-  // False if the segment has no path.
-  bool segment(const uint8_t* text, ptrdiff_t size, std::span<Uniforms> uniforms,
-               std::span<Emitter> emitters) {
-    const bool short_enough = size <= kLongestWord;
-    WordKey key;
-    size_t place = 0;
-    const SampleWord* word = nullptr;
-    SampleWords& words = *scratch_.words;
-    if (short_enough) {
-      key = WordKey::of(text, size);
-      word = words.table.find(key, size, place);
-    }
-    if (word == nullptr) {
-      const bool valid = scratch_.line.valid();
-      if (!model_.sum(text, size, valid, weights_, scratch_.sums)) return false;
-      if (short_enough && tabulate(model_, weights_, text, size, scratch_)) {
-        word = words.insert(key, size, place, scratch_.blocks);
+  // Rows of the open line; false if it has no path.
+  bool draw() {
+    const Line& line = scratch_.line;
+    if ((*scratch_.words).full()) (*scratch_.words).forget();
+    Index begin = 0;
+    for (size_t s = 0; s < line.ends().size();) {
+      const size_t n =
+          look_ahead((*scratch_.words).table, line.text(), line.ends(), s, begin, scratch_.group);
+      for (size_t k = 0; k < n; ++k) {
+        if (!find(scratch_.group[k], scratch_.found[k])) return false;
       }
-    }
-    for (size_t j = 0; j < emitters.size(); ++j) {
-      int32_t* to = emitters[j].room(size);
-      if (word != nullptr) {
-        to = draw_word(words.store.data() + word->base, word->first, uniforms[j], to);
-      } else {
-        to =
-            draw_segment(model_, weights_, scratch_.sums, text, size, uniforms[j], emitters[j], to);
-      }
-      emitters[j].close(to);
+      const Index end = line.ends()[s + n - 1];
+      if (!draw_group(n, end - begin)) return false;
+      begin = end;
+      s += n;
     }
     return true;
   }
 
  private:
+  // The table of a word, made if need be; found.first is 0 if it has none. False if it has no path.
+  bool find(const Word& word, SampleWord& found) {
+    found.first = 0;
+    if (word.size > kLongestWord) return true;
+    SampleWords& words = *scratch_.words;
+    const SampleWord* known = words.table.find(word.key, word.size, word.place);
+    if (known != nullptr) {
+      found = *known;
+      prefetch(words.store.data() + found.base, found.first);
+      return true;
+    }
+    if (!sum(word)) return false;
+    std::vector<Choice>& blocks = scratch_.blocks;
+    if (words.full() || !tabulate(model_, weights_, word.text, word.size, scratch_)) return true;
+    found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
+    words.store.insert(words.store.end(), blocks.begin(), blocks.end());
+    words.table.insert(word.key, word.size, word.place, found);
+    return true;
+  }
+
+  bool sum(const Word& word) {
+    return model_.sum(word.text, word.size, scratch_.line.valid(), weights_, scratch_.sums);
+  }
+
+  static void prefetch(const Choice* blocks, uint32_t first) {
+#if defined(__GNUC__)
+    __builtin_prefetch(blocks + first - 1);
+    if (first > 2) __builtin_prefetch(blocks + first - 3);
+#endif
+  }
+
+  bool draw_group(size_t n, ptrdiff_t bytes) {
+    const size_t n_rows = scratch_.emitters.size();
+    const Choice* store = (*scratch_.words).store.data();
+    for (size_t j = 0; j < n_rows; ++j) scratch_.ends[j] = scratch_.emitters[j].room(bytes);
+    for (size_t k = 0; k < n; ++k) {
+      const Word& word = scratch_.group[k];
+      const SampleWord found = scratch_.found[k];
+      if (found.first == 0 && !sum(word)) return false;
+      for (size_t j = 0; j < n_rows; ++j) {
+        Uniforms& uniforms = scratch_.uniforms[j];
+        int32_t*& to = scratch_.ends[j];
+        to = found.first != 0 ? draw_word(store + found.base, found.first, uniforms, to)
+                              : draw_segment(model_, weights_, scratch_.sums, word.text, word.size,
+                                             uniforms, scratch_.emitters[j], to);
+      }
+    }
+    for (size_t j = 0; j < n_rows; ++j) scratch_.emitters[j].close(scratch_.ends[j]);
+    return true;
+  }
+
   const Unigram& model_;
   const Weights& weights_;
   SampleScratch& scratch_;
 };
 
 }  // namespace
-
-// Makes room by forgetting everything if there is none.
-const SampleWord* SampleWords::insert(const WordKey& key, ptrdiff_t size, size_t place,
-                                      const std::vector<Choice>& blocks) {
-  if (std::ssize(store) + std::ssize(blocks) > kRoom) {
-    store.clear();
-    table.clear();
-  }
-  const SampleWord word{
-      static_cast<uint32_t>(store.size()), static_cast<uint32_t>(blocks.size()), {}};
-  store.insert(store.end(), blocks.begin(), blocks.end());
-  return table.insert(key, size, place, word);
-}
 
 std::shared_ptr<Tokenizer::Sampler> Tokenizer::sampler(double alpha) const {
   constexpr size_t kMost = 3;
@@ -298,12 +327,7 @@ Tokens Tokenizer::sample(std::span<const TextView> texts, double alpha, ptrdiff_
       scratch.start(*model_, line_key, j, n, out.ids);
       bool found = true;
       if (method == SampleMethod::kExact) {
-        Index from = 0;
-        for (const Index to : line.ends()) {
-          found = found && sampler.segment(line.text() + from, to - from, scratch.uniforms,
-                                           scratch.emitters);
-          from = to;
-        }
+        found = sampler.draw();
       } else {
         for (size_t r = 0; r < n && found; ++r) {
           found = draw_streaming(*model_, line, alpha, method == SampleMethod::kStreaming,

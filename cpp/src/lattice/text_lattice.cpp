@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/best.hpp"
@@ -15,28 +16,36 @@ namespace kexue::lattice {
 using std::int32_t;
 using std::ptrdiff_t;
 using std::size_t;
+using std::uint8_t;
 
-TextEdges Tokenizer::edges(const TextView& text) const {
-  TextEdges out;
-  Line line;
-  if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return out;
-  const ptrdiff_t size = line.size();
-  out.bytes.assign(line.text(), line.text() + size);
-  // Only places that a path from the start reaches.
+namespace {
+
+// The edges from the places that a path from the start reaches; whether one reaches the end.
+bool find_edges(const Unigram& model, const uint8_t* text, ptrdiff_t size, TextEdges& out) {
   std::vector<bool> reached(static_cast<size_t>(size) + 1, false);
   reached[0] = true;
   for (ptrdiff_t i = 0; i < size; ++i) {
     if ((i & 0xFFFF) == 0) poll_interrupt();
     if (!reached[static_cast<size_t>(i)]) continue;
-    model_->edges(line.text(), size, i, [&](Edge edge) {
+    model.edges(text, size, i, [&](Edge edge) {
       reached[static_cast<size_t>(i) + edge.length] = true;
       out.begin.push_back(i);
       out.end.push_back(i + edge.length);
       out.piece.push_back(edge.piece);
-      out.score.push_back(model_->edge_score(edge.piece));
+      out.score.push_back(model.edge_score(edge.piece));
     });
   }
-  if (!reached[static_cast<size_t>(size)]) {
+  out.bytes.assign(text, text + size);
+  return reached[static_cast<size_t>(size)];
+}
+
+}  // namespace
+
+TextEdges Tokenizer::edges(const TextView& text) const {
+  TextEdges out;
+  Line line;
+  if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return out;
+  if (!find_edges(*model_, line.text(), line.size(), out)) {
     out.fault = line.uncovered(*model_, normalizer_.get(), text);
   }
   return out;
@@ -86,24 +95,24 @@ void append(const Unigram& model, const TextEdges& edges, std::span<const Index>
 
 }  // namespace
 
-ScoredRows Tokenizer::best(const TextView& text, ptrdiff_t k) const {
-  ScoredRows out;
-  const TextEdges found = edges(text);
-  out.tokens.fault = found.fault;
-  if (found.fault.kind != TextFault::kNone) return out;
+bool best_of_segment(const Unigram& model, const uint8_t* text, ptrdiff_t size, ptrdiff_t rows,
+                     WordLists& lists) {
+  TextEdges found;
+  if (!find_edges(model, text, size, found)) return false;
   const Dag dag = dag_of(found);
   BestPaths paths(dag);
   BestPath path;
-  while (std::ssize(out.score) < k && paths.next(path)) {
-    append(*model_, found, path.edges, out.tokens);
-    out.score.push_back(path.score);
+  for (ptrdiff_t r = 0; r < rows && paths.next(path); ++r) {
+    Tokens row;
+    append(model, found, path.edges, row);
+    lists.add(path.score, row.ids.data(), row.ids.data() + row.ids.size());
   }
-  return out;
+  return true;
 }
 
-ScoredRows Tokenizer::sample_without_replacement(const TextView& text, ptrdiff_t size, double alpha,
-                                                 Key key) const {
-  ScoredRows out;
+WeightedRows Tokenizer::sample_without_replacement(const TextView& text, ptrdiff_t size,
+                                                   double alpha, Key key) const {
+  WeightedRows out;
   const TextEdges found = edges(text);
   out.tokens.fault = found.fault;
   if (found.fault.kind != TextFault::kNone) return out;
@@ -115,7 +124,7 @@ ScoredRows Tokenizer::sample_without_replacement(const TextView& text, ptrdiff_t
     const auto end = static_cast<size_t>(drawn.paths.offsets[i + 1]);
     append(*model_, found, std::span(drawn.paths.edges).subspan(begin, end - begin), out.tokens);
   }
-  out.score = drawn.log_prob;
+  out.log_prob = drawn.log_prob;
   out.log_inclusion = drawn.log_inclusion;
   return out;
 }

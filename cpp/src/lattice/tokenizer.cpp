@@ -25,46 +25,61 @@ struct BestScratch {
   CachePool<BestWords>::Loan words;
   Line line;
   Best best;
+  Word group[kGroup];
 };
 
-// Appends the ids of a segment; false if it has no path.
-bool put_best(const Unigram& model, const uint8_t* text, ptrdiff_t size, bool valid, Best& best,
-              Emitter& emit) {
-  if (model.best(text, size, valid, best) == -kInf) return false;
-  int32_t* to = emit.room(size);
-  for (ptrdiff_t j = 0; j < size;) {
+// Writes the ids of a segment; null if it has no path.
+int32_t* put_best(const Unigram& model, const Word& word, bool valid, Best& best,
+                  const Emitter& emit, int32_t* to) {
+  if (model.best(word.text, word.size, valid, best) == -kInf) return nullptr;
+  for (ptrdiff_t j = 0; j < word.size;) {
     const Edge edge = best.edge[static_cast<size_t>(j)];
-    to = emit.put(edge, text + j, to);
+    to = emit.put(edge, word.text + j, to);
     j += edge.length;
   }
-  emit.close(to);
-  return true;
+  return to;
 }
 
-// The same by way of the remembered words.
-bool put_word(const Unigram& model, const uint8_t* text, ptrdiff_t size, BestScratch& scratch,
-              Emitter& emit, Ids& ids) {
-  WordTable<BestWord>& table = (*scratch.words).table;
-  const WordKey key = WordKey::of(text, size);
-  size_t place = 0;
-  const BestWord* word = table.find(key, size, place);
-  if (word != nullptr) {
-    int32_t* to = emit.room(size);
-    std::memcpy(to, word->id, sizeof word->id);
-    emit.close(to + word->count);
-    return true;
-  }
-  const ptrdiff_t before = ids.size();
-  if (!put_best(model, text, size, scratch.line.valid(), scratch.best, emit)) return false;
-  const ptrdiff_t count = ids.size() - before;
-  if (count == 0 || count > BestWords::kMostIds) return true;
+void remember(const Unigram& model, const Word& word, const int32_t* ids, const int32_t* end,
+              BestWords& words) {
+  const ptrdiff_t count = end - ids;
+  if (count == 0 || count > BestWords::kMostIds) return;
   // Whether an unknown piece stands alone depends on what is before it.
-  const int32_t* first = ids.data() + before;
   const int32_t unknown = model.unknown_piece();
-  if (unknown >= 0 && std::find(first, first + count, unknown) != first + count) return true;
+  if (unknown >= 0 && std::find(ids, end, unknown) != end) return;
   BestWord found{static_cast<uint8_t>(count), {}};
-  std::copy(first, first + count, found.id);
-  table.insert(key, size, place, found);
+  std::copy(ids, end, found.id);
+  words.table.insert(word.key, word.size, word.place, found);
+}
+
+// The ids of an open line; false if it has no path.
+bool put_line(const Unigram& model, BestScratch& scratch, Ids& ids) {
+  const Line& line = scratch.line;
+  BestWords& words = *scratch.words;
+  Emitter emit(model, ids);
+  Index begin = 0;
+  for (size_t s = 0; s < line.ends().size();) {
+    const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch.group);
+    const Index end = line.ends()[s + n - 1];
+    int32_t* to = emit.room(end - begin);
+    for (const Word& word : std::span(scratch.group, n)) {
+      const bool is_short = word.size <= kLongestWord;
+      const BestWord* known =
+          is_short ? words.table.find(word.key, word.size, word.place) : nullptr;
+      if (known != nullptr) {
+        std::memcpy(to, known->id, sizeof known->id);
+        to += known->count;
+        continue;
+      }
+      const int32_t* first = to;
+      to = put_best(model, word, line.valid(), scratch.best, emit, to);
+      if (to == nullptr) return false;
+      if (is_short) remember(model, word, first, to, words);
+    }
+    emit.close(to);
+    begin = end;
+    s += n;
+  }
   return true;
 }
 
@@ -77,6 +92,13 @@ Tokenizer::Tokenizer(std::shared_ptr<const Unigram> model,
       caches_(std::make_unique<Caches>()) {}
 Tokenizer::~Tokenizer() = default;
 
+void Tokenizer::forget() const {
+  caches_->best.clear();
+  caches_->nbest.clear();
+  const std::scoped_lock lock(caches_->mutex);
+  caches_->samplers.clear();
+}
+
 Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
   return for_each_row(
       texts, 1, workers, [&] { return BestScratch(caches_->best); },
@@ -84,19 +106,9 @@ Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
         const TextView& text = texts[static_cast<size_t>(i)];
         Line& line = scratch.line;
         if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
-        Emitter emit(*model_, out.ids);
-        Index begin = 0;
-        for (const Index end : line.ends()) {
-          const uint8_t* at = line.text() + begin;
-          const ptrdiff_t size = end - begin;
-          begin = end;
-          const bool found = size <= kLongestWord
-                                 ? put_word(*model_, at, size, scratch, emit, out.ids)
-                                 : put_best(*model_, at, size, line.valid(), scratch.best, emit);
-          if (!found) {
-            out.fault = line.uncovered(*model_, normalizer_.get(), text);
-            return;
-          }
+        if (!put_line(*model_, scratch, out.ids)) {
+          out.fault = line.uncovered(*model_, normalizer_.get(), text);
+          return;
         }
         out.offsets.push_back(out.ids.size());
       });
@@ -157,6 +169,8 @@ Tokens join(std::vector<Tokens>& parts) {
     const Index base = all.ids.size();
     for (size_t r = 1; r < part.offsets.size(); ++r) all.offsets.push_back(base + part.offsets[r]);
     all.ids.append(part.ids.data(), part.ids.size());
+    all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
+    all.counts.insert(all.counts.end(), part.counts.begin(), part.counts.end());
     part = Tokens{};
   }
   return all;

@@ -67,9 +67,17 @@ class WordTable {
     entries_ = reinterpret_cast<Entry*>((address + sizeof(Entry) - 1) & ~(sizeof(Entry) - 1));
   }
 
-  // The value of a segment, or null; then `place` is where insert() puts it.
-  const Value* find(const WordKey& key, std::ptrdiff_t size, std::size_t& place) const {
-    place = 2 * static_cast<std::size_t>(key.hash(size) >> shift_);
+  // The set of a segment, on its way into the nearest cache.
+  std::size_t place(const WordKey& key, std::ptrdiff_t size) const {
+    const std::size_t at = 2 * static_cast<std::size_t>(key.hash(size) >> shift_);
+#if defined(__GNUC__)
+    __builtin_prefetch(entries_ + at);
+#endif
+    return at;
+  }
+
+  // The value of a segment, or null.
+  const Value* find(const WordKey& key, std::ptrdiff_t size, std::size_t place) const {
     for (std::size_t i = place; i < place + 2; ++i) {
       const Entry& entry = entries_[i];
       if (entry.size == size && entry.key == key) return &entry.value;
@@ -77,12 +85,10 @@ class WordTable {
     return nullptr;
   }
 
-  const Value* insert(const WordKey& key, std::ptrdiff_t size, std::size_t place,
-                      const Value& value) {
+  void insert(const WordKey& key, std::ptrdiff_t size, std::size_t place, const Value& value) {
     Entry* const entry = entries_ + place;
     if (entry[0].size != 0) entry[1] = entry[0];
     entry[0] = {key, static_cast<std::uint8_t>(size), value};
-    return &entry[0].value;
   }
 
   void clear() {
@@ -100,6 +106,34 @@ class WordTable {
   std::unique_ptr<void, Free> memory_;
   Entry* entries_;
 };
+
+// The segments of a line, a group at a time, with the places of the short ones looked up in
+// advance: a group's waits for memory overlap.
+struct Word {
+  const std::uint8_t* text;
+  std::ptrdiff_t size;
+  WordKey key;        // of a short segment
+  std::size_t place;  // the same
+};
+constexpr std::size_t kGroup = 48;
+
+// Fills `group` from segments number s on, the first of which begins at `begin`; their number.
+template <class Table>
+std::size_t look_ahead(const Table& table, const std::uint8_t* text,
+                       const std::vector<std::int64_t>& ends, std::size_t s, std::int64_t begin,
+                       Word* group) {
+  std::size_t n = 0;
+  for (; n < kGroup && s + n < ends.size(); ++n) {
+    Word& word = group[n];
+    word.text = text + begin;
+    word.size = ends[s + n] - begin;
+    begin = ends[s + n];
+    if (word.size > kLongestWord) continue;
+    word.key = WordKey::of(word.text, word.size);
+    word.place = table.place(word.key, word.size);
+  }
+  return n;
+}
 
 // Caches that no thread is using.
 template <class Cache>
@@ -120,6 +154,11 @@ class CachePool {
     CachePool* pool_;
     std::unique_ptr<Cache> cache_;
   };
+
+  void clear() {
+    const std::scoped_lock lock(mutex_);
+    idle_.clear();
+  }
 
  private:
   std::unique_ptr<Cache> take() {

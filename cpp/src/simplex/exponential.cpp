@@ -4,6 +4,7 @@
 
 #include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/rows.hpp"
+#include "kexue/simplex/temperature.hpp"
 
 namespace kexue::simplex {
 
@@ -58,6 +59,9 @@ double add(double a, double b, double& low) {
   return next;
 }
 
+// Rows of a chunk at least, where each is written beside the next.
+constexpr ptrdiff_t kOverlapped = 8;
+
 // What one row, or a part of it, has added up: sum e^{(x - shift) scale} 2^-power.
 template <class T>
 struct Part {
@@ -89,14 +93,15 @@ struct Part {
 };
 
 template <class T>
-Part<T> look(const T* x, T* keep, ptrdiff_t n, const Scale<T>& scale) {
+Part<T> look(const T* x, T* keep, ptrdiff_t n, const Scale<T>& scale,
+             const Beside<T>* beside = nullptr) {
   const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
   Part<T> part;
   part.max = seen.max;
   part.nan = seen.nan;
   if (!part.ordinary()) return part;
   part.f = exponential_below(seen.max, scale);
-  part.sum = softmax_kernels<T>().exponentials(x, keep, n, part.f);
+  part.sum = softmax_kernels<T>().exponentials(x, keep, n, part.f, beside);
   return part;
 }
 
@@ -132,7 +137,9 @@ Part<T> look_at_huge(const T* x, ptrdiff_t n, const Scale<T>& scale, int workers
         std::vector<Part<T>> tiles;
         tiles.reserve(static_cast<std::size_t>(kBlock / kTile));
         for (ptrdiff_t i = begin; i < end; i += kTile) {
-          tiles.push_back(look<T>(x + i, nullptr, std::min(kTile, end - i), scale));
+          // Whole tiles alone are fetched, and none beyond the row.
+          const Beside<T> next{nullptr, nullptr, T(0), x + i + (i + 2 * kTile <= n ? kTile : 0)};
+          tiles.push_back(look<T>(x + i, nullptr, std::min(kTile, end - i), scale, &next));
         }
         blocks[static_cast<std::size_t>(b)] = combine(tiles, scale);
       },
@@ -162,13 +169,41 @@ ptrdiff_t finish_special(const T* x, T* out, ptrdiff_t n, Empty empty, const Par
 
 template <class T>
 ptrdiff_t softmax_row(const T* x, T* out, ptrdiff_t n, const Scale<T>& scale, Empty empty,
-                      double* lse, bool past, T* scratch) {
-  T* kept = past ? scratch : out;
-  const Part<T> row = look<T>(x, kept, n, scale);
+                      double* lse) {
+  const Part<T> row = look<T>(x, out, n, scale);
   if (!row.ordinary()) return finish_special(x, out, n, empty, row, lse);
   if (lse != nullptr) *lse = row.log_sum(scale);
-  softmax_kernels<T>().scale(kept, out, n, static_cast<T>(1 / row.sum), past);
+  softmax_kernels<T>().scale(out, out, n, static_cast<T>(1 / row.sum), false);
   return 0;
+}
+
+// Rows whose results go past the cache: each is written while the next one's exponentials are
+// computed. scratch holds two rows.
+template <class T>
+ptrdiff_t softmax_rows_past(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n,
+                            const Scale<T>& scale, Empty empty, double* lse, T* scratch) {
+  ptrdiff_t count = 0;
+  Beside<T> beside{nullptr, nullptr, T(0), nullptr};
+  T* kept[2] = {scratch, scratch + n + kRoom};
+  const auto write = [&] {
+    if (beside.done != nullptr) {
+      softmax_kernels<T>().scale(beside.done, beside.out, n, beside.factor, true);
+    }
+    beside.done = nullptr;
+  };
+  for (ptrdiff_t r = 0; r < n_rows; ++r, x += n, out += n) {
+    beside.ahead = x + (r + 1 < n_rows ? n : 0);
+    const Part<T> row = look<T>(x, kept[r % 2], n, scale, &beside);
+    if (!row.ordinary()) {
+      write();
+      count += finish_special(x, out, n, empty, row, lse == nullptr ? nullptr : lse + r);
+      continue;
+    }
+    if (lse != nullptr) lse[r] = row.log_sum(scale);
+    beside = {kept[r % 2], out, static_cast<T>(1 / row.sum), nullptr};
+  }
+  write();
+  return count;
 }
 
 // Finishes the rows that the short kernel copied to out; returns how many are empty.
@@ -197,6 +232,13 @@ ptrdiff_t sum_of(const std::vector<ptrdiff_t>& counts) {
 
 template <class T>
 ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double* lse) {
+  if (is_extreme(temperature)) {
+    const std::vector<double> shift = divide_rows(batch, batch.out, temperature);
+    const Batch<T> rows{batch.out, batch.out, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = softmax(rows, 1, empty, lse);
+    for (std::size_t r = 0; r < shift.size() && lse != nullptr; ++r) lse[r] += shift[r];
+    return count;
+  }
   const Scale<T> scale(temperature);
   const ptrdiff_t n = batch.n;
   const bool past = write_past(batch);
@@ -219,24 +261,34 @@ ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double
     return n_empty;
   }
   const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
-  SlotBuffers<T> scratch(workers, n + kRoom);
+  SlotBuffers<T> scratch(workers, 2 * (n + kRoom));
   std::vector<ptrdiff_t> empty_rows(static_cast<std::size_t>(workers));
-  for_row_chunks(batch.n_rows, n, workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
-    ptrdiff_t& count = empty_rows[static_cast<std::size_t>(slot)];
-    if (n <= kShortRow) {
-      double* level = lse == nullptr ? nullptr : lse + first;
-      T* out = batch.out + first * n;
-      const ptrdiff_t left = softmax_kernels<T>().short_rows(batch.x + first * n, out, rows, n,
-                                                             scale.high, scale.low, level);
-      if (left > 0) count += finish_short_rows(out, rows, n, empty, level);
-      return;
-    }
-    for (ptrdiff_t r = first; r < first + rows; ++r) {
-      count +=
-          softmax_row(batch.x + r * n, batch.out + r * n, n, scale, empty,
-                      lse == nullptr ? nullptr : lse + r, past, past ? scratch[slot] : nullptr);
-    }
-  });
+  // Rows written past the cache are not alone: some overlap with one another.
+  const ptrdiff_t together = past && n > kShortRow ? kOverlapped : 1;
+  for_row_chunks(
+      batch.n_rows, n, workers,
+      [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
+        ptrdiff_t& count = empty_rows[static_cast<std::size_t>(slot)];
+        if (n <= kShortRow) {
+          double* level = lse == nullptr ? nullptr : lse + first;
+          T* out = batch.out + first * n;
+          const ptrdiff_t left = softmax_kernels<T>().short_rows(batch.x + first * n, out, rows, n,
+                                                                 scale.high, scale.low, level);
+          if (left > 0) count += finish_short_rows(out, rows, n, empty, level);
+          return;
+        }
+        double* level = lse == nullptr ? nullptr : lse + first;
+        if (past) {
+          count += softmax_rows_past(batch.x + first * n, batch.out + first * n, rows, n, scale,
+                                     empty, level, scratch[slot]);
+          return;
+        }
+        for (ptrdiff_t r = first; r < first + rows; ++r) {
+          count += softmax_row(batch.x + r * n, batch.out + r * n, n, scale, empty,
+                               lse == nullptr ? nullptr : lse + r);
+        }
+      },
+      together);
   return sum_of(empty_rows);
 }
 
@@ -263,6 +315,11 @@ void for_levels(const Batch<T>& batch, const Scale<T>& scale, F&& f) {
 
 template <class T>
 ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
+  if (is_extreme(temperature)) {
+    divide_rows(batch, batch.out, temperature);
+    return log_softmax(Batch<T>{batch.out, batch.out, batch.n_rows, batch.n, batch.workers}, 1,
+                       empty);
+  }
   const Scale<T> scale(temperature);
   const ptrdiff_t n = batch.n;
   const bool past = write_past(batch);
@@ -292,6 +349,14 @@ ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
 
 template <class T>
 ptrdiff_t logsumexp(const Batch<T>& batch, double temperature, double* lse) {
+  if (is_extreme(temperature)) {
+    const AlignedBuffer<T> divided(batch.n_rows * batch.n);
+    const std::vector<double> shift = divide_rows(batch, divided.data(), temperature);
+    const Batch<T> rows{divided.data(), nullptr, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = logsumexp(rows, 1, lse);
+    for (std::size_t r = 0; r < shift.size(); ++r) lse[r] += shift[r];
+    return count;
+  }
   const Scale<T> scale(temperature);
   std::vector<ptrdiff_t> empty_rows(kMaxWorkers);
   for_levels(batch, scale, [&](ptrdiff_t r, const Part<T>& part, int slot) {

@@ -14,6 +14,7 @@ using Buffer = AlignedBuffer<double>;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kDirect = 0.02, kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-4;
 constexpr std::ptrdiff_t kNewtonAfter = 12, kConjugateSteps = 500, kLevelPasses = 1000;
+constexpr int kHalvings = 10;
 constexpr double kLeast = 1e-300, kLongestStep = 20;
 
 void log_of(const double* x, double* y, std::ptrdiff_t n) { elementary_kernels().f64.log(x, y, n); }
@@ -257,21 +258,40 @@ class Solver {
       size = next;
     }
   }
+  // Rounding in columns where the plans differ by many orders breaks sum_k w_k x_k = 0; the plan
+  // with the least mass there, whose x means least, takes it up.
+  void restore_constraint() {
+    for (std::ptrdiff_t j = 0; j < m_; ++j) {
+      double sum = 0;
+      std::size_t least = 0;
+      for (std::size_t k = 0; k < parts_.size(); ++k) {
+        sum += weight(k) * parts_[k]->x[j];
+        const bool less = parts_[k]->c[j] < parts_[least]->c[j] || !(weight(least) > 0);
+        if (weight(k) > 0 && less) least = k;
+      }
+      parts_[least]->x[j] -= sum / weight(least);
+    }
+  }
   bool newton_step() {
     const double before = dual(), error_before = error_;
     conjugate_gradients();
-    double slope = 0, longest = 0;
-    for (std::size_t k = 0; k < parts_.size(); ++k) {
-      const Part& part = *parts_[k];
-      for (std::ptrdiff_t j = 0; j < m_; ++j) {
+    restore_constraint();
+    // Columns of little mass may ask for enormous steps; they must not shorten those of the others.
+    double slope = 0;
+    for (std::ptrdiff_t j = 0; j < m_; ++j) {
+      double longest = 0;
+      for (auto& part : parts_) longest = std::max(longest, std::fabs(part->x[j]));
+      const double share = longest > kLongestStep ? kLongestStep / longest : 1.0;
+      for (std::size_t k = 0; k < parts_.size(); ++k) {
+        Part& part = *parts_[k];
+        part.x[j] *= share;
         slope += weight(k) * (mean_[j] - part.c[j]) * part.x[j];
-        longest = std::max(longest, std::fabs(part.x[j]));
       }
     }
     if (!(slope > 0)) return false;
     for (auto& part : parts_) std::copy(part->v.data(), part->v.data() + m_, part->next.data());
-    const double full = std::min(1.0, kLongestStep / longest);
-    for (double length = full; length > 1e-3 * full; length *= 0.5) {
+    double length = 1;
+    for (int halving = 0; halving < kHalvings; ++halving, length *= 0.5) {
       for (auto& part : parts_) {
         for (std::ptrdiff_t j = 0; j < m_; ++j) part->q[j] = length * part->x[j];
         elementary_kernels().f64.exp(part->q.data(), part->q.data(), m_);

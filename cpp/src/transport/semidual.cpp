@@ -13,6 +13,13 @@ namespace kexue::transport {
 namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::ptrdiff_t kRescues = 20;
+
+double log_sum_exp(const double* x, std::ptrdiff_t n) {
+  const double top = *std::max_element(x, x + n);
+  double sum = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) sum += std::exp(x[i] - top);
+  return top + std::log(sum);
+}
 }  // namespace
 
 double sum_of(const double* x, std::ptrdiff_t n) {
@@ -28,6 +35,7 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
       n(costs.rows()),
       m(costs.cols()),
       padded(padded_row(costs.cols())),
+      reach(std::exp(o.single ? kSingleReach : kDoubleReach)),
       kernel(costs, o.single, o.stored_bytes, o.workers),
       a(n),
       f(n),
@@ -53,21 +61,21 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
 void Semidual::evaluate() {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
   if (balanced_rows()) {
-    kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
-      s[i] = sum;
-      u[i] = sum > 0 ? 1 / sum : 1.0;
-      return a[i] * u[i];
-    });
+    kernel.balanced_pass(w.data(), a.data(), s.data(), u.data(), t.data());
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
-      const double base = f[i] / reg;
+      const double base = (f[i] + shift) / reg;
       s[i] = sum;
       u[i] = sum > 0 ? std::exp(-share * (std::log(sum) - base) - base) : 1.0;
       return a[i] * u[i];
     });
   }
   ++passes;
+  if (balanced_cols()) {
+    error = sinkhorn_kernels().column_error(v.data(), t.data(), b.data(), c.data(), padded);
+    return;
+  }
   for (std::ptrdiff_t j = 0; j < m; ++j) c[j] = v[j] * t[j];
   set_targets();
   error = 0;
@@ -75,13 +83,9 @@ void Semidual::evaluate() {
 }
 
 void Semidual::set_targets() {
-  if (balanced_cols()) {
-    std::fill(tau.data(), tau.data() + m, 1.0);
-    return;
-  }
   log_of(v, m);
   const double k = reg / options.rho_cols;
-  for (std::ptrdiff_t j = 0; j < m; ++j) tau[j] = -k * (g[j] / reg + logs[j]);
+  for (std::ptrdiff_t j = 0; j < m; ++j) tau[j] = -k * ((g[j] - shift) / reg + logs[j]);
   elementary_kernels().f64.exp(tau.data(), tau.data(), m);
 }
 
@@ -98,14 +102,14 @@ double Semidual::dual() {
     const double k = reg / options.rho_rows, share = 1 / (1 + k);
     for (std::ptrdiff_t i = 0; i < n; ++i) {
       if (!(a[i] > 0)) continue;
-      sum += a[i] * (softened(-share * (logs[i] - f[i] / reg), k) - u[i] * s[i]);
+      sum += a[i] * (softened(-share * (logs[i] - (f[i] + shift) / reg), k) - u[i] * s[i]);
     }
   }
   log_of(v, m);
   const double k = balanced_cols() ? 0 : reg / options.rho_cols;
   for (std::ptrdiff_t j = 0; j < m; ++j) {
     if (!(b[j] > 0)) continue;
-    sum += b[j] * (k > 0 ? softened(g[j] / reg + logs[j], k) : logs[j]);
+    sum += b[j] * (k > 0 ? softened((g[j] - shift) / reg + logs[j], k) : logs[j]);
   }
   return sum;
 }
@@ -113,34 +117,39 @@ double Semidual::dual() {
 // ---- Sums that underflow, factors that grow -----------------------------------------------------
 
 bool Semidual::broken() const {
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    if (a[i] > 0 && !(s[i] > 0 && s[i] < kInfinity)) return true;
-  }
-  for (std::ptrdiff_t j = 0; j < m; ++j) {
-    if (b[j] > 0 && !(t[j] > 0 && t[j] < kInfinity)) return true;
-  }
-  return false;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  return !kernels.extremes(s.data(), a.data(), n).sound ||
+         !kernels.extremes(t.data(), b.data(), m).sound;
 }
 
 bool Semidual::stretched() const {
-  const double reach = std::exp(options.single ? kSingleReach : kDoubleReach);
-  double low = 1, high = 1;
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    low = std::min(low, u[i]);
-    high = std::max(high, u[i]);
-  }
-  for (std::ptrdiff_t j = 0; j < m; ++j) {
-    low = std::min(low, v[j]);
-    high = std::max(high, v[j]);
-  }
-  return high > reach || low < 1 / reach;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  const Extremes rows = kernels.extremes(u.data(), a.data(), n);
+  const Extremes cols = kernels.extremes(v.data(), b.data(), m);
+  return std::max(rows.high, cols.high) > reach || std::min(rows.low, cols.low) * reach < 1;
 }
 
 void Semidual::collect() {
   log_of(u, n);
-  for (std::ptrdiff_t i = 0; i < n; ++i) f[i] += reg * logs[i];
+  for (std::ptrdiff_t i = 0; i < n; ++i) f[i] += shift + reg * logs[i];
   log_of(v, m);
-  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] += reg * logs[j];
+  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] += reg * logs[j] - shift;
+  shift = 0;
+}
+
+void Semidual::translate() {
+  if (balanced_rows() || balanced_cols()) return;
+  const double rows = options.rho_rows, cols = options.rho_cols;
+  log_of(u, n);
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    logs[i] = a[i] > 0 ? std::log(a[i]) - (f[i] + reg * logs[i]) / rows : -kInfinity;
+  }
+  const double left = log_sum_exp(logs.data(), n);
+  log_of(v, m);
+  for (std::ptrdiff_t j = 0; j < m; ++j) {
+    logs[j] = b[j] > 0 ? std::log(b[j]) - (g[j] + reg * logs[j]) / cols : -kInfinity;
+  }
+  shift = (left - log_sum_exp(logs.data(), m)) / (1 / rows + 1 / cols);
 }
 
 void Semidual::absorb(double at) {
@@ -149,8 +158,10 @@ void Semidual::absorb(double at) {
   for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = b[j] > 0 ? g[j] : -kInfinity;
   kernel.absorb(d.data(), q.data(), reg);
   ++builds;
+  std::fill(u.data(), u.data() + n, 1.0);
   std::fill(v.data(), v.data() + m, 1.0);
   std::fill(v.data() + m, v.data() + padded, 0.0);
+  translate();
   evaluate();
 }
 

@@ -33,8 +33,11 @@ struct Semidual {
 
   bool broken() const;
   bool stretched() const;
-  // f and g of u and v.
+  // f and g of u, v and the shift.
   void collect();
+  // The shift of f against g that is best for the two marginals, which the plan does not see
+  // (Sejourne, Vialard & Peyre 2022). u follows at the next evaluation.
+  void translate();
   // Rows and columns without mass are left out of the kernel.
   void absorb(double at);
   void harden(const double* from);
@@ -53,9 +56,11 @@ struct Semidual {
 
   SinkhornOptions options;
   std::ptrdiff_t n, m, padded;
+  double reach;
   Gibbs kernel;
   Buffer a, f, u, s, d, logs;
   Buffer b, g, v, w, t, c, tau, next_v, r, x, p, q;
+  double shift = 0;  // f + shift and g - shift are meant where rho is finite
   double reg = 0, error = 0, mass = 0, tol = 0;
   std::ptrdiff_t passes = 0, builds = 0, rescues = 0;
 };

@@ -15,9 +15,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string_view>
 #include <vector>
+
+#include "kexue/density/chart_kernels.hpp"
 
 namespace kexue::density {
 
@@ -50,8 +53,12 @@ class Chart {
   void forward_base(const double* y, std::ptrdiff_t n, double* t, double* slope) const;
   void forward_interval(const double* y, std::ptrdiff_t n, double* t, double* slope) const;
   void inverse_base(const double* t, std::ptrdiff_t n, double* y) const;
+  void build_inverse();
+  WarpTable table() const;
   Tails warp(double y) const;
+  void inverse_warp(const double* t, std::ptrdiff_t n, double* y) const;
   double inverse_warp(double t) const;
+  std::int64_t cell_of(double t) const;
 
   Base base_;
   double loc_, scale_;
@@ -59,6 +66,9 @@ class Chart {
   // The table of the warp: density, mass to the left and to the right of every knot.
   double spill_ = 1, first_ = 0, step_ = 0;
   std::vector<double> density_, left_, right_;
+  // Its inverse (WarpInverse), and the cells in which equal shares of either half begin.
+  std::vector<double> cubics_;
+  std::vector<std::int32_t> guide_;
 };
 
 }  // namespace kexue::density

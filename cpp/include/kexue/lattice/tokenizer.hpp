@@ -23,6 +23,8 @@ namespace kexue::lattice {
 struct Tokens {
   Ids ids;
   std::vector<Index> offsets{0};
+  std::vector<double> scores;  // of the rows, and how many rows each text has, of best()
+  std::vector<Index> counts;
   Fault fault;  // of the first text that has one; then the rest is empty
 };
 
@@ -43,10 +45,10 @@ struct TextEdges {
   Fault fault;
 };
 
-// Segmentations of one text with a score, or log P, for each; see sample.hpp for the inclusion.
-struct ScoredRows {
+// Segmentations of one text; see sample.hpp.
+struct WeightedRows {
   Tokens tokens;
-  std::vector<double> score, log_inclusion;
+  std::vector<double> log_prob, log_inclusion;
 };
 
 enum class SampleMethod : std::uint8_t { kExact, kStreaming, kViterbi };
@@ -77,10 +79,13 @@ class Tokenizer {
   TextEdges edges(const TextView& text) const;
   // log Z.
   double log_partition(const TextView& text, double alpha, Fault& fault) const;
-  // The k best, from the best on; exact.
-  ScoredRows best(const TextView& text, std::ptrdiff_t k) const;
-  ScoredRows sample_without_replacement(const TextView& text, std::ptrdiff_t size, double alpha,
-                                        Key key) const;
+  // The k best of each text, from the best on, or all there are; exact.
+  Tokens best(std::span<const TextView> texts, std::ptrdiff_t k, int workers = 0) const;
+  WeightedRows sample_without_replacement(const TextView& text, std::ptrdiff_t size, double alpha,
+                                          Key key) const;
+
+  // Gives back the memory of what is remembered.
+  void forget() const;
 
   // The bytes of a sequence of ids, 0x20 for a space mark; unknown pieces are U+2047 between
   // spaces, control pieces nothing. Ids must be in range.

@@ -60,10 +60,22 @@ struct LinearRow {
   T tau, tau_low, scale;
 };
 
+// What is done beside the exponentials of a row, whose arithmetic leaves the memory idle: the row
+// before is written, out_i = factor done_i, past the cache (done may be null), and n entries from
+// `ahead` on are fetched.
+template <class T>
+struct Beside {
+  const T* done;
+  T* out;
+  T factor;
+  const T* ahead;
+};
+
 template <class T>
 struct SoftmaxKernels {
   // sum of the exponentials; with out, they are kept there
-  double (*exponentials)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f);
+  double (*exponentials)(const T* x, T* out, std::ptrdiff_t n, const Exponential<T>& f,
+                         const Beside<T>* beside);
   // out_i = factor e_i: past the cache if told
   void (*scale)(const T* x, T* out, std::ptrdiff_t n, T factor, bool past);
   // out_i = factor e^{...}

@@ -69,10 +69,13 @@ inline std::ptrdiff_t rows_per_chunk(std::ptrdiff_t n) {
   return std::max<std::ptrdiff_t>(1, kChunk / n);
 }
 
-// f(first row, number of rows, slot) on chunks of rows, on the pool.
+// f(first row, number of rows, slot) on chunks of rows, on the pool: of `together` rows at least,
+// but four chunks a worker.
 template <class F>
-void for_row_chunks(std::ptrdiff_t n_rows, std::ptrdiff_t n, int workers, F&& f) {
-  const std::ptrdiff_t rows = rows_per_chunk(n);
+void for_row_chunks(std::ptrdiff_t n_rows, std::ptrdiff_t n, int workers, F&& f,
+                    std::ptrdiff_t together = 1) {
+  const std::ptrdiff_t share = n_rows / (4 * planned_workers(n_rows, workers));
+  const std::ptrdiff_t rows = std::max(rows_per_chunk(n), std::min(together, share));
   const std::ptrdiff_t n_chunks = (n_rows + rows - 1) / rows;
   parallel_for(
       n_chunks,

@@ -1,0 +1,50 @@
+// Kernels of the charts (chart.hpp): tails of the bases and their inverses, one table per
+// instruction set.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kexue::density {
+
+// Bases whose tails have a closed form, apart from the logistic one.
+enum class Tail { normal, t3, cauchy };
+
+// |t| from which `inverse` may be used, two times the mass of a tail.
+inline constexpr double kLeastNormal = 1e-3, kLeastStudent = 1e-290;
+
+// A density on equispaced knots, mixed with a t3 base by `spill`; masses left and right of a knot.
+struct WarpTable {
+  double loc, inverse_scale, spill;
+  double first, step, inverse_step;
+  std::ptrdiff_t knots;
+  const double* density;
+  const double* left;
+  const double* right;
+};
+
+// Both halves of a warp, each counted from its end of the table: four coefficients a cell, first
+// those of the lower half. The mass from the end to place d of a cell is c_0 + d (c_1 + d (c_2 + d
+// c_3)).
+struct WarpInverse {
+  double edge[2];  // ends of the table
+  double step;
+  std::ptrdiff_t cells;
+  const double* cubics;
+};
+
+struct ChartKernels {
+  // t and dx/dy at y; z = (y - loc) inverse_scale.
+  void (*tails)(Tail base, const double* y, double loc, double inverse_scale, double* t,
+                double* slope, std::ptrdiff_t n);
+  // y at t where |t| is at least kLeastNormal or kLeastStudent, anything elsewhere.
+  void (*inverse)(Tail base, const double* t, double loc, double scale, double* y,
+                  std::ptrdiff_t n);
+  void (*warp)(const WarpTable& table, const double* y, double* t, double* slope, std::ptrdiff_t n);
+  // y at t, given the cell of its half.
+  void (*warp_inverse)(const WarpInverse& table, const double* t, const std::int64_t* cell,
+                       double* y, std::ptrdiff_t n);
+};
+const ChartKernels& chart_kernels();
+
+}  // namespace kexue::density

@@ -1,0 +1,199 @@
+// The warp of a chart: a table of a density with a t3 base, and its inverse.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base_tails.hpp"
+#include "kexue/core/error.hpp"
+#include "kexue/density/chart.hpp"
+
+namespace kexue::density {
+
+using std::ptrdiff_t;
+
+namespace {
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+// Shares of either half in a guide table.
+constexpr std::size_t kGuide = 8192;
+// |t| below which the inverse is refined on its tail.
+constexpr double kLeastWarp = 2e-4;
+
+}  // namespace
+
+Chart::Chart(double loc, double scale, bool logarithmic, double spill, double first, double last,
+             std::span<const double> knots)
+    : base_(Base::warp),
+      loc_(loc),
+      scale_(scale),
+      logarithmic_(logarithmic),
+      spill_(spill),
+      first_(first),
+      step_((last - first) / static_cast<double>(knots.size() - 1)),
+      density_(knots.begin(), knots.end()) {
+  require(knots.size() >= 2 && last > first && scale > 0, "a warp needs increasing knots");
+  const std::size_t n = knots.size();
+  left_.assign(n, 0);
+  right_.assign(n, 0);
+  for (std::size_t k = 1; k < n; ++k) {
+    left_[k] = left_[k - 1] + 0.5 * step_ * (density_[k - 1] + density_[k]);
+  }
+  for (std::size_t k = n - 1; k-- > 0;) {
+    right_[k] = right_[k + 1] + 0.5 * step_ * (density_[k] + density_[k + 1]);
+  }
+  require(left_[n - 1] > 0, "the table of a warp must have mass");
+  const double norm = (1 - spill_) / left_[n - 1];
+  for (std::size_t k = 0; k < n; ++k) {
+    density_[k] *= norm;
+    left_[k] *= norm;
+    right_[k] *= norm;
+  }
+  build_inverse();
+}
+
+WarpTable Chart::table() const {
+  return {loc_,
+          1 / scale_,
+          spill_,
+          first_,
+          step_,
+          1 / step_,
+          static_cast<ptrdiff_t>(density_.size()),
+          density_.data(),
+          left_.data(),
+          right_.data()};
+}
+
+// Hermite's cubics of the mass between knots: those of the table are exact, the base's share of a
+// cell is right to its fourth power.
+void Chart::build_inverse() {
+  const std::size_t knots = density_.size(), cells = knots - 1;
+  std::vector<double> tail[2] = {std::vector<double>(knots), std::vector<double>(knots)};
+  std::vector<double> total(knots), y(knots), t(knots);
+  for (std::size_t k = 0; k < knots; ++k) y[k] = first_ + step_ * static_cast<double>(k);
+  chart_kernels().tails(Tail::t3, y.data(), loc_, 1 / scale_, t.data(), total.data(),
+                        static_cast<ptrdiff_t>(knots));
+  for (std::size_t k = 0; k < knots; ++k) {
+    const double near = 0.5 * spill_ * std::abs(t[k]);
+    tail[0][k] = std::signbit(t[k]) ? spill_ - near : near;
+    tail[1][k] = std::signbit(t[k]) ? near : spill_ - near;
+    total[k] = density_[k] + 0.5 * spill_ * total[k];
+  }
+  cubics_.resize(8 * cells);
+  guide_.resize(2 * (kGuide + 1));
+  for (std::size_t half = 0; half < 2; ++half) {
+    const std::vector<double>& mass = half == 0 ? left_ : right_;
+    double* cubic = cubics_.data() + 4 * half * cells;
+    for (std::size_t j = 0; j < cells; ++j) {
+      const std::size_t k = half == 0 ? j : knots - 1 - j, next = half == 0 ? k + 1 : k - 1;
+      const double rise =
+          0.5 * step_ * (density_[k] + density_[next]) + (tail[half][next] - tail[half][k]);
+      const double from = step_ * total[k], to = step_ * total[next];
+      cubic[4 * j] = mass[k] + tail[half][k];
+      cubic[4 * j + 1] = from;
+      cubic[4 * j + 2] = 3 * rise - 2 * from - to;
+      cubic[4 * j + 3] = from + to - 2 * rise;
+    }
+    std::size_t cell = 0;
+    for (std::size_t g = 0; g <= kGuide; ++g) {
+      const double share = 0.5 * static_cast<double>(g) / static_cast<double>(kGuide);
+      while (cell + 1 < cells && cubic[4 * (cell + 1)] <= share) ++cell;
+      guide_[half * (kGuide + 1) + g] = static_cast<std::int32_t>(cell);
+    }
+  }
+}
+
+// The cell that holds the mass |t| / 2 < 1/2, counted from the end on the side of t. Few shares
+// span more than two cells; the last choice is an addition, which is not guessed.
+std::int64_t Chart::cell_of(double t) const {
+  const std::int64_t cells = static_cast<std::int64_t>(density_.size()) - 1, half = t < 0 ? 1 : 0;
+  const double mass = 0.5 * std::abs(t);
+  const auto share = static_cast<std::int64_t>(std::abs(t) * static_cast<double>(kGuide));
+  const std::int32_t* guide = guide_.data() + half * static_cast<std::int64_t>(kGuide + 1) +
+                              std::min(share, static_cast<std::int64_t>(kGuide) - 1);
+  const double* cubic = cubics_.data() + 4 * half * cells;
+  std::int64_t low = guide[0], high = guide[1];
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    (cubic[4 * middle] <= mass ? low : high) = middle;
+  }
+  return low +
+         static_cast<std::int64_t>(low < high) * static_cast<std::int64_t>(cubic[4 * high] <= mass);
+}
+
+Chart::Tails Chart::warp(double y) const {
+  const double z = (y - loc_) / scale_;
+  const double tail = spill_ * upper_tail(Base::t3, std::abs(z));
+  Tails result{z < 0 ? tail : spill_ - tail, z < 0 ? spill_ - tail : tail,
+               spill_ * base_density(Base::t3, std::abs(z)) / scale_};
+  const double place = (y - first_) / step_;
+  const auto last = static_cast<double>(density_.size() - 1);
+  if (place <= 0 || place >= last) {
+    (place <= 0 ? result.upper : result.lower) += 1 - spill_;
+    return result;
+  }
+  const auto k = std::min(static_cast<std::size_t>(place), density_.size() - 2);
+  const double d = place - static_cast<double>(k), rise = density_[k + 1] - density_[k];
+  result.lower += left_[k] + step_ * d * (density_[k] + 0.5 * d * rise);
+  result.upper += right_[k + 1] + step_ * (1 - d) * (density_[k + 1] - 0.5 * (1 - d) * rise);
+  result.density += density_[k] + d * rise;
+  return result;
+}
+
+void Chart::inverse_warp(const double* t, ptrdiff_t n, double* y) const {
+  std::int64_t cell[kBlock];
+  const std::size_t knots = density_.size();
+  // Beyond the table, and where the base's share counts, the tail is solved one by one.
+  const double least[2] = {std::max(kLeastWarp, 2 * cubics_[0]),
+                           std::max(kLeastWarp, 2 * cubics_[4 * (knots - 1)])};
+  const auto outer = [&](double v) { return !(std::abs(v) >= least[v < 0 ? 1 : 0]); };
+  double from[kBlock];
+  bool some_outer = false;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    some_outer |= outer(t[i]);
+    from[i] = std::isnan(t[i]) ? 0.0 : t[i];
+    cell[i] = cell_of(from[i]);
+  }
+  const WarpInverse inverse{{first_, first_ + step_ * static_cast<double>(knots - 1)},
+                            step_,
+                            static_cast<ptrdiff_t>(knots - 1),
+                            cubics_.data()};
+  // y may be t.
+  double given[kBlock];
+  std::copy_n(t, n, given);
+  chart_kernels().warp_inverse(inverse, from, cell, y, n);
+  for (ptrdiff_t i = 0; some_outer && i < n; ++i) {
+    if (outer(given[i])) y[i] = std::isnan(given[i]) ? kNaN : inverse_warp(given[i]);
+  }
+}
+
+// Safeguarded Newton for the nearer tail; the bracket shrinks every step.
+double Chart::inverse_warp(double t) const {
+  const bool low = t > 0;
+  const double mass = 0.5 * std::abs(t);
+  if (mass == 0) return std::signbit(t) ? kInfinity : -kInfinity;
+  const auto tail = [&](double y) {
+    const Tails tails = warp(y);
+    return low ? tails.lower : tails.upper;
+  };
+  double width = std::max(scale_, step_ * static_cast<double>(density_.size()));
+  double from = std::min(first_, loc_), to = std::max(first_ + width, loc_);
+  for (; (low ? tail(from) : 1 - tail(from)) > (low ? mass : 1 - mass); width *= 2) from -= width;
+  for (; (low ? tail(to) : -tail(to)) < (low ? mass : -mass); width *= 2) to += width;
+  double y = 0.5 * (from + to);
+  for (int i = 0; i < 200; ++i) {
+    const double excess = (tail(y) - mass) * (low ? 1 : -1);
+    if (excess == 0) break;
+    (excess > 0 ? to : from) = y;
+    const double density = warp(y).density;
+    double next = y - excess / density;
+    // Twice per four steps halve, so that the worst case stays short.
+    if (!(next > from && next < to) || i % 4 == 3) next = 0.5 * (from + to);
+    if (next == y || std::abs(next - y) <= 1e-16 * std::abs(y)) break;
+    y = next;
+  }
+  return y;
+}
+
+}  // namespace kexue::density

@@ -1,0 +1,214 @@
+"""Samples of segmentations: their law, and that they depend on nothing but key, text and numbers.
+
+Chi-square statistics have a fixed seed and fail by chance once in a million (p > 1e-6).
+"""
+
+import pickle
+
+import numpy as np
+import pytest
+from scipy.stats import chi2
+
+from kexue_num.lattice import UnigramTokenizer
+from tests.oracles import tokenizer as oracle
+
+N_SAMPLES = 2_000_000
+
+
+def word_tokenizer(seed=0):
+    """Pieces of up to six letters, so that places have more than four edges."""
+    letters = [bytes([c]) for c in b"abcdef"]
+    words = [b"abcdef"[i:j] for i in range(6) for j in range(i + 2, 7)]
+    pieces = letters + words
+    scores = np.random.default_rng(seed).normal(-3, 1.2, len(pieces))
+    return UnigramTokenizer.from_pieces(pieces, scores), pieces, scores
+
+
+def names_of(rows, offsets, codes):
+    """A 64-bit number for each row that tells sequences apart."""
+    place = np.arange(len(rows)) - np.repeat(offsets[:-1], np.diff(offsets))
+    return np.add.reduceat(codes[place, rows], offsets[:-1])
+
+
+def chi_square_tail(drawn, text, pieces, scores, alpha):
+    """P(a statistic this large); cells of expectation below 10 are pooled."""
+    found = oracle.segmentations(text, pieces, scores)
+    chances, _ = oracle.probabilities(found, alpha)
+    codes = np.random.default_rng(0).integers(0, 2**63, (50, len(pieces)), dtype=np.uint64)
+    rows = np.concatenate([ids for ids, _ in found])
+    offsets = np.cumsum([0, *(len(ids) for ids, _ in found)])
+    names = names_of(rows, offsets, codes)
+    assert len(np.unique(names)) == len(names)
+    order = np.argsort(names)
+    values, counts = np.unique(names_of(drawn.ids, drawn.offsets, codes), return_counts=True)
+    assert np.isin(values, names).all()
+    seen = np.zeros(len(found))
+    seen[order[np.searchsorted(names[order], values)]] = counts
+    due = len(drawn) * np.array([float(p) for p in chances])
+    small = due < 10
+    if small.any():
+        seen = np.append(seen[~small], seen[small].sum())
+        due = np.append(due[~small], due[small].sum())
+    kept = due > 0
+    assert not seen[~kept].any()
+    statistic = ((seen - due)[kept] ** 2 / due[kept]).sum()
+    return chi2.sf(statistic, max(kept.sum() - 1, 1))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.1, 0.5, 1.0, 5.0])
+def test_two_million_samples(alpha):
+    """One word of 32 segmentations, and one with those of a second behind a cut: 256."""
+    tokenizer, pieces, scores = word_tokenizer()
+    drawn = tokenizer.sample(b"abcdefdcdef", alpha, size=N_SAMPLES, rng=1)
+    assert len(drawn) == N_SAMPLES
+    assert chi_square_tail(drawn, b"abcdefdcdef", pieces, scores, alpha) > 1e-6
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_samples_of_segments_that_are_not_remembered(alpha):
+    """Beyond 32 bytes: one piece that repeats makes 233 segmentations of a tail of fixed text."""
+    pieces = [b"x" * 26, b"a", b"aa", b"xa"]
+    scores = [-5.0, -1.0, -1.7, -30.0]
+    text = b"x" * 26 + b"a" * 12
+    tokenizer = UnigramTokenizer.from_pieces([*pieces, b"x"], [*scores, -np.inf])
+    drawn = tokenizer.sample(text, alpha, size=200_000, rng=3)
+    assert chi_square_tail(drawn, text, pieces, scores, alpha) > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("method", "due"),
+    [
+        ("exact", [1 / 3, 1 / 3, 1 / 3]),
+        ("streaming", [1 / 3, 1 / 3, 1 / 3]),
+        ("viterbi_sampling", [1 / 4, 1 / 4, 1 / 2]),
+    ],
+)
+def test_three_segmentations_of_the_post(method, due):
+    """w atching, wat ching, watch ing of equal score (9811, 2023-10-16)."""
+    pieces = ["w", "atching", "wat", "ching", "watch", "ing"]
+    tokenizer = UnigramTokenizer.from_pieces(pieces, np.full(6, -2.0))
+    drawn = tokenizer.sample("watching", size=400_000, rng=5, method=method)
+    first = drawn.ids[drawn.offsets[:-1]]
+    seen = np.bincount(first, minlength=5)[[0, 2, 4]]
+    due = 400_000 * np.array(due)
+    assert chi2.sf(((seen - due) ** 2 / due).sum(), 2) > 1e-6
+
+
+def test_streaming_has_the_exact_law():
+    tokenizer, pieces, scores = word_tokenizer()
+    drawn = tokenizer.sample(b"abcdef", 0.7, size=300_000, rng=2, method="streaming")
+    assert chi_square_tail(drawn, b"abcdef", pieces, scores, 0.7) > 1e-6
+
+
+def text_lines(n=400, seed=0):
+    rng = np.random.default_rng(seed)
+    return ["".join(rng.choice(list("abcdef"), rng.integers(0, 80))) for _ in range(n)]
+
+
+@pytest.mark.parametrize("method", ["exact", "streaming", "viterbi_sampling"])
+def test_samples_do_not_depend_on_how_the_work_is_split(method):
+    tokenizer, _, _ = word_tokenizer()
+    lines = text_lines()
+    whole = tokenizer.sample_batch(lines, 0.3, size=3, rng=7, method=method)
+    assert len(whole) == 1200 and whole.size == 3
+    for workers in (1, 2, 7):
+        again = tokenizer.sample_batch(lines, 0.3, size=3, rng=7, method=method, workers=workers)
+        np.testing.assert_array_equal(again.ids, whole.ids)
+        np.testing.assert_array_equal(again.offsets, whole.offsets)
+    fresh = pickle.loads(pickle.dumps(tokenizer))
+    order = [350, 0, 399, 17]
+    for i in order:  # one at a time, in any order, with nothing remembered, and fewer samples
+        part = fresh.sample_batch(
+            lines[i : i + 1], 0.3, size=2, rng=7, method=method, first_index=i
+        )
+        for j in range(2):
+            np.testing.assert_array_equal(part[0, j], whole[i, j])
+
+
+def test_many_samples_are_those_of_any_number():
+    tokenizer, _, _ = word_tokenizer()
+    many = tokenizer.sample("abcdefabc", 0.2, size=100, rng=9)
+    few = tokenizer.sample("abcdefabc", 0.2, size=33, rng=9)
+    one = tokenizer.sample("abcdefabc", 0.2, rng=9)
+    np.testing.assert_array_equal(many.ids[: len(few.ids)], few.ids)
+    np.testing.assert_array_equal(one, many[0])
+    assert len(tokenizer.sample("abc", size=0, rng=0)) == 0
+    assert len(np.unique(np.concatenate([tokenizer.sample("a", size=2, rng=0).ids]))) == 1
+
+
+def test_remembered_and_new_words_agree():
+    """The same words inside long segments, and in a tokenizer that has forgotten them."""
+    tokenizer, _, _ = word_tokenizer()
+    lines = text_lines(3000, seed=1)
+    first = tokenizer.sample_batch(lines, 1.0, rng=4, workers=1)
+    second = tokenizer.sample_batch(lines, 1.0, rng=4, workers=1)
+    np.testing.assert_array_equal(first.ids, second.ids)
+    best = tokenizer.encode_batch(lines, workers=1)
+    for i in range(0, 3000, 500):
+        np.testing.assert_array_equal(best[i], tokenizer.encode(lines[i], return_offsets=True).ids)
+
+
+def test_a_line_of_ten_megabytes():
+    """One segment without a cut: the local choices against 50-digit sums over a window.
+
+    Marginals far from both ends do not depend on the ends, so that the middle of the line must
+    give those of a short line.
+    """
+    pieces = ["a", "aa", "aaa", "ab", "b", "ba"]
+    scores = [-1.3, -2.1, -4.0, -1.9, -2.2, -3.1]
+    tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
+    unit = "aabaaab"
+    n = 10_000_000 // len(unit)
+    short = unit * 60
+    per_unit = tokenizer.log_marginal(unit * 61) - tokenizer.log_marginal(short)
+    long = unit * n
+    log_z = tokenizer.log_marginal(long)
+    expected = tokenizer.log_marginal(short) + (n - 60) * per_unit
+    assert log_z == pytest.approx(expected, rel=1e-10)
+    drawn = tokenizer.sample(long, rng=0)
+    assert tokenizer.decode(drawn) == long
+    due = tokenizer.marginals(short)
+    middle = (due.starts >= 28 * 7) & (due.starts < 32 * 7)
+    share = np.zeros(len(pieces))
+    np.add.at(share, due.ids[middle], due.probabilities[middle] / 4)
+    seen = np.bincount(drawn, minlength=len(pieces)) / n
+    # The count of a piece per unit has a standard error below 1.2 / sqrt(n) = 1e-3.
+    np.testing.assert_allclose(seen, share, atol=6e-3)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 40.0])
+def test_local_choices_keep_their_accuracy(alpha):
+    """Expected counts over a segment of 7000 bytes against a lattice with exponents of its own."""
+    pieces = ["a", "aa", "aaa", "ab", "b", "ba"]
+    scores = [-1.3, -2.1, -4.0, -1.9, -2.2, -3.1]
+    tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
+    text = "aabaaab" * 1000
+    lattice = tokenizer.lattice(text)
+    assert tokenizer.log_marginal(text, alpha) == pytest.approx(
+        lattice.log_partition(alpha=alpha), rel=1e-13
+    )
+    from kexue_num import _core
+
+    model = _core.lattice.Unigram(
+        [p.encode() for p in pieces], np.array(scores), np.ones(6, np.uint8)
+    )
+    flat = np.frombuffer(text.encode(), np.uint8)
+    counts, _, _ = model.expected_counts(flat, np.array([0, len(flat)]), np.ones(1), alpha)
+    due = np.zeros(7)
+    np.add.at(due, lattice.labels, lattice.marginals(alpha=alpha))
+    np.testing.assert_allclose(counts, due, rtol=1e-11, atol=1e-12)
+
+
+def test_samples_without_replacement():
+    tokenizer, pieces, scores = word_tokenizer()
+    found = oracle.segmentations(b"abcdef", pieces, scores)
+    chances, _ = oracle.probabilities(found, 0.5)
+    due = {ids: float(p) for (ids, _), p in zip(found, chances, strict=True)}
+    drawn = tokenizer.sample_without_replacement("abcdef", 10, 0.5, rng=0)
+    assert len(drawn) == 10 and len({tuple(row) for row in drawn}) == 10
+    for row, log_prob in zip(drawn, drawn.log_prob, strict=True):
+        assert np.exp(log_prob) == pytest.approx(due[tuple(row)], rel=1e-12)
+    everything = tokenizer.sample_without_replacement("abcdef", 1000, 0.5, rng=0)
+    assert len(everything) == len(found) == 32
+    assert np.exp(everything.log_prob).sum() == pytest.approx(1, rel=1e-12)
+    assert not everything.log_inclusion.any()
