@@ -75,7 +75,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
     names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
-    names += ["measurements"]
+    names += ["measurements", "kinds", "bounds"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")
@@ -84,7 +84,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     assert "- [ ]" not in report
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
-    assert "8 figures and" in output
+    assert "10 figures and" in output
 
 
 @pytest.mark.usefixtures("small_data")
