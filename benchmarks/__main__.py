@@ -23,6 +23,7 @@ AREAS = (
     "density",
     "lattice",
     "tokenizer",
+    "training",
     "emo",
     "sinkhorn",
 )
