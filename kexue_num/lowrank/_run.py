@@ -47,6 +47,17 @@ class Factors:
     def leading(self, k: int) -> Factors:
         return Factors(self.pivots[:k], self.r[:k])
 
+    def falling(self, k: int) -> bool:
+        """Whether singular values fall by a third from the k-th on to the last.
+
+        Where they do not, exact singular vectors choose columns no better than those of the sketch.
+        """
+        if len(self.pivots) <= k:
+            return False
+        diagonal = np.abs(self.r[np.arange(len(self.pivots)), self.pivots])
+        some = max(1, k // 10)
+        return bool(diagonal[-some:].mean() < 0.65 * diagonal[:k][-some:].mean())
+
     def gram(self, workers: int) -> Array:
         """R R^H in double precision; every block is accurate relative to itself."""
         return _core.lowrank.gram(self.r, workers)
@@ -249,7 +260,8 @@ class Run:
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""
-        if exact and not self.is_exact and self.options.select in SPECTRAL:
+        spectral = self.options.select in SPECTRAL
+        if exact and not self.is_exact and spectral and factors.falling(k):
             factors = self.make_exact(factors)
         chosen = choose_columns(self, factors, k)
         if exact and not self.is_exact:
