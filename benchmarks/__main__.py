@@ -16,7 +16,14 @@ from benchmarks._report import compare, format_case, format_floors, write_figure
 from benchmarks._runner import FULL, QUICK, CaseResult, pinned, run_case
 from benchmarks.limits import describe, measure_limits
 
-AREAS = ("lowrank", "simplex", "projections", "density", "lattice", "emo", "sinkhorn")
+# The modules of each area.
+AREAS = {
+    "lowrank": ("lowrank", "selections"),
+    "simplex": ("simplex", "projections"),
+    "density": ("density",),
+    "lattice": ("lattice", "tokenizer", "training"),
+    "transport": ("sinkhorn", "emo"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -82,8 +89,9 @@ def _select(area: str, quick: bool, pattern: str) -> list[Case]:
     """Return the cases of an area that match; a pattern without wildcards matches a part."""
     if not any(character in pattern for character in "*?["):
         pattern = f"*{pattern}*"
-    module = importlib.import_module(f"benchmarks.{area}")
-    return [case for case in module.cases(quick) if fnmatch.fnmatchcase(case.name, pattern)]
+    modules = (importlib.import_module(f"benchmarks.{name}") for name in AREAS[area])
+    cases = (case for module in modules for case in module.cases(quick))
+    return [case for case in cases if fnmatch.fnmatchcase(case.name, pattern)]
 
 
 def _measure(

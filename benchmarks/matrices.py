@@ -64,6 +64,17 @@ def kernel_matrix(n: int) -> Matrix:
 
 
 @cache
+def gaussian_kernel_matrix(n: int) -> Matrix:
+    """Return exp(-|x_i - y_j|^2) for points of the unit cube of five dimensions."""
+    rng = np.random.default_rng(n)
+    x, y = rng.random((n, 5)), rng.random((n, 5))
+    squares = np.zeros((n, n))
+    for axis in range(5):
+        squares += (x[:, None, axis] - y[None, :, axis]) ** 2
+    return np.asarray(np.exp(-squares))
+
+
+@cache
 def sparse_matrix(rows: int, cols: int, density: float) -> scipy.sparse.csr_array:
     """Return normal entries at random places; columns fall like 1 / (1 + j) in random order."""
     rng = np.random.default_rng(rows)

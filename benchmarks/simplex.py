@@ -37,6 +37,27 @@ def cases(quick: bool) -> Iterator[Case]:
         ):
             yield _case(name, rows, n, "float32", None if quick else floor)
 
+    if not quick:
+        for rows, n in SHAPES[2:]:
+            for name in ("softmax", "sparsemax"):
+                yield Case(
+                    name=f"{name}/{rows}x{n}/workers",
+                    title=f"{name}, {rows} x {n}, float32, two workers against one",
+                    prepare=functools.partial(_workers, name, rows, n),
+                    floor=Floor("one worker", 1.8, None),
+                )
+
+
+def _workers(name: str, rows: int, n: int) -> Problem:
+    x = np.random.default_rng(0).standard_normal((rows, n), dtype=np.float32)
+    out = np.zeros_like(x)
+    map_, judge = getattr(simplex, name), _judge(name, x)
+    contenders = (
+        Contender("two workers", lambda: map_(x, out=out, workers=2), judge),
+        Contender("one worker", lambda: map_(x, out=out, workers=1), judge),
+    )
+    return Problem(contenders, "4 eps", 2 * x.nbytes, 0.0, "float32")
+
 
 def _softmax_floor(n: int, dtype: str) -> Floor:
     return Floor("torch out=", 1.0 if dtype == "float64" and n == 10 else 1.4, None)

@@ -14,6 +14,7 @@ from kexue_num import _tour
 from kexue_num import lowrank as library
 from kexue_num._tour import _report, _timing
 from kexue_num._tour import density as density_chapter
+from kexue_num._tour import lattice as lattice_chapter
 from kexue_num._tour import lowrank as chapter
 from kexue_num._tour import simplex as simplex_chapter
 
@@ -64,7 +65,11 @@ def small_data(monkeypatch):
     monkeypatch.setattr(simplex_chapter, "_load_digits", digits)
     monkeypatch.setattr(density_chapter, "_load_hues", hues)
     monkeypatch.setattr(density_chapter, "_load_measurements", measurements)
-    for module in (chapter, simplex_chapter, density_chapter):
+    lines = lattice_chapter._load_lines()[:900]
+    monkeypatch.setattr(lattice_chapter, "_load_lines", lambda: lines)
+    monkeypatch.setattr(lattice_chapter, "VOCABULARY", 400)
+    monkeypatch.setattr(lattice_chapter, "SAMPLES", 20_000)
+    for module in (chapter, simplex_chapter, density_chapter, lattice_chapter):
         monkeypatch.setattr(
             module, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
         )
@@ -75,7 +80,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
     names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
-    names += ["measurements", "kinds", "bounds"]
+    names += ["measurements", "lattice", "frequencies", "kinds", "bounds"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")
@@ -109,6 +114,18 @@ def test_a_broken_promise_fails_the_tour(tmp_path, capsys, monkeypatch, change, 
 
 
 @pytest.mark.usefixtures("small_data")
+def test_biased_samples_fail_the_tour(tmp_path, capsys, monkeypatch):
+    sample = lattice_chapter.UnigramTokenizer.sample
+
+    def biased(self, text, alpha=1.0, **options):
+        return sample(self, text, alpha + 0.1, **options)
+
+    monkeypatch.setattr(lattice_chapter.UnigramTokenizer, "sample", biased)
+    assert program.main(["--quick", "--area", "lattice", "--out", str(tmp_path)]) == 1
+    assert "draws follow them" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small_data")
 def test_a_wrong_projection_fails_the_tour(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(simplex_chapter.simplex, "sparsemax", simplex_chapter.simplex.softmax)
     assert program.main(["--quick", "--area", "simplex", "--out", str(tmp_path)]) == 1
@@ -118,19 +135,22 @@ def test_a_wrong_projection_fails_the_tour(tmp_path, capsys, monkeypatch):
 def test_without_scikit_learn_the_table_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    assert _tour.run(tmp_path) == 0
+    with_scikit_learn = [area for area in _tour.AREAS if area != "lattice"]
+    assert _tour.run(tmp_path, areas=with_scikit_learn) == 0
     assert "scikit-learn is not installed" in capsys.readouterr().out
     assert "scikit-learn is not installed" in (tmp_path / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.usefixtures("small_data")
 def test_without_extras_the_tour_still_runs(tmp_path, capsys, monkeypatch):
-    for name in ("matplotlib", "rich", "sklearn", "sklearn.utils.extmath", "threadpoolctl"):
+    missing = ("matplotlib", "rich", "sentencepiece", "sklearn", "sklearn.utils.extmath")
+    for name in (*missing, "threadpoolctl", "tokenizers"):
         monkeypatch.setitem(sys.modules, name, None)
     assert _tour.run(tmp_path, quick=True) == 0
     output = capsys.readouterr().out
     assert "matplotlib is not installed: no figures" in output
     assert "scikit-learn is not installed" in output
+    assert "sentencepiece is not installed" in output
     assert "0 figures and" in output
     assert not list(tmp_path.glob("*.png"))
     assert "threadpoolctl is not installed" in (tmp_path / "report.md").read_text(encoding="utf-8")

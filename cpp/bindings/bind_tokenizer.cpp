@@ -205,6 +205,7 @@ void bind_tokenizer(py::module_& parent) {
            py::arg("first_index"), py::arg("method"), py::arg("workers") = 0)
       .def("encode_with_bounds", &encode_with_bounds, py::arg("text"))
       .def("edges", &edges, py::arg("text"))
+      .def("forget", &Tokenizer::forget, py::call_guard<py::gil_scoped_release>())
       .def("largest_score",
            [](const Tokenizer& tokenizer) { return tokenizer.model().largest_score(); })
       .def("log_partition", &log_partition, py::arg("text"), py::arg("alpha"))

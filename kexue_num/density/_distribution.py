@@ -258,6 +258,25 @@ class Distribution:
 
         return _derivatives.density_series(self._model, self._frame, self._b, y, order)
 
+    def to_scipy(self) -> Any:
+        """The density as a distribution of `scipy.stats`, made by `make_distribution`.
+
+        Its methods (``cdf``, ``icdf``, ``sample``, ``moment``, shifts and scales, truncation) call
+        this density. Needs SciPy 1.16 or later.
+
+        Examples
+        --------
+        >>> from kexue_num.density import FourierDensity
+        >>> d = FourierDensity.from_coefficients([1.0], support="real", base="normal")
+        >>> x = d.to_scipy()
+        >>> float((2 * x + 1).mean().round(12))
+        1.0
+        """
+        from kexue_num.density import _scipy
+
+        self._require_fitted()
+        return _scipy.frozen(self)
+
     def plot(self, ax: Axes | None = None, **options: Any) -> Axes:
         """Draw the density between its quantiles 0.001 and 0.999; options go to ``Axes.plot``."""
         if ax is None:

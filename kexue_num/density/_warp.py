@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from kexue_num import _core
 from kexue_num._validation import check_positive, check_real
-from kexue_num.density._fit import FOLDS, Samples, Settings, fit_order
+from kexue_num.density._fit import FOLDS, Samples, Settings, blocks, fit_order
 from kexue_num.density._frames import Frame, Support, Table, candidate_frames
 
 Array = NDArray[Any]
@@ -27,10 +27,9 @@ def frames(
     width = 4 * outer.scale if scale is None else check_positive(function, "scale", scale)
     y = np.log(x) if support == "positive" else x
     low, high = float(y.min()), float(y.max())
-    weight = np.full(y.size, 1 / y.size) if w is None else w / w.sum()
     margin = 0.25 * (high - low)
     edge, span = low - margin, high - low + 2 * margin
-    histogram = _linear_bins(y, weight, edge, span)
+    histogram = _linear_bins(y, w, edge, span)
     bandwidth = _bandwidth(histogram, y.size) * span
     # As much mass for the tails as a few samples have.
     spill = min(max(2 / y.size, 1e-6), 1e-2)
@@ -79,12 +78,20 @@ def held_out(
     return total
 
 
-def _linear_bins(y: Array, weight: Array, edge: float, span: float) -> Array:
-    place = (y - edge) * ((_KNOTS - 1) / span)
-    cell = np.minimum(place.astype(np.int64), _KNOTS - 2)
-    d = place - cell
-    bins = np.bincount(cell, weight * (1 - d), _KNOTS)
-    bins += np.bincount(cell + 1, weight * d, _KNOTS)
+def _linear_bins(y: Array, w: Array | None, edge: float, span: float) -> Array:
+    """Shares of the samples on the knots, of sum one."""
+    bins: Array = np.zeros(_KNOTS)
+    for block in blocks(y.size):
+        place = (y[block] - edge) * ((_KNOTS - 1) / span)
+        cell = np.minimum(place.astype(np.int64), _KNOTS - 2)
+        right = place - cell
+        left = 1 - right
+        if w is not None:
+            left *= w[block]
+            right *= w[block]
+        bins += np.bincount(cell, left, _KNOTS)
+        bins += np.bincount(cell + 1, right, _KNOTS)
+    bins /= bins.sum()
     return bins
 
 

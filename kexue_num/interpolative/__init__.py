@@ -16,12 +16,12 @@ precision raise ``ValueError``; ``idx`` of the reconstruction routines may have 
 
 References
 ----------
-.. [1] H. Cheng, Z. Gimbutas, P. G. Martinsson, V. Rokhlin, "On the compression of low rank
-   matrices", SIAM J. Sci. Comput. 26 (4), 2005.
-.. [2] N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM Review
-   53 (2), 2011.
-.. [3] C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate
-   singular value decomposition", NeurIPS 2015.
+H. Cheng, Z. Gimbutas, P. G. Martinsson, V. Rokhlin, "On the compression of low rank matrices",
+SIAM J. Sci. Comput. 26 (4), 2005.
+N. Halko, P. G. Martinsson, J. A. Tropp, "Finding structure with randomness", SIAM Review 53 (2),
+2011.
+C. Musco, C. Musco, "Randomized block Krylov methods for stronger and faster approximate singular
+value decomposition", NeurIPS 2015.
 
 Examples
 --------

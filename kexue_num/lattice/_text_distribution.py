@@ -172,6 +172,10 @@ class TextDistribution:
         raise_fault(function, "text", (text,), drawn[-1])
         return WeightedTokenRows(*drawn[:-1])
 
+    def forget(self) -> None:
+        """Give back the memory of the words that are remembered; changes no result."""
+        self._core().forget()
+
     # Shared steps
 
     def _lattice(self, function: str, text: object) -> Lattice:

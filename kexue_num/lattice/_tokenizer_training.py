@@ -114,7 +114,7 @@ class TokenizerTraining:
         unk_id, bos_id, eos_id, pad_id : int
             Ids of the special pieces <unk>, <s>, </s>, <pad>; -1 for none (not for unk).
         seed_size : int, optional
-            Substrings to begin with; if None, 16 times `vocab_size`, at least 40,000.
+            Substrings to begin with; if None, 8 times `vocab_size`, at least 40,000.
         shrinking_factor : float
             Part of the pieces that one round of pruning keeps.
         n_sub_iterations : int
@@ -166,9 +166,9 @@ class TokenizerTraining:
         --------
         >>> from kexue_num.lattice import UnigramTokenizer
         >>> words = ["low lower lowest", "new newer newest", "wide wider widest"] * 20
-        >>> tokenizer = UnigramTokenizer.train(words, 24, normalization="identity")
-        >>> [tokenizer.pieces[i] for i in tokenizer.encode("newest")]
-        ['▁new', 'est']
+        >>> tokenizer = UnigramTokenizer.train(words, 18, normalization="identity")
+        >>> [tokenizer.pieces[i] for i in tokenizer.encode("wider lowest")]
+        ['▁wide', 'r', '▁low', 'e', 's', 't']
         """
         size = check_integer(
             _FUNCTION, "vocab_size", vocab_size, minimum=1, maximum=_LARGEST_VOCABULARY
@@ -232,7 +232,7 @@ class TokenizerTraining:
             _FUNCTION, "max_piece_length", max_piece_length or 16, minimum=1, maximum=512
         )
         seeds.size = check_integer(
-            _FUNCTION, "seed_size", max(16 * size, 40_000) if seed_size is None else seed_size,
+            _FUNCTION, "seed_size", max(8 * size, 40_000) if seed_size is None else seed_size,
             minimum=1, maximum=1 << 27,
         )  # fmt: skip
         seeds.whitespace_as_suffix = bool(whitespace_as_suffix)

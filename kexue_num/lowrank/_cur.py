@@ -20,12 +20,14 @@ from kexue_num._validation import (
     draw_key,
     message,
 )
-from kexue_num.lowrank._certificate import Residual, spectral_norm
+from kexue_num.lowrank._certificate import Residual
 from kexue_num.lowrank._choose import SELECTIONS, check_semidefinite_input, generator_key
 from kexue_num.lowrank._links import (
+    basis_of,
     check_limits,
     check_options,
     dense_form,
+    product_norm,
     pseudo_inverse,
     rounding_of,
     rows_of_columns,
@@ -34,7 +36,6 @@ from kexue_num.lowrank._links import (
 )
 from kexue_num.lowrank._operands import Operand, as_operand
 from kexue_num.lowrank._precision import fixed_precision
-from kexue_num.lowrank._qr import factor
 from kexue_num.lowrank._results import InterpolativeDecomposition
 from kexue_num.lowrank._run import NONE, Options, Run
 from kexue_num.lowrank._skeletons import CUR
@@ -72,7 +73,7 @@ def cur(
         Relative error asked for: ``||A - C U R||_2 <= tol ||A||_2``, at least 10 eps of the dtype
         and below 1.
     link : {"optimal", "cross"}
-        "optimal": U = C^+ A R^+, the best for these rows and columns; one more pass over A.
+        "optimal": U = C^+ A R^+, the best for these rows and columns.
         "cross": U = A[rows, columns]^+; as many rows as columns are then reproduced exactly.
     select : str
         As in `interp_decomp`, for columns and for rows, or "kmeans": those nearest to the centres
@@ -115,8 +116,8 @@ def cur(
     singular value that is kept, and the bound counts the rounding of C U R that this costs:
     about eps ||C|| ||U|| ||R||. Held-out probes bound the error as in `interp_decomp`.
 
-    Cost: two sketches of A and, for the optimal link, three products with k vectors; memory O(k (m
-    + n)) beside A.
+    Cost: a sketch of A and a product with 1.2 k vectors for columns, the same for rows with the
+    optimal link; memory O(k (m + n)) beside A.
 
     References
     ----------
@@ -219,16 +220,19 @@ class _Cur:
             if min(self.operand.shape) == 0:
                 probes = np.zeros((1, self.operand.shape[1]), self.operand.dtype)
         else:
-            columns, probes = run.columns_of_rank(k)[0].astype(np.int64), run.probes
+            columns, z, _ = run.columns_of_rank(k)
+            columns, probes = columns.astype(np.int64), run.probes
         c = self.operand.columns(columns)
-        chosen = self.choose_rows(columns, dense_form(c), rows) if k else NONE
-        r = self.operand.transposed().columns(chosen).T
+        dense_c = dense_form(c)
+        other = self.operand.transposed()
+        chosen = self.choose_rows(other, columns, dense_c, rows) if k else NONE
+        r = other.columns(chosen).T
         if self.link == "optimal" and k:
-            u, norm = self.optimal_link(dense_form(c), dense_form(r))
+            u = self.optimal_link(z, dense_form(r))
         else:
-            corner = dense_form(c)[chosen]
-            u = pseudo_inverse(corner)
-            norm = spectral_norm(dense_form(r), self.options.workers)
+            u = pseudo_inverse(dense_c[chosen])
+        # C Z is a projection of A.
+        norm = product_norm(dense_c, z, self.options.workers) if tol > 0 and k else 0.0
         bound = self.certify(columns, c, u, dense_form(r), probes, tol * norm)
         result = CUR(
             row_indices=chosen.astype(np.int64),
@@ -243,30 +247,22 @@ class _Cur:
         )
         return result, norm
 
-    def choose_rows(self, columns: Array, c: Array, count: int) -> Array:
+    def choose_rows(self, other: Operand, columns: Array, c: Array, count: int) -> Array:
         if self.options.select == "rpcholesky" and count <= len(columns):
             return columns[:count]
-        if self.link == "cross":
-            return rows_of_columns(c, count, self.options, self.purpose(1))
-        other = self.operand.transposed()
-        if count > min(other.shape):
+        if self.link == "cross" or count > min(other.shape):
             return rows_of_columns(c, count, self.options, self.purpose(1))
         run = Run(self.name, other, self.options, self.purpose(1))
         return run.columns_of_rank(count)[0] if count else NONE
 
-    def optimal_link(self, c: Array, r: Array) -> tuple[Array, float]:
-        """U = C^+ A R^+, and ||Q^H A||_2 for the basis Q of the columns."""
+    def optimal_link(self, z: Array, r: Array) -> Array:
+        """U = C^+ A R^+ = Z R^+, as Z holds the best coefficients."""
         workers = self.options.workers
-        left = factor(self.name, c, NONE, min(c.shape), workers)
-        right = factor(self.name, r.T, NONE, min(r.shape), workers)
-        product = self.operand.left_product(left.transposed_q.T)
-        middle = _core.lowrank.matmul(
-            product, right.transposed_q.conj().T, False, 1.0, None, workers
-        )
-        # C = Q T with T = left.r / scale of full row rank, and R^T = Q' T'.
-        u = solve_rows(left.r, middle) * c.real.dtype.type(left.scale)
-        u = solve_rows(right.r, u.T).T * c.real.dtype.type(right.scale)
-        return np.ascontiguousarray(u), spectral_norm(product, workers)
+        right = basis_of(self.name, np.ascontiguousarray(r.T), workers)
+        # R^T = Q T / scale with T of full row rank.
+        middle = _core.lowrank.matmul(z, right.transposed_q.conj().T, False, 1.0, None, workers)
+        u = solve_rows(right, middle.T).T * z.real.dtype.type(right.scale)
+        return np.ascontiguousarray(u)
 
     def certify(
         self, columns: Array, c: Any, u: Array, r: Array, probes: Array, enough: float

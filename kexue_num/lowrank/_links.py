@@ -20,7 +20,7 @@ from kexue_num._validation import (
 from kexue_num.lowrank._choose import PIVOTED, SELECTIONS
 from kexue_num.lowrank._columns import check_rank
 from kexue_num.lowrank._operands import DenseOperand, Operand
-from kexue_num.lowrank._qr import factor
+from kexue_num.lowrank._qr import QR, factor
 from kexue_num.lowrank._run import NONE, Options, Run
 
 Array = NDArray[Any]
@@ -107,11 +107,60 @@ def rows_of_columns(c: Array, count: int, options: Options, key: Key) -> Array:
     return chosen
 
 
-def solve_rows(r: Array, x: Array) -> Array:
-    """r^+ x for a graded r (k, n) of full row rank, k <= n."""
-    if r.shape[0] == r.shape[1]:
-        return np.linalg.solve(r, x) if r.size else x
-    return np.linalg.pinv(r, rcond=float(np.finfo(r.dtype).eps) ** 2) @ x
+def basis_of(name: str, c: Array, workers: int) -> QR:
+    """An orthonormal basis of the columns of a tall c, and c in it.
+
+    By Cholesky of c over the triangular factor of its sketch, which is well conditioned (Rokhlin
+    and Tygert 2008); by pivoted QR where columns depend on one another.
+    """
+    m, k = c.shape
+    rows = max(3 * k, k + 20)
+    top = float(_core.lowrank.max_component(c, workers)) if c.size else 0.0
+    info = np.finfo(c.dtype)
+    if k > 0 and rows < m and info.tiny**0.25 < top < info.max**0.25:
+        strips, _ = _core.lowrank.sketch(c, rows, 1, (0, 0), workers)
+        pivots, r = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, workers)
+        if len(pivots) == k:
+            triangle = np.ascontiguousarray(r[:, pivots])
+            white = _core.lowrank.whiten(c[:, pivots], 1.0, triangle, workers)
+            gram = _core.lowrank.gram(np.ascontiguousarray(white.T), workers).conj()
+            lower = np.linalg.cholesky(gram + 0.01 * np.eye(k)) if k else gram
+            if np.diagonal(lower).real.min() > 0.3:
+                lower = np.linalg.cholesky(gram)
+                inverse = np.linalg.inv(lower).astype(c.dtype)
+                q = _core.lowrank.matmul(inverse, white.conj().T, False, 1.0, None, workers)
+                full = np.empty((k, k), c.dtype)
+                full[:, pivots] = lower.conj().T @ triangle
+                return QR(q.conj(), full, pivots, 1.0)
+    return factor(name, c, NONE, min(c.shape), workers)
+
+
+def product_norm(c: Array, z: Array, workers: int) -> float:
+    """||C Z||_2 of a tall C and a wide Z, through their Gram matrices."""
+    if min(c.shape) == 0:
+        return 0.0
+    top = float(_core.lowrank.max_component(c, workers))
+    if top == 0:
+        return 0.0
+    rows = np.ascontiguousarray(c.T / c.real.dtype.type(top))
+    left = _core.lowrank.gram(rows, workers).conj()
+    values, vectors = np.linalg.eigh(left)
+    root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.conj().T
+    inner = root @ _core.lowrank.gram(z, workers) @ root.conj().T
+    return top * math.sqrt(float(np.linalg.eigvalsh(inner)[-1]))
+
+
+def solve_rows(right: QR, x: Array) -> Array:
+    """T^+ x for the factor T of Q T; its rows at rounding level count as zero."""
+    r = right.r
+    if r.size == 0:
+        return np.zeros((r.shape[1], x.shape[1]), x.dtype)
+    diagonal = np.abs(r[np.arange(len(right.pivots)), right.pivots])
+    floor = 100 * len(diagonal) * float(np.finfo(r.dtype).eps) * float(diagonal.max())
+    kept = int(np.argmax(diagonal <= floor)) if (diagonal <= floor).any() else len(diagonal)
+    if kept == r.shape[1]:
+        return np.asarray(np.linalg.solve(r, x))
+    return np.asarray(np.linalg.pinv(r[:kept], rcond=1e-300) @ x[:kept])
 
 
 def pseudo_inverse(corner: Array) -> Array:
@@ -119,7 +168,7 @@ def pseudo_inverse(corner: Array) -> Array:
     if min(corner.shape) == 0:
         return np.zeros(corner.shape[::-1], corner.dtype)
     u, s, vh = np.linalg.svd(corner, full_matrices=False)
-    floor = max(corner.shape) * float(np.finfo(s.dtype).eps) * float(s[0])
+    floor = 30 * max(corner.shape) * float(np.finfo(s.dtype).eps) * float(s[0])
     kept = s > floor
     if kept.all() and corner.shape[0] == corner.shape[1]:
         return np.ascontiguousarray(np.linalg.inv(corner))

@@ -72,7 +72,7 @@ def sinkhorn(
     -----
     P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg). One pass over the kernel is one iteration: row
     sums, new row factors and the next column sums. When the rate is slow, Newton's method on the
-    dual takes over, with conjugate gradients on the same pass; reg below 1e-3 of the range of the
+    dual takes over, with conjugate gradients on the same pass; reg below 8e-3 of the range of the
     costs is reached by halving. Sums are float64 always. A large kernel is held in float32: that
     perturbs the costs by at most 2.4e-7 reg, and the plan is that of the held kernel, so that its
     marginals keep `tol`. Inputs in float32 give results in float32.

@@ -226,3 +226,13 @@ def test_high_orders():
     d = FourierDensity(200, base="logistic").fit(y)
     assert d.gap_ <= 1e-6 or not d.converged_
     assert d.pdf(y).min() > 0
+
+
+def test_orders_solved_by_conjugate_gradients():
+    # Order 399 and up; the families are nested.
+    y = samples(15, 2000)
+    options = {"base": "logistic", "loc": 0.0, "scale": 2.5}
+    dense, iterative = (FourierDensity(n, **options).fit(y) for n in (390, 410))
+    assert dense.gap_ < 1e-9 and iterative.gap_ < 1e-9
+    assert iterative.n_iter_ < 60
+    assert iterative.loglik_ > dense.loglik_

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from kexue_num.density import FourierDensity
 from tests.density.test_evaluate import FRAMES, IDS, coefficients, density
@@ -118,3 +119,45 @@ def test_plot():
     assert density().plot(ax=ax, color="k") is ax
     assert len(ax.lines) == 1
     plt.close(figure)
+
+
+SCIPY_FRAMES = [
+    {"support": "real", "base": "logistic", "loc": 2.0, "scale": 3.0},
+    {"support": (-2.0, 5.0)},
+    {"support": "circle", "loc": 1.0},
+    {"support": "positive", "base": "normal", "loc": 0.2, "scale": 0.4},
+]
+
+
+@pytest.mark.parametrize("frame", SCIPY_FRAMES, ids=lambda frame: str(frame["support"]))
+def test_face_for_scipy(frame):
+    if not hasattr(scipy.stats, "make_distribution"):
+        pytest.skip("SciPy makes no distributions")
+    a = np.array([1.0, 0.4 + 0.2j, -0.1j])
+    d = FourierDensity.from_coefficients(a, **frame)
+    other = d.to_scipy()
+    q = np.linspace(0.05, 0.95, 7)
+    x = d.ppf(q)
+    assert other.support() == d.support_
+    for ours, theirs in (
+        (x, other.icdf(q)),
+        (d.isf(q), other.iccdf(q)),
+        (q, other.cdf(x)),
+        (d.sf(x), other.ccdf(x)),
+        (d.pdf(x), other.pdf(x)),
+        (d.logpdf(x), other.logpdf(x)),
+        (d.logcdf(x), other.logcdf(x)),
+        (d.logsf(x), other.logccdf(x)),
+        (d.mean(), other.mean()),
+        (d.var(), other.variance()),
+        (d.entropy(), other.entropy()),
+        (q[4] - q[1], other.cdf(x[1], x[4])),
+        (q[1] - q[4], other.cdf(x[4], x[1])),
+        (2 * d.mean() + 1, (2 * other + 1).mean()),
+    ):
+        np.testing.assert_allclose(theirs, ours, rtol=1e-12, atol=1e-14)
+    drawn = other.sample(shape=(3, 2), rng=np.random.default_rng(5))
+    np.testing.assert_array_equal(drawn, d.rvs((3, 2), rng=np.random.default_rng(5)))
+    assert np.isnan(other.pdf(np.nan))
+    if frame["support"] != "real":
+        assert other.pdf(-100.0) == 0

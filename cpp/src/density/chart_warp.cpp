@@ -104,20 +104,22 @@ void Chart::build_inverse() {
   }
 }
 
-// The cell that holds the mass |t| / 2, counted from the end on the side of t.
+// The cell that holds the mass |t| / 2 < 1/2, counted from the end on the side of t. Few shares
+// span more than two cells; the last choice is an addition, which is not guessed.
 std::int64_t Chart::cell_of(double t) const {
-  const std::size_t cells = density_.size() - 1, half = t < 0 ? 1 : 0;
+  const std::int64_t cells = static_cast<std::int64_t>(density_.size()) - 1, half = t < 0 ? 1 : 0;
   const double mass = 0.5 * std::abs(t);
-  const auto g =
-      std::min(static_cast<std::size_t>(2 * mass * static_cast<double>(kGuide)), kGuide - 1);
-  const std::int32_t* guide = guide_.data() + half * (kGuide + 1) + g;
+  const auto share = static_cast<std::int64_t>(std::abs(t) * static_cast<double>(kGuide));
+  const std::int32_t* guide = guide_.data() + half * static_cast<std::int64_t>(kGuide + 1) +
+                              std::min(share, static_cast<std::int64_t>(kGuide) - 1);
   const double* cubic = cubics_.data() + 4 * half * cells;
   std::int64_t low = guide[0], high = guide[1];
   while (high - low > 1) {
     const std::int64_t middle = (low + high) / 2;
     (cubic[4 * middle] <= mass ? low : high) = middle;
   }
-  return cubic[4 * high] <= mass ? high : low;
+  return low +
+         static_cast<std::int64_t>(low < high) * static_cast<std::int64_t>(cubic[4 * high] <= mass);
 }
 
 Chart::Tails Chart::warp(double y) const {
@@ -145,18 +147,24 @@ void Chart::inverse_warp(const double* t, ptrdiff_t n, double* y) const {
   // Beyond the table, and where the base's share counts, the tail is solved one by one.
   const double least[2] = {std::max(kLeastWarp, 2 * cubics_[0]),
                            std::max(kLeastWarp, 2 * cubics_[4 * (knots - 1)])};
-  const auto inner = [&](double v) { return std::abs(v) >= least[v < 0 ? 1 : 0]; };
-  for (ptrdiff_t i = 0; i < n; ++i) cell[i] = inner(t[i]) ? cell_of(t[i]) : 0;
+  const auto outer = [&](double v) { return !(std::abs(v) >= least[v < 0 ? 1 : 0]); };
+  double from[kBlock];
+  bool some_outer = false;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    some_outer |= outer(t[i]);
+    from[i] = std::isnan(t[i]) ? 0.0 : t[i];
+    cell[i] = cell_of(from[i]);
+  }
   const WarpInverse inverse{{first_, first_ + step_ * static_cast<double>(knots - 1)},
                             step_,
                             static_cast<ptrdiff_t>(knots - 1),
                             cubics_.data()};
-  // A copy, because y may be t.
-  double from[kBlock];
-  std::copy_n(t, n, from);
+  // y may be t.
+  double given[kBlock];
+  std::copy_n(t, n, given);
   chart_kernels().warp_inverse(inverse, from, cell, y, n);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    if (!inner(from[i])) y[i] = std::isnan(from[i]) ? kNaN : inverse_warp(from[i]);
+  for (ptrdiff_t i = 0; some_outer && i < n; ++i) {
+    if (outer(given[i])) y[i] = std::isnan(given[i]) ? kNaN : inverse_warp(given[i]);
   }
 }
 

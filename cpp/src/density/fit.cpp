@@ -6,6 +6,7 @@
 #include <memory>
 #include <numbers>
 
+#include "hankel.hpp"
 #include "kexue/core/blas.hpp"
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/elementary.hpp"
@@ -25,6 +26,8 @@ constexpr double kPi = std::numbers::pi;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 // From this order of the real system on LAPACK's Cholesky is the faster one (AVX-512, one thread).
 constexpr ptrdiff_t kOwnCholesky = 320;
+// From so many coefficients on conjugate gradients are: their products cost O(n log n).
+constexpr ptrdiff_t kManyCoefficients = 400;
 
 struct SplitVector {
   explicit SplitVector(ptrdiff_t n) : re(static_cast<std::size_t>(n)), im(re.size()) {}
@@ -211,7 +214,8 @@ class Fit {
       ++iterations;
       const bool moved = line_search();
       if (!moved || (gain < 1e-15 && stalled > 6)) break;
-      if (!options_.certify && gain < 1e-10) break;
+      // The next gain would be about the square of this one.
+      if (!options_.certify && gain < 1e-7) break;
     }
     if (options_.smoothness > 0) correlate(b_);
   }
@@ -305,6 +309,7 @@ class Fit {
 
   // Solves for the step; returns the gain it predicts.
   double solve(double& shift) {
+    if (n_ >= kManyCoefficients && options_.smoothness <= 0) return solve_iteratively();
     double trial = shift;
     for (int attempt = 0; attempt < 60; ++attempt) {
       assemble(trial);
@@ -314,6 +319,20 @@ class Fit {
     shift = trial < 1e-5 ? 0 : 0.1 * trial;
     step_ = residual_;
     back_substitute(step_);
+    double gain = 0;
+    for (std::size_t i = 0; i < step_.size(); ++i) gain += step_[i] * residual_[i];
+    return gain;
+  }
+
+  // The step to as many digits as the residual has: Newton's method stays quadratic.
+  double solve_iteratively() {
+    if (!hankel_system_) hankel_system_ = std::make_unique<HankelSystem>(n_);
+    hankel_system_->set(hankel_.re.data(), hankel_.im.data(), b_);
+    double square = 0;
+    for (const double r : residual_) square += r * r;
+    const double target = std::clamp(std::sqrt(square), 1e-6, 1e-2);
+    step_.resize(residual_.size());
+    hankel_system_->solve(0, target, residual_, step_);
     double gain = 0;
     for (std::size_t i = 0; i < step_.size(); ++i) gain += step_[i] * residual_[i];
     return gain;
@@ -520,6 +539,7 @@ class Fit {
   SplitArray values_, first_, second_, scratch_;
   SplitVector gradient_, hankel_, toeplitz_;
   AlignedBuffer<double> system_;
+  std::unique_ptr<HankelSystem> hankel_system_;
   Coefficients b_, c_;
   std::vector<double> residual_, step_;
   double objective_ = 0, roughness_ = 0;

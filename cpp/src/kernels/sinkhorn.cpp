@@ -31,6 +31,22 @@ void exponentials_f64(const double* c, ptrdiff_t m, double f, const double* g, d
   for (; j < padded; j += kWide) store<double>(k + j, zero<double>());
 }
 
+// Two vectors of doubles as one of floats.
+KEXUE_INLINE F32 narrow(F64 first, F64 second) {
+#if KEXUE_X86_BYTES == 64
+  return (F32)_mm512_maskz_insertf64x4(
+      0xff, _mm512_castpd256_pd512(_mm256_castps_pd(_mm512_maskz_cvtpd_ps(0xff, first))),
+      _mm256_castps_pd(_mm512_maskz_cvtpd_ps(0xff, second)), 1);
+#elif KEXUE_X86_BYTES == 32
+  return _mm256_set_m128(_mm256_cvtpd_ps(second), _mm256_cvtpd_ps(first));
+#else
+  float lane[kLanes<float>];
+  store_narrow(lane, first);
+  store_narrow(lane + kWide, second);
+  return load<float>(lane);
+#endif
+}
+
 // x = k log 2 + r is split in float64, so that the error of e^x does not grow with |x|; e^r and the
 // scaling are float32.
 void exponentials_f32(const double* c, ptrdiff_t m, double f, const double* g, double inverse,
@@ -42,20 +58,21 @@ void exponentials_f32(const double* c, ptrdiff_t m, double f, const double* g, d
   const F64 minus_ln2 = broadcast<double>(-0x1.62e42fefa39efp-1);
   const F64 rounder = broadcast<double>(Format<double>::kRounder);
   const F64 nothing = broadcast<double>(-200);
-  alignas(KEXUE_VECTOR_BYTES) float rest[kStep], power[kStep];
   for (ptrdiff_t j = 0; j < padded; j += kStep) {
-    for (ptrdiff_t h = 0; h < kStep; h += kWide) {
-      F64 x = nothing;
-      if (j + h < m) x = exponent(c, j + h, m, vf, g, vi);
+    F64 rest[2], power[2];
+    KEXUE_UNROLL
+    for (int h = 0; h < 2; ++h) {
+      const ptrdiff_t at = j + h * kWide;
+      const F64 x = at < m ? exponent(c, at, m, vf, g, vi) : nothing;
       const F64 bounded = clamp(x, low, high);
       const F64 n = multiply_add(bounded, inverse_ln2, rounder) - rounder;
-      store_narrow(rest + h, multiply_add(n, minus_ln2, bounded));
-      store_narrow(power + h, select<double>(less<double>(x, low), nothing, n));
+      rest[h] = multiply_add(n, minus_ln2, bounded);
+      power[h] = select<double>(less<double>(x, low), nothing, n);
     }
-    const F32 r = load<float>(rest);
+    const F32 r = narrow(rest[0], rest[1]);
     const F32 series = polynomial<float>(r, ExpConstants<float>::kSeries);
     const F32 e = broadcast<float>(1) + multiply_add(r * r, series, r);
-    store<float>(k + j, scale_by_power(e, load<float>(power)));
+    store<float>(k + j, scale_by_power(e, narrow(power[0], power[1])));
   }
 }
 
@@ -113,6 +130,53 @@ void add(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* coefficient
     for (ptrdiff_t r = 0; r < rows; ++r) {
       add_of<R, 1>(k + r * stride, 0, coefficients + r, t, padded);
     }
+  }
+}
+
+void reciprocal(const double* x, double* y, ptrdiff_t n) {
+  const F64 none = zero<double>(), one = broadcast<double>(1);
+  for (ptrdiff_t j = 0; j < n; j += kWide) {
+    const F64 value = load_up_to<double>(x + j, n - j, 1.0);
+    const I64 positive = less<double>(none, value);
+    const F64 inverse = one / select<double>(positive, value, one);
+    if (j + kWide <= n) {
+      store<double>(y + j, inverse);
+    } else {
+      store_part<double>(y + j, inverse, n - j);
+    }
+  }
+}
+
+template <class R, int rows>
+KEXUE_INLINE void add_balanced(const R* k, ptrdiff_t stride, const double* a, const double* u,
+                               double* t, ptrdiff_t padded) {
+  double coefficients[rows];
+  for (int r = 0; r < rows; ++r) coefficients[r] = a[r] * u[r];
+  add_of<R, rows>(k, stride, coefficients, t, padded);
+}
+
+// Rows that fit into the first-level cache together: their sums do not wait for one another.
+constexpr ptrdiff_t kResidentBytes = 24 * 1024;
+
+template <class R>
+void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
+              double* s, double* u, double* t, ptrdiff_t padded) {
+  const ptrdiff_t row_bytes = padded * static_cast<ptrdiff_t>(sizeof(R));
+  ptrdiff_t at_once = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
+  if (at_once < kBlockRows) at_once = kBlockRows;
+  for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
+    const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
+    ptrdiff_t i = begin;
+    for (; i + kBlockRows <= end; i += kBlockRows) {
+      dots_of<R, kBlockRows>(k + i * stride, stride, w, padded, s + i);
+    }
+    for (; i < end; ++i) dots_of<R, 1>(k + i * stride, 0, w, padded, s + i);
+    reciprocal(s + begin, u + begin, end - begin);
+    i = begin;
+    for (; i + kBlockRows <= end; i += kBlockRows) {
+      add_balanced<R, kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
+    }
+    for (; i < end; ++i) add_balanced<R, 1>(k + i * stride, 0, a + i, u + i, t, padded);
   }
 }
 
@@ -179,6 +243,51 @@ void lower(const double* c, double f, double* h, ptrdiff_t m) {
   }
 }
 
+void lower_and_raise(const double* c, double f, double* h, double* top, ptrdiff_t m) {
+  const F64 vf = broadcast<double>(f), infinite = broadcast<double>(kInfinity<double>);
+  for (ptrdiff_t j = 0; j < m; j += kWide) {
+    const F64 x = load_up_to<double>(c + j, m - j, kInfinity<double>) - vf;
+    const F64 low = load<double>(h + j), high = load<double>(top + j);
+    store<double>(h + j, select<double>(less<double>(x, low), x, low));
+    const I64 raised = less<double>(high, x) & less<double>(x, infinite);
+    store<double>(top + j, select<double>(raised, x, high));
+  }
+}
+
+Extremes extremes(const double* x, const double* weight, ptrdiff_t n) {
+  const F64 none = zero<double>(), one = broadcast<double>(1);
+  const F64 infinite = broadcast<double>(kInfinity<double>);
+  F64 low = one, high = one;
+  I64 sound = less<double>(none, one);
+  for (ptrdiff_t i = 0; i < n; i += kWide) {
+    const F64 value = load_up_to<double>(x + i, n - i, 1.0);
+    const I64 counts = less<double>(none, load_up_to<double>(weight + i, n - i, 0.0));
+    const F64 y = select<double>(counts, value, one);
+    low = select<double>(less<double>(y, low), y, low);
+    high = select<double>(less<double>(high, y), y, high);
+    sound = sound & less<double>(none, y) & less<double>(y, infinite);
+  }
+  Extremes result = {1, 1, true};
+  for (int i = 0; i < kWide; ++i) {
+    result.low = low[i] < result.low ? low[i] : result.low;
+    result.high = high[i] > result.high ? high[i] : result.high;
+    result.sound = result.sound && sound[i] != 0;
+  }
+  return result;
+}
+
+double column_error(const double* v, const double* t, const double* b, double* c,
+                    ptrdiff_t padded) {
+  F64 sum = zero<double>();
+  for (ptrdiff_t j = 0; j < padded; j += kWide) {
+    const F64 ratio = load<double>(v + j) * load<double>(t + j);
+    store<double>(c + j, ratio);
+    const F64 distance = absolute<double>(broadcast<double>(1) - ratio);
+    sum = multiply_add(load<double>(b + j), distance, sum);
+  }
+  return total<double>(sum);
+}
+
 void point_costs(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded, PointCost kind,
                  double* out) {
   for (ptrdiff_t j = 0; j < padded; j += kWide) {
@@ -226,10 +335,14 @@ void point_pull(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded,
 
 extern const SinkhornKernels sinkhorn_kernels;
 const SinkhornKernels sinkhorn_kernels = {
-    {exponentials_f32, dots<float>, add<float>, cost<float>, scale<float>},
-    {exponentials_f64, dots<double>, add<double>, cost<double>, scale<double>},
+    {exponentials_f32, dots<float>, add<float>, balanced<float>, cost<float>, scale<float>},
+    {exponentials_f64, dots<double>, add<double>, balanced<double>, cost<double>, scale<double>},
     extent,
     lower,
+    lower_and_raise,
+    extremes,
+    column_error,
+    reciprocal,
     point_costs,
     point_pull};
 

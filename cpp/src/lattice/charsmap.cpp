@@ -39,7 +39,7 @@ class Builder {
   std::string build() {
     for (const Rule& rule : rules_) starts_.push_back(store(rule.value));
     grow(1);
-    used_[0] = true;
+    used_[0] = is_base_[0] = true;  // an offset of 0 would lead from the root to itself
     arrange(0, 0, rules_.size(), 0);
     fill_gaps();
     std::string blob;

@@ -177,20 +177,24 @@ void CountedStrings::rehash(std::size_t size) {
 
 CharacterCounts count_characters(std::string_view text, std::span<const Index> begin,
                                  std::span<const double> counts) {
-  std::vector<double> of(kBadByte + 256, 0.0);
+  // Pages of 256 characters, made when one of them occurs.
+  std::vector<std::vector<double>> pages(kBadByte / 256 + 1);
   for (std::size_t c = 0; c < counts.size(); ++c) {
     const auto stop = static_cast<std::size_t>(begin[c + 1]);
     for (auto i = static_cast<std::size_t>(begin[c]); i < stop;) {
       const CodePoint point = decode(text.substr(i, stop - i));
-      of[point.code] += counts[c];
+      std::vector<double>& page = pages[point.code / 256];
+      if (page.empty()) page.resize(256, 0.0);
+      page[point.code % 256] += counts[c];
       i += static_cast<std::size_t>(point.size);
     }
   }
   CharacterCounts found;
   for (std::uint32_t code = 1; code < kBadByte; ++code) {
-    if (of[code] == 0) continue;
+    const std::vector<double>& page = pages[code / 256];
+    if (page.empty() || page[code % 256] == 0) continue;
     found.code.push_back(code);
-    found.count.push_back(of[code]);
+    found.count.push_back(page[code % 256]);
   }
   return found;
 }

@@ -92,6 +92,13 @@ Tokenizer::Tokenizer(std::shared_ptr<const Unigram> model,
       caches_(std::make_unique<Caches>()) {}
 Tokenizer::~Tokenizer() = default;
 
+void Tokenizer::forget() const {
+  caches_->best.clear();
+  caches_->nbest.clear();
+  const std::scoped_lock lock(caches_->mutex);
+  caches_->samplers.clear();
+}
+
 Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
   return for_each_row(
       texts, 1, workers, [&] { return BestScratch(caches_->best); },

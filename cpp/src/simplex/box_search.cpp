@@ -13,8 +13,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // by steps 16 times as long each time, may need more passes.
 constexpr int kNewtonPasses = 24;
 constexpr int kMaxPasses = 400;
-// Sums are right to 2^-46 of what they should be, unless the row is extreme.
-constexpr double kSettled = 0x1p-44;
+// Sums are right to this share of what they should be, unless the row is extreme.
+constexpr double kSettled = 0x1p-49;
 
 BoxRoot advanced(BoxRoot t, double step) {
   const BoxRoot first = sum_of(t.high, step);
@@ -40,7 +40,7 @@ bool BoxSearch::advance(const BoxSums& sums, BoxRoot rest) {
   const double size = std::abs(residual);
   const double scale = std::max(std::abs(radius_), std::abs(total.high));
   failed = !std::isfinite(residual);
-  settled = size <= kSettled * scale;
+  settled = size <= std::max(enough_, kSettled) * scale;
   if (failed || ++pass_ >= kMaxPasses || size <= enough_ * scale) return false;
   // What is as small as rounding and does not halve, twice, is rounding: of the sum, and of
   // products with tau.

@@ -4,6 +4,7 @@
 
 #include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/rows.hpp"
+#include "kexue/simplex/temperature.hpp"
 
 namespace kexue::simplex {
 
@@ -231,6 +232,13 @@ ptrdiff_t sum_of(const std::vector<ptrdiff_t>& counts) {
 
 template <class T>
 ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double* lse) {
+  if (is_extreme(temperature)) {
+    const std::vector<double> shift = divide_rows(batch, batch.out, temperature);
+    const Batch<T> rows{batch.out, batch.out, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = softmax(rows, 1, empty, lse);
+    for (std::size_t r = 0; r < shift.size() && lse != nullptr; ++r) lse[r] += shift[r];
+    return count;
+  }
   const Scale<T> scale(temperature);
   const ptrdiff_t n = batch.n;
   const bool past = write_past(batch);
@@ -307,6 +315,11 @@ void for_levels(const Batch<T>& batch, const Scale<T>& scale, F&& f) {
 
 template <class T>
 ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
+  if (is_extreme(temperature)) {
+    divide_rows(batch, batch.out, temperature);
+    return log_softmax(Batch<T>{batch.out, batch.out, batch.n_rows, batch.n, batch.workers}, 1,
+                       empty);
+  }
   const Scale<T> scale(temperature);
   const ptrdiff_t n = batch.n;
   const bool past = write_past(batch);
@@ -336,6 +349,14 @@ ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
 
 template <class T>
 ptrdiff_t logsumexp(const Batch<T>& batch, double temperature, double* lse) {
+  if (is_extreme(temperature)) {
+    const AlignedBuffer<T> divided(batch.n_rows * batch.n);
+    const std::vector<double> shift = divide_rows(batch, divided.data(), temperature);
+    const Batch<T> rows{divided.data(), nullptr, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = logsumexp(rows, 1, lse);
+    for (std::size_t r = 0; r < shift.size(); ++r) lse[r] += shift[r];
+    return count;
+  }
   const Scale<T> scale(temperature);
   std::vector<ptrdiff_t> empty_rows(kMaxWorkers);
   for_levels(batch, scale, [&](ptrdiff_t r, const Part<T>& part, int slot) {

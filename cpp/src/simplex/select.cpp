@@ -114,18 +114,17 @@ ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, E
       }
       double largest = 0;
       for (ptrdiff_t i = 0; i < n; ++i) {
-        if (std::isfinite(x[i])) {
-          largest = std::max(largest, std::abs(static_cast<double>(x[i])) / temperature);
-        }
+        if (std::isfinite(x[i])) largest = std::max(largest, std::abs(static_cast<double>(x[i])));
       }
-      // In units of largest^order, so that nothing overflows.
-      const double unit = std::max(1.0, largest);
+      // Where the leading power alone counts, in units of the largest: nothing overflows.
+      const bool is_large = largest / temperature > 1e10;
       double sum = 0;
       for (ptrdiff_t i = 0; i < n; ++i) {
         double value = 0;
         if (std::isfinite(x[i])) {
-          const double v = static_cast<double>(x[i]) / temperature;
-          value = unit > 1e10 ? std::pow(std::abs(v) / unit, order) : partial_exponential(v, order);
+          const auto v = static_cast<double>(x[i]);
+          value = is_large ? std::pow(std::abs(v) / largest, order)
+                           : partial_exponential(v / temperature, order);
         }
         values[static_cast<std::size_t>(i)] = value;
         sum += value;

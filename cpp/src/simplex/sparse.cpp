@@ -8,6 +8,7 @@
 #include "kexue/simplex/policies.hpp"
 #include "kexue/simplex/root.hpp"
 #include "kexue/simplex/rows.hpp"
+#include "kexue/simplex/temperature.hpp"
 
 namespace kexue::simplex {
 
@@ -222,6 +223,15 @@ void for_each_chunk(const Batch<T>& batch, F&& f) {
 template <class T>
 ptrdiff_t entmax_uniform(const Batch<T>& batch, double alpha, double temperature, Empty empty,
                          double* tau) {
+  if (is_extreme(temperature)) {
+    const std::vector<double> shift = divide_rows(batch, batch.out, temperature);
+    const Batch<T> rows{batch.out, batch.out, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = entmax_uniform(rows, alpha, 1, empty, tau);
+    for (std::size_t r = 0; r < shift.size() && tau != nullptr; ++r) {
+      tau[r] += (alpha == 1 ? 1 : alpha - 1) * shift[r];
+    }
+    return count;
+  }
   const double b = alpha - 1, slope = b / temperature;
   if (alpha == 1) return softmax(batch, temperature, empty, tau);
   if (alpha == 2) return project_rows(batch, temperature, 1 / temperature, empty, tau);
@@ -291,6 +301,13 @@ ptrdiff_t entmax(const Batch<T>& batch, const double* alpha, ptrdiff_t alpha_ste
 template <class T>
 ptrdiff_t normmax(const Batch<T>& batch, double alpha, double temperature, Empty empty,
                   double* tau) {
+  if (is_extreme(temperature)) {
+    const std::vector<double> shift = divide_rows(batch, batch.out, temperature);
+    const Batch<T> rows{batch.out, batch.out, batch.n_rows, batch.n, batch.workers};
+    const ptrdiff_t count = normmax(rows, alpha, 1, empty, tau);
+    for (std::size_t r = 0; r < shift.size() && tau != nullptr; ++r) tau[r] += shift[r];
+    return count;
+  }
   const double slope = 1 / temperature;
   if (std::isinf(alpha)) {
     // ||u||_1 = 1, uniform over the support.

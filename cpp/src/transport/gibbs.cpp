@@ -86,33 +86,70 @@ CostRange range_of(const Costs& costs, int workers) {
   return all;
 }
 
+namespace {
+// f with -inf where there is no mass: such a row or column binds nobody.
+AlignedBuffer<double> bound(const double* f, const double* mass, std::ptrdiff_t n) {
+  AlignedBuffer<double> out(padded_row(n));
+  for (std::ptrdiff_t i = 0; i < out.size(); ++i) {
+    out[i] = i < n && mass[i] > 0 && f[i] < kInfinity ? f[i] : -kInfinity;
+  }
+  return out;
+}
+}  // namespace
+
 void c_transform(const Costs& costs, const double* a, const double* b, const double* f, double* r,
                  double* h, int workers) {
   const std::ptrdiff_t n = costs.rows(), m = costs.cols(), padded = padded_row(m);
   const std::ptrdiff_t chunk_rows = rows_per_chunk(n, m);
   const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
   const SinkhornKernels& kernels = sinkhorn_kernels();
-  const AlignedBuffer<double> low(chunks * padded), g(padded);
+  const AlignedBuffer<double> low(chunks * padded);
   std::fill(low.data(), low.data() + chunks * padded, kInfinity);
-  // Columns without mass bind nobody: their g is as low as it can be.
-  for (std::ptrdiff_t j = 0; j < padded; ++j) g[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
-                  if (f == nullptr) r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
-                  const double fi = f == nullptr ? r[i] : f[i];
-                  if (a[i] > 0 && fi < kInfinity) {
-                    kernels.lower(c, fi, low.data() + chunk * padded, m);
+                  if (a[i] > 0 && f[i] < kInfinity) {
+                    kernels.lower(c, f[i], low.data() + chunk * padded, m);
                   }
                 });
   std::copy(low.data(), low.data() + m, h);
   for (std::ptrdiff_t k = 1; k < chunks; ++k) {
     for (std::ptrdiff_t j = 0; j < m; ++j) h[j] = std::min(h[j], low[k * padded + j]);
   }
-  if (f == nullptr) return;
-  for (std::ptrdiff_t j = 0; j < m; ++j) g[j] = b[j] > 0 && h[j] < kInfinity ? h[j] : -kInfinity;
+  const AlignedBuffer<double> g = bound(h, b, m);
   each_cost_row(costs, workers, chunk_rows, [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t) {
     r[i] = row_kernels().f64.minimum(c, g.data(), m).value;
   });
+}
+
+double hard_start(const Costs& costs, const double* a, const double* b, double* f, double* g,
+                  int workers) {
+  const std::ptrdiff_t n = costs.rows(), m = costs.cols(), padded = padded_row(m);
+  const std::ptrdiff_t chunk_rows = rows_per_chunk(n, m);
+  const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  const AlignedBuffer<double> low(chunks * padded), top(chunks * padded), none(padded);
+  std::fill(low.data(), low.data() + chunks * padded, kInfinity);
+  std::fill(top.data(), top.data() + chunks * padded, -kInfinity);
+  for (std::ptrdiff_t j = 0; j < padded; ++j) none[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
+  each_cost_row(costs, workers, chunk_rows,
+                [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
+                  f[i] = row_kernels().f64.minimum(c, none.data(), m).value;
+                  if (a[i] > 0 && f[i] < kInfinity) {
+                    kernels.lower_and_raise(c, f[i], low.data() + chunk * padded,
+                                            top.data() + chunk * padded, m);
+                  }
+                });
+  double width = 0;
+  for (std::ptrdiff_t j = 0; j < m; ++j) {
+    double highest = -kInfinity;
+    g[j] = kInfinity;
+    for (std::ptrdiff_t k = 0; k < chunks; ++k) {
+      g[j] = std::min(g[j], low[k * padded + j]);
+      highest = std::max(highest, top[k * padded + j]);
+    }
+    if (b[j] > 0 && g[j] < kInfinity) width = std::max(width, highest - g[j]);
+  }
+  return width;
 }
 
 // ---- The kernel ---------------------------------------------------------------------------------
@@ -175,6 +212,34 @@ const void* Gibbs::block(std::ptrdiff_t i, std::ptrdiff_t count, int slot) {
   char* to = fresh_.data() + slot * kBlockRows * padded_ * entry_bytes();
   fill(i, count, slot, to);
   return to;
+}
+
+void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u, double* t) {
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  parallel_for(
+      n_chunks_,
+      [&](std::ptrdiff_t chunk, int slot) {
+        double* sum = n_chunks_ == 1 ? t : partial_.data() + chunk * padded_;
+        std::fill(sum, sum + padded_, 0.0);
+        const std::ptrdiff_t begin = chunk * chunk_rows_;
+        const std::ptrdiff_t end = std::min(rows(), begin + chunk_rows_);
+        // Stored rows lie one after the other; others are made a block at a time.
+        for (std::ptrdiff_t i = begin; i < end;) {
+          const std::ptrdiff_t count =
+              i < stored_rows_ ? std::min(end, stored_rows_) - i : std::min(kBlockRows, end - i);
+          const void* k = block(i, count, slot);
+          if (single_) {
+            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, s + i,
+                                 u + i, sum, padded_);
+          } else {
+            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, s + i,
+                                 u + i, sum, padded_);
+          }
+          i += count;
+        }
+      },
+      slots_);
+  if (n_chunks_ > 1) reduce(t);
 }
 
 void Gibbs::reduce(double* t) {

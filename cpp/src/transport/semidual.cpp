@@ -35,6 +35,7 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
       n(costs.rows()),
       m(costs.cols()),
       padded(padded_row(costs.cols())),
+      reach(std::exp(o.single ? kSingleReach : kDoubleReach)),
       kernel(costs, o.single, o.stored_bytes, o.workers),
       a(n),
       f(n),
@@ -60,11 +61,7 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
 void Semidual::evaluate() {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
   if (balanced_rows()) {
-    kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
-      s[i] = sum;
-      u[i] = sum > 0 ? 1 / sum : 1.0;
-      return a[i] * u[i];
-    });
+    kernel.balanced_pass(w.data(), a.data(), s.data(), u.data(), t.data());
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
@@ -75,6 +72,10 @@ void Semidual::evaluate() {
     });
   }
   ++passes;
+  if (balanced_cols()) {
+    error = sinkhorn_kernels().column_error(v.data(), t.data(), b.data(), c.data(), padded);
+    return;
+  }
   for (std::ptrdiff_t j = 0; j < m; ++j) c[j] = v[j] * t[j];
   set_targets();
   error = 0;
@@ -82,10 +83,6 @@ void Semidual::evaluate() {
 }
 
 void Semidual::set_targets() {
-  if (balanced_cols()) {
-    std::fill(tau.data(), tau.data() + m, 1.0);
-    return;
-  }
   log_of(v, m);
   const double k = reg / options.rho_cols;
   for (std::ptrdiff_t j = 0; j < m; ++j) tau[j] = -k * ((g[j] - shift) / reg + logs[j]);
@@ -120,27 +117,16 @@ double Semidual::dual() {
 // ---- Sums that underflow, factors that grow -----------------------------------------------------
 
 bool Semidual::broken() const {
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    if (a[i] > 0 && !(s[i] > 0 && s[i] < kInfinity)) return true;
-  }
-  for (std::ptrdiff_t j = 0; j < m; ++j) {
-    if (b[j] > 0 && !(t[j] > 0 && t[j] < kInfinity)) return true;
-  }
-  return false;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  return !kernels.extremes(s.data(), a.data(), n).sound ||
+         !kernels.extremes(t.data(), b.data(), m).sound;
 }
 
 bool Semidual::stretched() const {
-  const double reach = std::exp(options.single ? kSingleReach : kDoubleReach);
-  double low = 1, high = 1;
-  for (std::ptrdiff_t i = 0; i < n; ++i) {
-    low = std::min(low, u[i]);
-    high = std::max(high, u[i]);
-  }
-  for (std::ptrdiff_t j = 0; j < m; ++j) {
-    low = std::min(low, v[j]);
-    high = std::max(high, v[j]);
-  }
-  return high > reach || low < 1 / reach;
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  const Extremes rows = kernels.extremes(u.data(), a.data(), n);
+  const Extremes cols = kernels.extremes(v.data(), b.data(), m);
+  return std::max(rows.high, cols.high) > reach || std::min(rows.low, cols.low) * reach < 1;
 }
 
 void Semidual::collect() {

@@ -56,6 +56,7 @@ struct Semidual {
 
   SinkhornOptions options;
   std::ptrdiff_t n, m, padded;
+  double reach;
   Gibbs kernel;
   Buffer a, f, u, s, d, logs;
   Buffer b, g, v, w, t, c, tau, next_v, r, x, p, q;

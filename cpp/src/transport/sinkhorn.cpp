@@ -12,13 +12,15 @@ namespace kexue::transport {
 namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Above this reg / range Sinkhorn starts at reg itself.
-constexpr double kDirect = 1e-3;
-constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-4;
+// Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
+// the hard potentials of hard_start.
+constexpr double kDirect = 8e-3;
+constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
 // A level that starts with more than this share of the mass misplaced was too bold.
 constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
-constexpr std::ptrdiff_t kStalled = 60;
+constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
+constexpr int kHalvings = 10;
 constexpr double kLongestStep = 20;  // in log v
 
 }  // namespace
@@ -30,7 +32,7 @@ struct Sinkhorn::State : Semidual {
 
   void sinkhorn_step() {
     if (balanced_cols()) {
-      for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = t[j] > 0 ? 1 / t[j] : 1.0;
+      sinkhorn_kernels().reciprocal(t.data(), v.data(), padded);
     } else {
       const double share = 1 / (1 + reg / options.rho_cols);
       log_of(t, m);
@@ -97,7 +99,8 @@ struct Sinkhorn::State : Semidual {
     }
     if (!(slope > 0)) return false;
     std::copy(v.data(), v.data() + m, next_v.data());
-    for (double length = 1; length > 1e-3; length *= 0.5) {
+    double length = 1;
+    for (int halving = 0; halving < kHalvings; ++halving, length *= 0.5) {
       for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = length * x[j];
       elementary_kernels().f64.exp(q.data(), q.data(), m);
       for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = next_v[j] * q[j];
@@ -117,9 +120,14 @@ struct Sinkhorn::State : Semidual {
     double best = error;
     std::ptrdiff_t since_best = 0, plain = 0;
     bool newton = false;
-    while (error > target && passes < last_pass) {
-      if (!settle()) return;
-      if (error <= target) return;
+    while (passes < last_pass) {
+      // Sums are checked now and then, and whenever something looks wrong or is about to be used.
+      const bool done = error <= target;
+      if (done || newton || plain % kCheckEvery == 0 || !(error < kInfinity)) {
+        if (!settle()) return;
+        if (done && error <= target) return;
+        best = std::min(best, error);
+      }
       if (newton) {
         newton = newton_step();
         plain = newton ? 0 : -kNewtonAfter;
@@ -202,9 +210,9 @@ struct Sinkhorn::State : Semidual {
         return;
       }
     }
-    harden(nullptr);
-    const CostRange range = range_of(kernel.costs(), kernel.workers());
-    const double width = range.highest - range.lowest;
+    const double width =
+        hard_start(kernel.costs(), a.data(), b.data(), f.data(), g.data(), kernel.workers());
+    check_arcs();
     descend(options.reg < kDirect * width ? kFirstLevel * width : options.reg);
   }
 };
@@ -220,6 +228,7 @@ SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const doub
   s.kernel.use(costs);
   std::copy(a, a + s.n, s.a.data());
   std::copy(b, b + s.m, s.b.data());
+  std::fill(s.tau.data(), s.tau.data() + s.padded, 1.0);
   std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
   for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
     std::fill(buffer->data(), buffer->data() + s.padded, 0.0);

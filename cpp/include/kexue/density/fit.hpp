@@ -5,7 +5,8 @@
 //
 // Newton's method: log |B|^2 is pluriharmonic in b, so only the mixed block of the Hessian is left,
 // a Hankel matrix of the moments of h / conj(B)^2. Steps are damped by a shift until the matrix is
-// positive definite and halved until the objective does not fall.
+// positive definite and halved until the objective does not fall. From order 400 on they come from
+// conjugate gradients with products by the transform, stopped where the curvature is not positive.
 //
 // Certificate: with the Toeplitz matrix T of the moments of h / |B|^2, every density p' of the
 // order satisfies sum h log(p'/p) <= log lambda_max(T), and T b = b at the optimum. `gap` is

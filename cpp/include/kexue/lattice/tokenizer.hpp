@@ -84,6 +84,9 @@ class Tokenizer {
   WeightedRows sample_without_replacement(const TextView& text, std::ptrdiff_t size, double alpha,
                                           Key key) const;
 
+  // Gives back the memory of what is remembered.
+  void forget() const;
+
   // The bytes of a sequence of ids, 0x20 for a space mark; unknown pieces are U+2047 between
   // spaces, control pieces nothing. Ids must be in range.
   std::vector<std::uint8_t> decode(std::span<const std::int32_t> ids) const;

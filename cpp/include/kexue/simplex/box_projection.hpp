@@ -122,7 +122,8 @@ BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum,
 // A row that the search does not settle because its numbers are too large, too small or too far
 // from one another for double precision: solved in powers of two of its own, and moved by every tau
 // that is found, x <- x - tau w, until tau is resolved. That is the projection of a row within a
-// rounding of x. NaN where the row has NaN, +inf without an upper bound, or nothing finite.
+// rounding of x. NaN where the row has NaN, a +inf that its upper bound does not stop, or nothing
+// finite; numerical_error where tau itself leaves the range of a double.
 template <class T>
 void project_extreme(const BoxRow<T>& row, double radius, T* out);
 

@@ -46,8 +46,13 @@ CostRange range_of(const Costs& costs, int workers = 0);
 
 // h_j = min_i C_ij - f_i over the rows with mass a_i > 0, +inf where no arc ends; then
 // r_i = min_j C_ij - h_j over the columns with mass b_j > 0. (r, h) are feasible duals of the
-// exact problem, the best ones for f and for h. f empty means r_i = min_j C_ij first.
+// exact problem, the best ones for f and for h.
 void c_transform(const Costs& costs, const double* a, const double* b, const double* f, double* r,
                  double* h, int workers = 0);
+
+// f_i = min_j C_ij and g_j = min_i C_ij - f_i over what has mass: every such row and column has an
+// entry C_ij - f_i - g_j = 0, and none is negative. Returns the largest finite one.
+double hard_start(const Costs& costs, const double* a, const double* b, double* f, double* g,
+                  int workers = 0);
 
 }  // namespace kexue::transport
