@@ -104,7 +104,7 @@ class Krylov:
         basis = Basis(self, self.row_space(y, block))
         converged = False
         while True:
-            left = basis.residual_block()
+            left = basis.residual_block(max(k, 8))
             enough = self.goal.residual_tol * basis.value(k)
             floor = 8 * math.sqrt(self.n) * self.eps * basis.value(0)
             if spectral_norm(left[:k], self.workers) <= max(enough, floor):
@@ -162,7 +162,7 @@ class Krylov:
                 _warn(self.name, f"tol={tol:g}", bound / self.scale)
                 return self.finish(basis, len(basis.s), bound, False)
             self.n_iter += 1
-            basis.extend(basis.residual_block())
+            basis.extend(basis.residual_block(basis.block))
 
     # Steps
 
@@ -312,15 +312,15 @@ class Basis:
         self.u = run.multiply(self.q, np.ascontiguousarray(u[:, :b]))
         self.v = run.multiply(self.all_v, np.ascontiguousarray(h[:b].conj().T))
 
-    def residual_block(self) -> Array:
-        """(A^H U - V diag(s))^H, (b, n)."""
-        rows = self.run.left(self.u)
-        return np.asarray(rows - self.s[:, None] * self.v.conj().T)
+    def residual_block(self, count: int) -> Array:
+        """(A^H U - V diag(s))^H for the leading triplets, at most `count`: (b, n)."""
+        rows = self.run.left(np.ascontiguousarray(self.u[:, :count]))
+        return np.asarray(rows - self.s[:count, None] * self.v[:, :count].conj().T)
 
     def extend(self, left: Array) -> None:
         """Add the span of that block."""
         run = self.run
-        if self.all_v.shape[1] + self.block > min(_BLOCKS * self.block, run.n):
+        if self.all_v.shape[1] + len(left) > min(_BLOCKS * self.block, run.n):
             self.all_v, self.all_w = self.v, self.u * self.s
             self.q, self.r = self.u, np.diag(self.s).astype(self.u.dtype)
         room = min(self.block, run.n - self.all_v.shape[1])
