@@ -126,6 +126,21 @@ bool solve_both(Group& heavy, Group& light, double radius, double radius_for_lig
   return heavy.solve(rest, unit);
 }
 
+// Whether sum w p is the radius, in units of the heavier weights; p may underflow.
+bool meets(const Group* groups, const int* exponents, double radius) {
+  double sum = 0, size = std::scalbn(radius, exponents[0]);
+  const double goal = size;
+  for (int which = 0; which < 2; ++which) {
+    const Group& group = groups[which];
+    for (std::size_t i = 0; i < group.x.size(); ++i) {
+      const double term = std::scalbn(group.w[i] * group.x[i], exponents[0] - exponents[which]);
+      sum += term;
+      size = std::max(size, std::abs(term));
+    }
+  }
+  return std::abs(sum - goal) <= 0x1p-30 * size + 0x1p-1000;
+}
+
 }  // namespace
 
 template <class T>
@@ -165,6 +180,7 @@ void project_extreme(const BoxRow<T>& row, double radius, T* out) {
     solved = solve_both(groups[0], groups[1], target, std::scalbn(radius, exponents[1]),
                         exponents[1] - exponents[0], unit);
   }
+  solved = solved && meets(groups, exponents, radius);
   for (const Group& group : groups) {
     for (std::size_t i = 0; solved && i < group.x.size(); ++i) {
       out[group.place[i]] = static_cast<T>(group.x[i] + 0.0);
