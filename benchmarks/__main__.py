@@ -21,7 +21,7 @@ AREAS = {
     "lowrank": ("lowrank", "selections"),
     "simplex": ("simplex", "projections"),
     "density": ("density",),
-    "lattice": ("lattice", "tokenizer"),
+    "lattice": ("lattice", "tokenizer", "training"),
     "transport": ("sinkhorn", "emo"),
 }
 

@@ -47,34 +47,34 @@ def cases(quick: bool) -> Iterator[Case]:
             name=f"sinkhorn/n{size}/reg{reg:g}",
             title=f"entropic plan, {size} x {size}, reg {reg:g} of the largest cost",
             prepare=functools.partial(_sinkhorn, size, reg, "sinkhorn", 100_000),
-            floor=promise(Floor("POT sinkhorn", ratio, 1.0, goal)),
+            floor=promise(Floor("POT sinkhorn", ratio, None, goal)),
         )
     size = 60 if quick else 1000
     yield Case(
         name=f"sinkhorn/n{size}/reg0.0001",
         title=f"entropic plan, {size} x {size}, reg 1e-4 of the largest cost",
         prepare=functools.partial(_sinkhorn, size, 1e-4, "sinkhorn_log", 300),
-        floor=promise(Floor("POT sinkhorn_log", 100, 1.0, 200)),
+        floor=promise(Floor("POT sinkhorn_log", 100, None, 200)),
     )
     count = 100 if quick else 10_000
     yield Case(
         name=f"batch/{count}x32x32/reg0.1",
         title=f"{count} entropic problems of 32 x 32, reg 0.1",
         prepare=functools.partial(_batch, count),
-        floor=promise(Floor("POT loop", 100, 1.0, 300)),
+        floor=promise(Floor("POT loop", 100, None, 300)),
     )
     yield Case(
         name=f"unbalanced/n{size}/reg0.01",
         title=f"unbalanced plan, {size} x {size}, reg 0.01, reg_m 1",
         prepare=functools.partial(_unbalanced, size),
-        floor=promise(Floor("POT translation invariant", 3, 1.0, 8)),
+        floor=promise(Floor("POT translation invariant", 3, None, 8)),
     )
     bins = 40 if quick else 500
     yield Case(
         name=f"barycenter/10x{bins}/reg0.01",
         title=f"barycenter of 10 histograms of {bins} bins, reg 0.01",
         prepare=functools.partial(_barycenter, bins),
-        floor=promise(Floor("POT sinkhorn_log", 40, 1.0, 100)),
+        floor=promise(Floor("POT sinkhorn_log", 40, None, 100)),
     )
 
 

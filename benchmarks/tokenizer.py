@@ -69,7 +69,7 @@ def _docstrings(folder: Path, limit: int) -> Iterator[str]:
 
 
 @functools.cache
-def _english(limit: int) -> list[str]:
+def english_lines(limit: int) -> list[str]:
     import pydoc_data.topics
 
     texts = list(pydoc_data.topics.topics.values())
@@ -113,7 +113,7 @@ def _made_up(characters: int) -> list[str]:
 def _lines(language: str, quick: bool) -> tuple[list[str], list[str]]:
     """(for training, held out)."""
     limit = 400_000 if quick else 6_000_000
-    lines = list(_english(limit) if language == "english" else _chinese(limit))
+    lines = list(english_lines(limit) if language == "english" else _chinese(limit))
     np.random.default_rng(1).shuffle(lines)
     held_out = len(lines) // 5
     return lines[held_out:], lines[: 200 if quick else held_out]

@@ -1288,6 +1288,7 @@ class transport:
             y: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             kind: typing.SupportsInt | typing.SupportsIndex,
         ) -> None: ...
+        def invalid(self, workers: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
 
     class Factors:
         def __init__(

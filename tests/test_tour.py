@@ -80,7 +80,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
     names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
-    names += ["measurements", "lattice", "frequencies"]
+    names += ["measurements", "lattice", "frequencies", "kinds", "bounds"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")

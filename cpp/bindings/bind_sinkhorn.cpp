@@ -247,7 +247,13 @@ void bind_sinkhorn(py::module_& parent) {
   py::module_ m = parent.def_submodule("transport");
   py::class_<HeldCosts>(m, "Costs")
       .def(py::init<Reals>(), py::arg("matrix"))
-      .def(py::init<Reals, Reals, int>(), py::arg("x"), py::arg("y"), py::arg("kind"));
+      .def(py::init<Reals, Reals, int>(), py::arg("x"), py::arg("y"), py::arg("kind"))
+      .def(
+          "invalid",
+          [](const HeldCosts& held, int workers) {
+            return without_gil([&] { return transport::range_of(held.costs, workers).invalid; });
+          },
+          py::arg("workers"));
   bind_plan(m);
   m.def("sinkhorn", &solve, py::arg("costs"), py::arg("a"), py::arg("b"), py::arg("reg"),
         py::arg("rho_rows"), py::arg("rho_cols"), py::arg("tol"), py::arg("max_passes"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -31,7 +33,7 @@ from kexue_num.density._fit import (
     fit_order,
     path_columns,
     path_orders,
-    run_path,
+    run_paths,
 )
 from kexue_num.density._frames import (
     BASES,
@@ -196,15 +198,14 @@ class FourierDensity(Conversions):
         frames, largest = self._frames("fit", support, base, samples, weights)
         folds = FOLDS if self.order == "cv" else 1
         labels = self._labels("fit", samples.size, folds)
-        best: Path | None = None
-        for frame in frames:
-            part = Samples(frame, largest, folds)
-            part.add(samples, weights, labels, settings.workers)
-            found = self._best(part, settings, -math.inf if best is None else best.criterion)
-            if best is None or found.criterion > best.criterion:
-                best = found
-        assert best is not None
-        self._accept(best, settings)
+
+        def laid_out() -> Iterator[Samples]:
+            for frame in frames:
+                part = Samples(frame, largest, folds)
+                part.add(samples, weights, labels, settings.workers)
+                yield part
+
+        self._accept(self._best(laid_out(), settings), settings)
         return self
 
     def _fit_warp(self, settings: Settings, support: Support, x: Array, w: Array | None) -> None:
@@ -237,7 +238,7 @@ class FourierDensity(Conversions):
         batch, weights = _samples("partial_fit", self._frame.support, x, sample_weight, minimum=1)
         labels = self._labels("partial_fit", batch.size, self._samples.folds)
         self._samples.add(batch, weights, labels, settings.workers)
-        self._accept(self._best(self._samples, settings, -math.inf), settings)
+        self._accept(self._best([self._samples], settings), settings)
         return self
 
     def merge(self, other: FourierDensity) -> Self:
@@ -254,7 +255,7 @@ class FourierDensity(Conversions):
             expected = "must have the support, base, loc, scale and max_order of this density"
             raise ValueError(message("merge", "other", expected, other))
         mine.merge(theirs)
-        self._accept(self._best(mine, settings, -math.inf), settings)
+        self._accept(self._best([mine], settings), settings)
         return self
 
     def _check(self, function: str) -> tuple[Settings, Any, str]:
@@ -287,16 +288,25 @@ class FourierDensity(Conversions):
         labels = np.tile(np.arange(folds), n // folds + 1)[:n]
         return labels if self.rng is None else as_generator(function, self.rng).permutation(labels)
 
-    def _best(self, samples: Samples, settings: Settings, to_beat: float) -> Path:
-        """The path of the asked order or orders in one frame."""
+    def _best(self, candidates: Iterable[Samples], settings: Settings) -> Path:
+        """The path of the asked order or orders in the best of the frames."""
         if isinstance(self.order, str):
+            candidates = iter(candidates)
+            first = next(candidates)
             # More coefficients than samples are not worth trying.
-            largest = min(self.max_order, max(0, (samples.size - 1) // 2))
-            return run_path(samples, self.order, largest, settings, to_beat)
-        found = fit_order(samples.measure(), self.order, settings)
+            largest = min(self.max_order, max(0, (first.size - 1) // 2))
+            return run_paths(chain([first], candidates), self.order, largest, settings)
+        return max(
+            (self._one_order(samples, self.order, settings) for samples in candidates),
+            key=lambda path: path.criterion,
+        )
+
+    @staticmethod
+    def _one_order(samples: Samples, order: int, settings: Settings) -> Path:
+        found = fit_order(samples.measure(), order, settings)
         loglik = samples.weight * found.mean_log + samples.log_slope
         columns = path_columns(
-            np.array([self.order]), np.array([loglik]), np.array([math.nan]), samples.weight
+            np.array([order]), np.array([loglik]), np.array([math.nan]), samples.weight
         )
         return Path(samples, columns, found, loglik)
 

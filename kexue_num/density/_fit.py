@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -219,41 +219,94 @@ class Path:
     criterion: float  # the larger the better, comparable between frames
 
 
-def run_path(
-    samples: Samples, criterion: str, max_order: int, settings: Settings, to_beat: float
-) -> Path:
-    """Orders upwards from 0 until the criterion has not risen for a while.
+class PathRun:
+    """Orders upwards from 0 in one frame, until the criterion has not risen for a while.
 
     The criterion is an estimate of the log-likelihood of fresh samples, in nats in total: minus
-    half of AIC or BIC, or the log-likelihood of the folds left out. A frame that falls behind
-    `to_beat` by more than its orders could still gain is not followed to the end.
+    half of AIC or BIC, or the log-likelihood of the folds left out.
     """
-    if samples.folds == 1 and criterion == "cv":
-        criterion = "aic"
-    total = samples.measure()
-    weight, slope = samples.weight, samples.log_slope
-    price = 0.5 * math.log(weight) if criterion == "bic" else 1.0
-    rows: list[tuple[float, ...]] = []
-    best, best_value, since = None, -math.inf, 0
-    start: Array | None = None
-    starts: list[Array | None] = [None] * samples.folds
-    for order in path_orders(max_order):
-        found = fit_order(total, order, settings, start=start, certify=False)
-        start = found.b
-        likelihood = weight * found.mean_log + slope
-        held_out = _held_out(samples, order, settings, starts) if criterion == "cv" else 0
-        value = held_out if criterion == "cv" else likelihood - 2 * order * price
-        rows.append((order, likelihood, value if criterion == "cv" else math.nan))
-        if best is None or value > best_value + 1e-9:
-            best, best_value, since = found, value, 0
+
+    def __init__(self, samples: Samples, criterion: str, max_order: int, settings: Settings):
+        self.samples = samples
+        self.criterion = "aic" if samples.folds == 1 and criterion == "cv" else criterion
+        self.settings = settings
+        self.total = samples.measure()
+        self.left = path_orders(max_order)
+        self.rows: list[tuple[float, ...]] = []
+        self.best = Optimum(np.ones(1, np.complex128), -math.log(2.0), math.inf, 0, True)
+        self.best_value, self.since = -math.inf, 0
+        self.start: Array | None = None
+        self.starts: list[Array | None] = [None] * samples.folds
+
+    def advance(self, to_beat: float, until: int | None = None) -> None:
+        """Go on to the end, or through the orders up to `until`.
+
+        A frame behind the value `to_beat` is given up an order earlier than one that leads.
+        """
+        while self.left and (until is None or self.left[0] <= until):
+            if self.since >= _PATIENCE or (
+                self.since >= _PATIENCE - 1 and self.best_value < to_beat
+            ):
+                self.left = []
+                return
+            self._try(self.left.pop(0))
+
+    def _try(self, order: int) -> None:
+        samples = self.samples
+        if order == 0:
+            found = self.best
         else:
-            since += 1
-        if since >= _PATIENCE or (since >= 2 and best_value < to_beat - 10):
-            break
+            found = fit_order(self.total, order, self.settings, start=self.start, certify=False)
+        self.start = found.b
+        likelihood = samples.weight * found.mean_log + samples.log_slope
+        price = 0.5 * math.log(samples.weight) if self.criterion == "bic" else 1.0
+        value, held_out = likelihood - 2 * order * price, math.nan
+        if self.criterion == "cv":
+            value = held_out = _held_out(samples, order, self.settings, self.starts)
+        self.rows.append((order, likelihood, held_out))
+        if value > self.best_value + 1e-9:
+            self.best, self.best_value, self.since = found, value, 0
+        else:
+            self.since += 1
+
+    def result(self) -> Path:
+        """What has been found."""
+        orders, likelihoods, cv = (np.array(column) for column in zip(*self.rows, strict=True))
+        columns = path_columns(orders, likelihoods, cv, self.samples.weight)
+        return Path(self.samples, columns, self.best, self.best_value)
+
+
+# Of few samples a scale of a base is given up that is so many nats behind the other at this order.
+_TRIAL_ORDER, _TRIAL_MARGIN = 4, 3.0
+
+
+def run_paths(
+    samples: Iterable[Samples], criterion: str, max_order: int, settings: Settings
+) -> Path:
+    """The best path of several frames."""
+    begun: list[PathRun] = []
+    best: PathRun | None = None
+    for one in samples:
+        run = PathRun(one, criterion, max_order, settings)
+        if one.moments is not None or criterion == "cv":
+            best = _better(run, best)
+        else:
+            run.advance(-math.inf, _TRIAL_ORDER)
+            begun.append(run)
+    leads: dict[str, float] = {}
+    for run in begun:
+        base = run.samples.frame.base
+        leads[base] = max(leads.get(base, -math.inf), run.best_value)
+    for run in begun:
+        if run.best_value >= leads[run.samples.frame.base] - _TRIAL_MARGIN:
+            best = _better(run, best)
     assert best is not None
-    orders, likelihoods, cv = (np.array(column) for column in zip(*rows, strict=True))
-    columns = path_columns(orders, likelihoods, cv, weight)
-    return Path(samples, columns, best, best_value)
+    return best.result()
+
+
+def _better(run: PathRun, best: PathRun | None) -> PathRun:
+    run.advance(-math.inf if best is None else best.best_value)
+    return run if best is None or run.best_value > best.best_value else best
 
 
 def _held_out(

@@ -75,7 +75,7 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
     >>> tokenizer.encode("watching").tolist()
     [0, 1]
     >>> [tokenizer.pieces[i] for i in tokenizer.sample("watching", rng=3)]
-    ['watch', 'ing']
+    ['w', 'atching']
     >>> tokenizer.nbest("watching", 2)
     [ScoredTokens(ids=[0, 1], score=-4), ScoredTokens(ids=[2, 3], score=-4)]
     >>> round(tokenizer.entropy("watching"), 4)  # three of equal score

@@ -137,7 +137,7 @@ def sinkhorn_batch(
     """
     function = "sinkhorn_batch"
     settings = check_settings(function, reg, tol, max_iter, check_workers(function, workers))
-    costs = _costs(function, C)
+    costs = _costs(function, C, settings.workers)
     n, m = costs.shape[1:]
     first, second = _masses(function, "A", A, n), _masses(function, "B", B, m)
     count = _count(function, first, second, costs)
@@ -177,13 +177,14 @@ def sinkhorn_batch(
     )
 
 
-def _costs(function: str, C: object) -> Array:
+def _costs(function: str, C: object, workers: int) -> Array:
     given = as_array(function, "C", C)
     if given.ndim not in (2, 3) or 0 in given.shape:
         expected = "must have shape (n, m) or (B, n, m), not empty"
         raise ValueError(message(function, "C", expected, Phrase(f"shape {given.shape}")))
     costs = np.ascontiguousarray(given if given.ndim == 3 else given[None], np.float64)
-    if not costs.min() > -np.inf:
+    # On all threads: reading many small matrices takes as long as solving some of them.
+    if _core.transport.Costs(costs.reshape(-1, costs.shape[2])).invalid(workers):
         raise ValueError(
             message(function, "C", "must be finite, or +inf for a forbidden arc", costs.min())
         )

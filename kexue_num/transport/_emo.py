@@ -157,12 +157,17 @@ def emo_loss(
     z = as_array(name, "logits", logits, ndim=2)
     rows = _as_embeddings(name, embeddings, z.shape[1])
     ids, soft = _check_labels(name, labels, z.shape, ignored)
-    z, soft, rows = _of_one_dtype(z, soft, rows)
+    z, rows = _of_one_dtype(z, rows)
+    tolerance = 0.0
+    if soft is not None:
+        # Distributions follow the logits: one-hot integers shall not widen everything.
+        tolerance = max(_SUM_TOLERANCE[str(d)] for d in (result_dtype(labels), z.dtype))
+        soft = np.asarray(soft, z.dtype)
+        (soft,) = _of_one_dtype(soft)
     counted = len(z) if ids is None else int(np.count_nonzero(ids >= 0))
     weight = 1 / max(counted, 1) if reduction == "mean" else 1.0
     values = np.empty(len(z))
     gradient = _core.empty(z.shape, z.dtype) if return_grad else None
-    tolerance = 0.0 if ids is not None else _SUM_TOLERANCE[result_dtype(labels).name]
     answer = _core.emo.emo_loss(
         z, ids, soft, rows, _MODES.index(mode), tolerance, weight, values, gradient, n_workers
     )

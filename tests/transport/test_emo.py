@@ -290,6 +290,12 @@ def test_kinds():
     np.testing.assert_array_equal(half.grad, single.grad.astype(np.float16))
     mixed = loss(logits.astype(np.float32), labels, embeddings)
     assert mixed.grad.dtype == np.float32
+    onehot = np.eye(13, dtype=int)[labels]
+    narrow = (logits.astype(np.float32), embeddings.astype(np.float32))
+    hard, whole = (loss(narrow[0], t, narrow[1], mode="paper") for t in (labels, onehot))
+    assert whole.grad.dtype == np.float32
+    np.testing.assert_allclose(whole.grad, hard.grad, atol=1e-7)
+    assert loss(narrow[0], soft, narrow[1]).grad.dtype == np.float32
     integers = loss(np.arange(8).reshape(2, 4), [0, 3], np.eye(4, dtype=int))
     assert integers.grad.dtype == np.float64
     assert loss(logits, labels.tolist(), embeddings.tolist()).value.shape == (5,)

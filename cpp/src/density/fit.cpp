@@ -214,7 +214,8 @@ class Fit {
       ++iterations;
       const bool moved = line_search();
       if (!moved || (gain < 1e-15 && stalled > 6)) break;
-      if (!options_.certify && gain < 1e-10) break;
+      // The next gain would be about the square of this one.
+      if (!options_.certify && gain < 1e-7) break;
     }
     if (options_.smoothness > 0) correlate(b_);
   }

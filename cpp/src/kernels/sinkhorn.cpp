@@ -133,6 +133,53 @@ void add(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* coefficient
   }
 }
 
+void reciprocal(const double* x, double* y, ptrdiff_t n) {
+  const F64 none = zero<double>(), one = broadcast<double>(1);
+  for (ptrdiff_t j = 0; j < n; j += kWide) {
+    const F64 value = load_up_to<double>(x + j, n - j, 1.0);
+    const I64 positive = less<double>(none, value);
+    const F64 inverse = one / select<double>(positive, value, one);
+    if (j + kWide <= n) {
+      store<double>(y + j, inverse);
+    } else {
+      store_part<double>(y + j, inverse, n - j);
+    }
+  }
+}
+
+template <class R, int rows>
+KEXUE_INLINE void add_balanced(const R* k, ptrdiff_t stride, const double* a, const double* u,
+                               double* t, ptrdiff_t padded) {
+  double coefficients[rows];
+  for (int r = 0; r < rows; ++r) coefficients[r] = a[r] * u[r];
+  add_of<R, rows>(k, stride, coefficients, t, padded);
+}
+
+// Rows that fit into the first-level cache together: their sums do not wait for one another.
+constexpr ptrdiff_t kResidentBytes = 24 * 1024;
+
+template <class R>
+void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
+              double* s, double* u, double* t, ptrdiff_t padded) {
+  const ptrdiff_t row_bytes = padded * static_cast<ptrdiff_t>(sizeof(R));
+  ptrdiff_t at_once = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
+  if (at_once < kBlockRows) at_once = kBlockRows;
+  for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
+    const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
+    ptrdiff_t i = begin;
+    for (; i + kBlockRows <= end; i += kBlockRows) {
+      dots_of<R, kBlockRows>(k + i * stride, stride, w, padded, s + i);
+    }
+    for (; i < end; ++i) dots_of<R, 1>(k + i * stride, 0, w, padded, s + i);
+    reciprocal(s + begin, u + begin, end - begin);
+    i = begin;
+    for (; i + kBlockRows <= end; i += kBlockRows) {
+      add_balanced<R, kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
+    }
+    for (; i < end; ++i) add_balanced<R, 1>(k + i * stride, 0, a + i, u + i, t, padded);
+  }
+}
+
 template <class R>
 double cost(const double* c, const R* k, const double* w, ptrdiff_t m) {
   F64 sum = zero<double>();
@@ -241,15 +288,6 @@ double column_error(const double* v, const double* t, const double* b, double* c
   return total<double>(sum);
 }
 
-void reciprocal(const double* x, double* y, ptrdiff_t padded) {
-  const F64 none = zero<double>(), one = broadcast<double>(1);
-  for (ptrdiff_t j = 0; j < padded; j += kWide) {
-    const F64 value = load<double>(x + j);
-    const I64 positive = less<double>(none, value);
-    store<double>(y + j, one / select<double>(positive, value, one));
-  }
-}
-
 void point_costs(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded, PointCost kind,
                  double* out) {
   for (ptrdiff_t j = 0; j < padded; j += kWide) {
@@ -297,8 +335,8 @@ void point_pull(const double* x, ptrdiff_t d, const double* y, ptrdiff_t padded,
 
 extern const SinkhornKernels sinkhorn_kernels;
 const SinkhornKernels sinkhorn_kernels = {
-    {exponentials_f32, dots<float>, add<float>, cost<float>, scale<float>},
-    {exponentials_f64, dots<double>, add<double>, cost<double>, scale<double>},
+    {exponentials_f32, dots<float>, add<float>, balanced<float>, cost<float>, scale<float>},
+    {exponentials_f64, dots<double>, add<double>, balanced<double>, cost<double>, scale<double>},
     extent,
     lower,
     lower_and_raise,

@@ -315,6 +315,7 @@ void NormalizerChain::free_added(std::string& text) const {
 }
 
 void NormalizerChain::normalize(std::string_view text, bool with_origin, Bytes& out) const {
+  if (!with_origin && copy_plain(text, out.bytes)) return;
   Normalized line;
   line.trace = with_origin;
   run(text, line);

@@ -14,6 +14,7 @@ using Buffer = AlignedBuffer<double>;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kDirect = 0.02, kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-4;
 constexpr std::ptrdiff_t kNewtonAfter = 12, kConjugateSteps = 500, kLevelPasses = 1000;
+constexpr int kHalvings = 10;
 constexpr double kLeast = 1e-300, kLongestStep = 20;
 
 void log_of(const double* x, double* y, std::ptrdiff_t n) { elementary_kernels().f64.log(x, y, n); }
@@ -289,7 +290,8 @@ class Solver {
     }
     if (!(slope > 0)) return false;
     for (auto& part : parts_) std::copy(part->v.data(), part->v.data() + m_, part->next.data());
-    for (double length = 1; length > 1e-3; length *= 0.5) {
+    double length = 1;
+    for (int halving = 0; halving < kHalvings; ++halving, length *= 0.5) {
       for (auto& part : parts_) {
         for (std::ptrdiff_t j = 0; j < m_; ++j) part->q[j] = length * part->x[j];
         elementary_kernels().f64.exp(part->q.data(), part->q.data(), m_);

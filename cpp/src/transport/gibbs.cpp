@@ -214,6 +214,34 @@ const void* Gibbs::block(std::ptrdiff_t i, std::ptrdiff_t count, int slot) {
   return to;
 }
 
+void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u, double* t) {
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  parallel_for(
+      n_chunks_,
+      [&](std::ptrdiff_t chunk, int slot) {
+        double* sum = n_chunks_ == 1 ? t : partial_.data() + chunk * padded_;
+        std::fill(sum, sum + padded_, 0.0);
+        const std::ptrdiff_t begin = chunk * chunk_rows_;
+        const std::ptrdiff_t end = std::min(rows(), begin + chunk_rows_);
+        // Stored rows lie one after the other; others are made a block at a time.
+        for (std::ptrdiff_t i = begin; i < end;) {
+          const std::ptrdiff_t count =
+              i < stored_rows_ ? std::min(end, stored_rows_) - i : std::min(kBlockRows, end - i);
+          const void* k = block(i, count, slot);
+          if (single_) {
+            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, s + i,
+                                 u + i, sum, padded_);
+          } else {
+            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, s + i,
+                                 u + i, sum, padded_);
+          }
+          i += count;
+        }
+      },
+      slots_);
+  if (n_chunks_ > 1) reduce(t);
+}
+
 void Gibbs::reduce(double* t) {
   // Columns in strips, each over all chunks in order.
   constexpr std::ptrdiff_t kStrip = 512;

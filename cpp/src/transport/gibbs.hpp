@@ -54,6 +54,8 @@ class Gibbs {
         slots_);
     if (n_chunks_ > 1) reduce(t);
   }
+  // The pass with u_i = 1 / s_i (1 where s_i is not positive) and rule(i, s_i) = a_i u_i.
+  void balanced_pass(const double* w, const double* a, double* s, double* u, double* t);
   // body(i, k, c): row i of K and of C.
   template <class Body>
   void each_row(Body&& body) {

@@ -61,11 +61,7 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
 void Semidual::evaluate() {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
   if (balanced_rows()) {
-    kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
-      s[i] = sum;
-      u[i] = sum > 0 ? 1 / sum : 1.0;
-      return a[i] * u[i];
-    });
+    kernel.balanced_pass(w.data(), a.data(), s.data(), u.data(), t.data());
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {

@@ -19,7 +19,8 @@ constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
 // A level that starts with more than this share of the mass misplaced was too bold.
 constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
-constexpr std::ptrdiff_t kStalled = 60;
+constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
+constexpr int kHalvings = 10;
 constexpr double kLongestStep = 20;  // in log v
 
 }  // namespace
@@ -98,7 +99,8 @@ struct Sinkhorn::State : Semidual {
     }
     if (!(slope > 0)) return false;
     std::copy(v.data(), v.data() + m, next_v.data());
-    for (double length = 1; length > 1e-3; length *= 0.5) {
+    double length = 1;
+    for (int halving = 0; halving < kHalvings; ++halving, length *= 0.5) {
       for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = length * x[j];
       elementary_kernels().f64.exp(q.data(), q.data(), m);
       for (std::ptrdiff_t j = 0; j < m; ++j) v[j] = next_v[j] * q[j];
@@ -118,9 +120,14 @@ struct Sinkhorn::State : Semidual {
     double best = error;
     std::ptrdiff_t since_best = 0, plain = 0;
     bool newton = false;
-    while (error > target && passes < last_pass) {
-      if (!settle()) return;
-      if (error <= target) return;
+    while (passes < last_pass) {
+      // Sums are checked now and then, and whenever something looks wrong or is about to be used.
+      const bool done = error <= target;
+      if (done || newton || plain % kCheckEvery == 0 || !(error < kInfinity)) {
+        if (!settle()) return;
+        if (done && error <= target) return;
+        best = std::min(best, error);
+      }
       if (newton) {
         newton = newton_step();
         plain = newton ? 0 : -kNewtonAfter;

@@ -104,6 +104,7 @@ class NormalizerChain : public Normalizer {
   template <class Gap>
   void cut(const Charsmap& find, Normalized&& line, Normalized& out, Gap&& gap) const;
   void apply(const NormalizerStep& step, const Normalized& in, Normalized& out) const;
+  bool copy_plain(std::string_view text, std::vector<std::uint8_t>& out) const;
   void free_added(std::string& text) const;
   void pieces(const NormalizerStep& step, const Normalized& in, Normalized& out) const;
 
