@@ -209,7 +209,7 @@ def test_compare_refuses_other_files():
 def test_cases_have_distinct_names_and_floors_where_promised(quick):
     cases = list(lowrank.cases(quick))
     assert len({case.name for case in cases}) == len(cases) >= 14
-    assert sum(case.floor is not None for case in cases) == (0 if quick else 12)
+    assert sum(case.floor is not None for case in cases) == (0 if quick else 15)
 
 
 @pytest.mark.parametrize("case", list(lowrank.cases(quick=True)), ids=lambda case: case.name)
