@@ -16,6 +16,7 @@ import scipy.linalg
 import scipy.linalg.interpolative as scipy_interpolative
 from scipy.sparse.linalg import aslinearoperator
 
+from benchmarks import _products
 from benchmarks._case import Case, Contender, Floor, Outcome, Problem
 from benchmarks.matrices import (
     Matrix,
@@ -37,12 +38,13 @@ def cases(quick: bool) -> Iterator[Case]:
     yield from _fixed_rank_cases(scale)
     yield from _fixed_precision_cases(scale)
     yield from _operator_cases(scale)
+    yield from _products.cases(scale)
 
 
 def _fixed_rank_cases(scale: int) -> Iterator[Case]:
     table: list[tuple[str, int, int, int, Floor, dict[str, Any]]] = [
-        ("default", 4000, 4000, 100, Floor("scipy", 60, 1.7, 250), {"peers": ("rsvd",)}),
-        ("refine=exact", 4000, 4000, 100, Floor("scipy", 30, 1.05, 100), {"refine": "exact"}),
+        ("default", 4000, 4000, 100, Floor("scipy", 100, 1.7, 250), {"peers": ("rsvd",)}),
+        ("refine=exact", 4000, 4000, 100, Floor("scipy", 60, 1.05, 100), {"refine": "exact"}),
         ("default", 4000, 4000, 20, Floor("scipy", 40, 1.7), {}),
         ("default", 4000, 4000, 300, Floor("scipy", 40, 1.7), {}),
         ("default", 1000, 1000, 100, Floor("scipy", 20, 1.7), {"peers": ("qr", "rsvd")}),

@@ -17,6 +17,7 @@ from kexue_num._tour import density as density_chapter
 from kexue_num._tour import lattice as lattice_chapter
 from kexue_num._tour import lowrank as chapter
 from kexue_num._tour import simplex as simplex_chapter
+from kexue_num._tour import transport as transport_chapter
 
 
 def photograph(name):
@@ -58,6 +59,15 @@ def measurements():
     ]
 
 
+def pictures():
+    rng = np.random.default_rng(4)
+    ramp = np.linspace(0, 200, 40)[None, :, None] * rng.random((30, 1, 3))
+    return tuple(
+        np.uint8(np.clip(base + rng.normal(0, 12, ramp.shape), 0, 255))
+        for base in (ramp, 255 - ramp)
+    )
+
+
 @pytest.fixture
 def small_data(monkeypatch):
     monkeypatch.setattr(chapter, "_load_photograph", photograph)
@@ -69,7 +79,11 @@ def small_data(monkeypatch):
     monkeypatch.setattr(lattice_chapter, "_load_lines", lambda: lines)
     monkeypatch.setattr(lattice_chapter, "VOCABULARY", 400)
     monkeypatch.setattr(lattice_chapter, "SAMPLES", 20_000)
-    for module in (chapter, simplex_chapter, density_chapter, lattice_chapter):
+    monkeypatch.setattr(transport_chapter, "_load_pictures", pictures)
+    prototypes = np.random.default_rng(5).normal(size=(10, 64))
+    monkeypatch.setattr(transport_chapter, "_load_prototypes", lambda: prototypes)
+    chapters = (chapter, simplex_chapter, density_chapter, lattice_chapter, transport_chapter)
+    for module in chapters:
         monkeypatch.setattr(
             module, "alternate", lambda ours, peer, seconds: (seconds, ours(), 2 * seconds, peer())
         )
@@ -80,7 +94,8 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
     names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
-    names += ["measurements", "lattice", "frequencies"]
+    names += ["measurements", "lattice", "frequencies", "kinds", "bounds"]
+    names += ["colours", "emo"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
     report = (out / "report.md").read_text(encoding="utf-8")
@@ -89,7 +104,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     assert "- [ ]" not in report
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
-    assert "10 figures and" in output
+    assert f"{len(names)} figures and" in output
 
 
 @pytest.mark.usefixtures("small_data")

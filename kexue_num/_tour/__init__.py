@@ -14,7 +14,7 @@ from pathlib import Path
 from kexue_num._tour._report import print_chapter, print_summary, write_report
 from kexue_num._tour._timing import pinned
 
-AREAS = ("lowrank", "simplex", "density", "lattice")
+AREAS = ("lowrank", "simplex", "density", "lattice", "transport")
 
 
 def run(out: Path, *, areas: Iterable[str] = AREAS, quick: bool = False) -> int:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from kexue_num import interpolative, lowrank
 from kexue_num._tour import _lowrank_figures as figures
+from kexue_num._tour import _lowrank_kinds as all_kinds
 from kexue_num._tour._report import Chapter, Row, duration, percent
 from kexue_num._tour._style import available
 from kexue_num._tour._timing import alternate
@@ -74,6 +75,10 @@ def chapter(out: Path, quick: bool) -> Chapter:
     _singular_vectors(result, photographs["china"], COLUMNS, seconds)
     promises = _fixed_precision(result, photographs, kernel, seconds, quick)
     curve = _error_curve(result, photographs["china"], quick)
+    flower = photographs["flower"]
+    ranks, curves, pictures = all_kinds.compare(
+        result, flower.name, flower.matrix, _spectral_norm, quick=quick
+    )
 
     if not available():
         result.remarks.append("matplotlib is not installed: no figures")
@@ -81,6 +86,12 @@ def chapter(out: Path, quick: bool) -> Chapter:
     for name, (row, ours, peer) in pairs.items():
         result.figures.append(_draw_photograph(out, name, images[name], row, ours, peer))
     result.figures.append(figures.draw_error_curve(out / "error-by-rank.png", *curve))
+    shape = images["flower"].shape
+    drawn = [(title, _as_image(matrix, shape)) for title, matrix in pictures]
+    result.figures.append(all_kinds.draw_pictures(out / "kinds.png", flower.name, drawn))
+    result.figures.append(
+        all_kinds.draw_bounds(out / "bounds.png", flower.name, ranks, curves, flower.matrix)
+    )
     result.figures.append(figures.draw_promises(out / "promises.png", promises))
     return result
 

@@ -114,7 +114,7 @@ class TokenizerTraining:
         unk_id, bos_id, eos_id, pad_id : int
             Ids of the special pieces <unk>, <s>, </s>, <pad>; -1 for none (not for unk).
         seed_size : int, optional
-            Substrings to begin with; if None, 8 times `vocab_size`, at least 20,000.
+            Substrings to begin with; if None, 8 times `vocab_size`, at least 40,000.
         shrinking_factor : float
             Part of the pieces that one round of pruning keeps.
         n_sub_iterations : int
@@ -232,7 +232,7 @@ class TokenizerTraining:
             _FUNCTION, "max_piece_length", max_piece_length or 16, minimum=1, maximum=512
         )
         seeds.size = check_integer(
-            _FUNCTION, "seed_size", max(8 * size, 20_000) if seed_size is None else seed_size,
+            _FUNCTION, "seed_size", max(8 * size, 40_000) if seed_size is None else seed_size,
             minimum=1, maximum=1 << 27,
         )  # fmt: skip
         seeds.whitespace_as_suffix = bool(whitespace_as_suffix)

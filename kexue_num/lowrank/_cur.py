@@ -261,7 +261,7 @@ class _Cur:
         right = basis_of(self.name, np.ascontiguousarray(r.T), workers)
         # R^T = Q T / scale with T of full row rank.
         middle = _core.lowrank.matmul(z, right.transposed_q.conj().T, False, 1.0, None, workers)
-        u = solve_rows(right.r, middle.T).T * z.real.dtype.type(right.scale)
+        u = solve_rows(right, middle.T).T * z.real.dtype.type(right.scale)
         return np.ascontiguousarray(u)
 
     def certify(

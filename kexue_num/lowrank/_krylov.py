@@ -104,7 +104,7 @@ class Krylov:
         basis = Basis(self, self.row_space(y, block))
         converged = False
         while True:
-            left = basis.residual_block()
+            left = basis.residual_block(max(k, 8))
             enough = self.goal.residual_tol * basis.value(k)
             floor = 8 * math.sqrt(self.n) * self.eps * basis.value(0)
             if spectral_norm(left[:k], self.workers) <= max(enough, floor):
@@ -162,7 +162,7 @@ class Krylov:
                 _warn(self.name, f"tol={tol:g}", bound / self.scale)
                 return self.finish(basis, len(basis.s), bound, False)
             self.n_iter += 1
-            basis.extend(basis.residual_block())
+            basis.extend(basis.residual_block(basis.block))
 
     # Steps
 
@@ -209,19 +209,24 @@ class Krylov:
         return _core.lowrank.matmul(a, b, False, 1.0, None, self.workers)
 
     def orthonormal(self, x: Array) -> Array:
-        """An orthonormal basis of the columns: Cholesky's twice, Householder's where that fails."""
+        """An orthonormal basis of the columns."""
+        quick = self.by_cholesky(x)
+        return np.asarray(np.linalg.qr(x)[0]) if quick is None else quick
+
+    def by_cholesky(self, x: Array) -> Array | None:
+        """The same by two Cholesky factorisations; None where the columns are not independent."""
         norms = np.linalg.norm(x, axis=0)
         if x.shape[1] == 0 or not norms.all():
-            return np.asarray(np.linalg.qr(x)[0])
+            return None
         x = x / norms
         for _ in range(2):
             gram = _core.lowrank.gram(np.ascontiguousarray(x.T), self.workers).conj()
             try:
                 factor = np.linalg.cholesky(gram)
             except np.linalg.LinAlgError:
-                return np.asarray(np.linalg.qr(x)[0])
-            if factor.diagonal().real.min() < 1e-5:
-                return np.asarray(np.linalg.qr(x)[0])
+                return None
+            if factor.diagonal().real.min() < 1e-4:
+                return None
             inverse = np.linalg.inv(factor).conj().T.astype(x.dtype)
             x = self.multiply(x, np.ascontiguousarray(inverse))
         return x
@@ -260,7 +265,40 @@ class Basis:
         self.block = v.shape[1]
         self.all_v = v
         self.all_w = run.right(v)
+        self.q, self.r = self.factor(self.all_w, None)
         self.rotate()
+
+    def factor(self, w: Array, before: Array | None) -> tuple[Array, Array]:
+        """Q and R of all of W, whose last columns are w; `before` is Q of the others.
+
+        Householder's factorisation takes over where columns of W depend on each other.
+        """
+        run = self.run
+        head = np.zeros((0, w.shape[1]), w.dtype)
+        rest = w
+        if before is not None:
+            rest, head = self.project(before, w)
+        q = run.by_cholesky(rest)
+        if q is not None and before is not None:
+            q = run.by_cholesky(self.project(before, q)[0])
+        if q is None:
+            whole_q, whole_r = np.linalg.qr(self.all_w)
+            return whole_q, whole_r
+        corner = run.multiply(q.conj().T, np.ascontiguousarray(rest))
+        if before is None:
+            return q, corner
+        zeros = np.zeros((len(corner), before.shape[1]), w.dtype)
+        r = np.block([[self.r, head], [zeros, corner]])
+        return np.concatenate([before, q], axis=1), r
+
+    def project(self, q: Array, w: Array) -> tuple[Array, Array]:
+        """What is left of w without the span of q, twice; and the coefficients taken out."""
+        run = self.run
+        adjoint, total = q.conj().T, np.zeros((q.shape[1], w.shape[1]), w.dtype)
+        for _ in range(2):
+            inner = run.multiply(adjoint, np.ascontiguousarray(w))
+            w, total = w - run.multiply(q, inner), total + inner
+        return w, total
 
     def value(self, i: int) -> float:
         return float(self.s[i]) if 0 <= i < len(self.s) else 0.0
@@ -268,23 +306,23 @@ class Basis:
     def rotate(self) -> None:
         """The triplets U, s, V of the basis."""
         run = self.run
-        q, r = np.linalg.qr(self.all_w)
-        u, s, h = np.linalg.svd(r)
+        u, s, h = np.linalg.svd(self.r)
         b = min(self.block, len(s))
         self.s = s[:b]
-        self.u = run.multiply(q, np.ascontiguousarray(u[:, :b]))
+        self.u = run.multiply(self.q, np.ascontiguousarray(u[:, :b]))
         self.v = run.multiply(self.all_v, np.ascontiguousarray(h[:b].conj().T))
 
-    def residual_block(self) -> Array:
-        """(A^H U - V diag(s))^H, (b, n)."""
-        rows = self.run.left(self.u)
-        return np.asarray(rows - self.s[:, None] * self.v.conj().T)
+    def residual_block(self, count: int) -> Array:
+        """(A^H U - V diag(s))^H for the leading triplets, at most `count`: (b, n)."""
+        rows = self.run.left(np.ascontiguousarray(self.u[:, :count]))
+        return np.asarray(rows - self.s[:count, None] * self.v[:, :count].conj().T)
 
     def extend(self, left: Array) -> None:
         """Add the span of that block."""
         run = self.run
-        if self.all_v.shape[1] + self.block > min(_BLOCKS * self.block, run.n):
+        if self.all_v.shape[1] + len(left) > min(_BLOCKS * self.block, run.n):
             self.all_v, self.all_w = self.v, self.u * self.s
+            self.q, self.r = self.u, np.diag(self.s).astype(self.u.dtype)
         room = min(self.block, run.n - self.all_v.shape[1])
         norms = np.linalg.norm(left, axis=1)
         left = left[norms > 0]
@@ -293,7 +331,9 @@ class Basis:
             x = run.orthonormal(x - run.multiply(self.all_v, self.inner(x)))
         x = np.ascontiguousarray(x)
         self.all_v = np.concatenate([self.all_v, x], axis=1)
-        self.all_w = np.concatenate([self.all_w, run.right(x)], axis=1)
+        w = run.right(x)
+        self.all_w = np.concatenate([self.all_w, w], axis=1)
+        self.q, self.r = self.factor(w, self.q)
         self.rotate()
 
     def inner(self, x: Array) -> Array:

@@ -150,11 +150,17 @@ def product_norm(c: Array, z: Array, workers: int) -> float:
     return top * math.sqrt(float(np.linalg.eigvalsh(inner)[-1]))
 
 
-def solve_rows(r: Array, x: Array) -> Array:
-    """r^+ x for a graded r (k, n) of full row rank, k <= n."""
-    if r.shape[0] == r.shape[1]:
-        return np.linalg.solve(r, x) if r.size else x
-    return np.linalg.pinv(r, rcond=float(np.finfo(r.dtype).eps) ** 2) @ x
+def solve_rows(right: QR, x: Array) -> Array:
+    """T^+ x for the factor T of Q T; its rows at rounding level count as zero."""
+    r = right.r
+    if r.size == 0:
+        return np.zeros((r.shape[1], x.shape[1]), x.dtype)
+    diagonal = np.abs(r[np.arange(len(right.pivots)), right.pivots])
+    floor = 100 * len(diagonal) * float(np.finfo(r.dtype).eps) * float(diagonal.max())
+    kept = int(np.argmax(diagonal <= floor)) if (diagonal <= floor).any() else len(diagonal)
+    if kept == r.shape[1]:
+        return np.asarray(np.linalg.solve(r, x))
+    return np.asarray(np.linalg.pinv(r[:kept], rcond=1e-300) @ x[:kept])
 
 
 def pseudo_inverse(corner: Array) -> Array:
@@ -162,7 +168,7 @@ def pseudo_inverse(corner: Array) -> Array:
     if min(corner.shape) == 0:
         return np.zeros(corner.shape[::-1], corner.dtype)
     u, s, vh = np.linalg.svd(corner, full_matrices=False)
-    floor = max(corner.shape) * float(np.finfo(s.dtype).eps) * float(s[0])
+    floor = 30 * max(corner.shape) * float(np.finfo(s.dtype).eps) * float(s[0])
     kept = s > floor
     if kept.all() and corner.shape[0] == corner.shape[1]:
         return np.ascontiguousarray(np.linalg.inv(corner))

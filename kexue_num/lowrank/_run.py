@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ Array = NDArray[Any]
 # A pivot of the sketch may fall short of the largest column by this factor. The pivots of a sketch
 # are not those of the matrix anyway, and a batch then yields twice as many.
 _SLACK = 0.85
+
+# Exchanges that need more rounds than this exchange rounding errors.
+_ROUNDS = 12
 
 NONE = np.empty(0, np.int64)
 
@@ -177,7 +181,7 @@ class Run:
         leaves it, columns that were dropped come back and only others are exchanged.
         """
         bound = self.options.z_bound
-        while True:
+        for rounds in itertools.count():
             pivots = np.delete(factors.pivots, dropped)
             others = self.others(factors.pivots, k - len(pivots))
             z = _core.lowrank.interpolation_coefficients(
@@ -193,12 +197,23 @@ class Run:
                     dropped, k = dropped[~back], k + len(wild)
                     continue
             chosen, _ = _core.lowrank.exchange(z[: len(pivots)], pivots, bound, self.workers)
-            if within:
+            if rounds >= _ROUNDS:
+                factors = self.fewer(factors, k, exact, fresh=rounds == _ROUNDS)
+            elif within:
                 strips = _core.lowrank.pack(factors.r, self.workers)
                 factors = Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
             else:
                 factors = self.refactor(chosen, exact)
             dropped = NONE
+        raise AssertionError("unreachable")
+
+    def fewer(self, factors: Factors, k: int, exact: bool, fresh: bool) -> Factors:
+        """Where exchanges go round in circles of rounding errors: pivots, then fewer of them."""
+        if not fresh:
+            return factors.leading(len(factors.pivots) - 1)
+        self.sketch(self.n_rows, len(self.probes), whole=self.is_exact)
+        factors = self.pivot(min(k, self.m, self.n), 0.0, slack=1.0)
+        return self.make_exact(factors) if exact and not self.is_exact else factors
 
     def others(self, pivots: Array, count: int) -> Array:
         """The first columns that are no pivots, where the numerical rank falls short."""
@@ -264,6 +279,10 @@ class Run:
         if exact and not self.is_exact and spectral and factors.falling(k):
             factors = self.make_exact(factors)
         chosen = choose_columns(self, factors, k)
+        # Columns that depend on others come last, and are left out.
+        strips = _core.lowrank.pack(np.ascontiguousarray(factors.r[:, chosen]), self.workers)
+        order, _ = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, self.workers)
+        chosen = chosen[order]
         if exact and not self.is_exact:
             strips = _core.lowrank.pack(factors.r, self.workers)
             factors = self.make_exact(

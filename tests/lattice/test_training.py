@@ -148,7 +148,7 @@ def test_little_memory_is_enough():
     )
     held = [" ".join("".join(rng.choice(syllables, 6)) for _ in range(40)) for _ in range(30)]
     a, b = (sum(t.log_marginal(x) for x in held) for t in (full, little))
-    assert b == pytest.approx(a, rel=0.02)
+    assert b > a - 0.02 * abs(a)
 
 
 def test_alternatives():

@@ -137,6 +137,20 @@ def test_fixed_precision(tol, link, form):
     assert d.rank <= 2 * (s > tol * s[0]).sum() + 6
 
 
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_precision_at_numerical_rank(link, dtype):
+    """More rows and columns than the rank add rounding, not error."""
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        A = (rng.standard_normal((37, 15)) @ rng.standard_normal((15, 21))).astype(dtype)
+        d = cur(A, tol=0.01, link=link, rng=seed)
+        assert d.converged
+        assert error(A, d) <= d.error_bound
+        whole = cur(A, 20, link=link, rng=seed)
+        assert error(A, whole) <= 1e4 * np.finfo(dtype).eps * oracle.spectral_norm(A)
+
+
 def test_unreachable_precision():
     A = smooth().astype(np.float32)
     with pytest.warns(kexue_num.ConvergenceWarning, match="cur: tol=2e-06 could not be certified"):

@@ -24,6 +24,8 @@ constexpr std::uint64_t kSizeMask = 0xFF;
 std::uint64_t first_bytes(std::uint64_t key, int size) {
   return (key >> (64 - 8 * size) << (64 - 8 * size)) | static_cast<std::uint64_t>(size);
 }
+// The upper half of a product depends on all bytes.
+std::size_t hash_of(std::uint64_t key) { return ((key ^ key >> 29) * 0x9E3779B97F4A7C15) >> 32; }
 std::uint64_t key_of(std::string_view bytes) {
   std::uint64_t key = 0;
   for (std::size_t i = 0; i < bytes.size(); ++i) {
@@ -88,7 +90,7 @@ std::vector<Counted> count_longest(std::string_view text, std::span<const Index>
 
 const ByteNgrams::Entry* ByteNgrams::find(std::uint64_t key) const {
   const std::size_t mask = table_.size() - 1;
-  std::size_t slot = (key * 0x9E3779B97F4A7C15) >> 20 & mask;
+  std::size_t slot = hash_of(key) & mask;
   for (; table_[slot].key != key; slot = (slot + 1) & mask) {
     if (table_[slot].key == 0) return nullptr;
   }
@@ -104,7 +106,7 @@ ByteNgrams::Entry& ByteNgrams::place(std::uint64_t key) {
     }
   }
   const std::size_t mask = table_.size() - 1;
-  std::size_t slot = (key * 0x9E3779B97F4A7C15) >> 20 & mask;
+  std::size_t slot = hash_of(key) & mask;
   while (table_[slot].key != key && table_[slot].key != 0) slot = (slot + 1) & mask;
   n_entries_ += table_[slot].key == 0 ? 1 : 0;
   table_[slot].key = key;

@@ -6,6 +6,7 @@
 // one, and records are forgotten all at once when their room is full.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -64,7 +65,9 @@ class WordTable {
       : shift_(64 - bits), memory_(std::calloc((std::size_t{2} << bits) + 1, sizeof(Entry))) {
     if (memory_ == nullptr) throw std::bad_alloc();
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-    entries_ = reinterpret_cast<Entry*>((address + sizeof(Entry) - 1) & ~(sizeof(Entry) - 1));
+    const std::size_t beyond = address % sizeof(Entry);
+    auto* const bytes = static_cast<std::byte*>(memory_.get());
+    entries_ = reinterpret_cast<Entry*>(bytes + (beyond == 0 ? 0 : sizeof(Entry) - beyond));
   }
 
   // The set of a segment, on its way into the nearest cache.
@@ -135,24 +138,24 @@ std::size_t look_ahead(const Table& table, const std::uint8_t* text,
   return n;
 }
 
-// Caches that no thread is using.
+// Caches that no thread is using. The oldest are lent first: they know most.
 template <class Cache>
 class CachePool {
  public:
   // A cache that goes back to its pool, which must outlive it.
   class Loan {
    public:
-    explicit Loan(CachePool& pool) : pool_(&pool), cache_(pool.take()) {}
-    Loan(Loan&& other) noexcept : pool_(other.pool_), cache_(std::move(other.cache_)) {}
+    explicit Loan(CachePool& pool) : pool_(&pool), held_(pool.take()) {}
+    Loan(Loan&& other) noexcept : pool_(other.pool_), held_(std::move(other.held_)) {}
     Loan& operator=(Loan&&) = delete;
     ~Loan() {
-      if (cache_) pool_->give(std::move(cache_));
+      if (held_.cache) pool_->give(std::move(held_));
     }
-    Cache& operator*() const { return *cache_; }
+    Cache& operator*() const { return *held_.cache; }
 
    private:
     CachePool* pool_;
-    std::unique_ptr<Cache> cache_;
+    typename CachePool::Held held_;
   };
 
   void clear() {
@@ -161,22 +164,32 @@ class CachePool {
   }
 
  private:
-  std::unique_ptr<Cache> take() {
+  struct Held {
+    std::uint64_t number;
+    std::unique_ptr<Cache> cache;
+  };
+
+  Held take() {
+    std::uint64_t number = 0;
     {
       const std::scoped_lock lock(mutex_);
-      if (!idle_.empty()) {
-        std::unique_ptr<Cache> cache = std::move(idle_.back());
-        idle_.pop_back();
-        return cache;
+      const auto oldest =
+          std::min_element(idle_.begin(), idle_.end(),
+                           [](const Held& a, const Held& b) { return a.number < b.number; });
+      if (oldest != idle_.end()) {
+        Held held = std::move(*oldest);
+        idle_.erase(oldest);
+        return held;
       }
+      number = made_++;
     }
-    return std::make_unique<Cache>();
+    return {number, std::make_unique<Cache>()};
   }
-  void give(std::unique_ptr<Cache> cache) noexcept {
+  void give(Held held) noexcept {
     const std::scoped_lock lock(mutex_);
     if (idle_.size() >= kMostIdle) return;
     try {
-      idle_.push_back(std::move(cache));
+      idle_.push_back(std::move(held));
     } catch (const std::bad_alloc&) {
       return;  // it is forgotten
     }
@@ -184,7 +197,8 @@ class CachePool {
 
   static constexpr std::size_t kMostIdle = 64;
   std::mutex mutex_;
-  std::vector<std::unique_ptr<Cache>> idle_;
+  std::vector<Held> idle_;
+  std::uint64_t made_ = 0;
 };
 
 }  // namespace kexue::lattice

@@ -14,7 +14,6 @@ namespace {
 using std::ptrdiff_t;
 using Doubles = std::vector<double>;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Every move gains the bits of a double: 2098 bits of exponents in all.
 constexpr int kMaxMoves = 64;
 // Weights are scaled so that the largest is near 1; those 2^-kSpan of it and less are solved apart
@@ -47,23 +46,22 @@ struct Group {
       for (double& v : *values) v *= by;
     }
   }
-  // x, the bounds and the radius are in units of 1 / unit, p is not.
+  // x and the bounds are in units of 1 / unit; the radius and p are not.
   bool solve(double radius, double unit) {
     const auto n = static_cast<ptrdiff_t>(x.size());
-    radius = std::clamp(radius, sum_of(l), sum_of(u));
     for (int move = 0;; ++move) {
       poll_interrupt();
       const BoxRow<double> row{x.data(), w.data(), l.data(), u.data(), 0, 0, n};
       bool settled = false;
-      const BoxRoot tau = box_root(row, radius, sum_of(l), &settled);
+      const double target = std::clamp(radius * unit, sum_of(l), sum_of(u));
+      const BoxRoot tau = box_root(row, target, sum_of(l), &settled);
       if (!std::isfinite(tau.high)) return false;
       for (std::size_t i = 0; i < x.size(); ++i) x[i] = at(i, tau);
       // Unless p is large itself, what matters is small after a move: what is large now is at a
       // bound.
-      if (unit != 1 && radius < 0x1p900 * unit) {
+      if (unit != 1 && radius < 0x1p900) {
         scale(1 / unit);
         for (double& v : x) v = std::clamp(v, -kBound, kBound);
-        radius /= unit;
         unit = 1;
       } else if (settled || move == kMaxMoves || (tau.high == 0 && tau.low == 0)) {
         break;
@@ -108,11 +106,11 @@ double unit_of(const BoxRow<T>& row) {
 // is all at one of its bounds. ratio: of the units of light's weights to those of heavy's.
 bool solve_both(Group& heavy, Group& light, double radius, double radius_for_light, int ratio,
                 double unit) {
-  const double lowest = heavy.sum_of(heavy.l), highest = heavy.sum_of(heavy.u);
+  const double lowest = heavy.sum_of(heavy.l) / unit, highest = heavy.sum_of(heavy.u) / unit;
   const double noise = 0x1p-46 * (std::abs(radius) + std::abs(lowest));
   const double left = lowest == 0 ? radius_for_light : std::scalbn(radius - lowest, ratio);
   const Doubles untouched = light.clipped();
-  if (left <= light.sum_of(untouched) && radius - lowest <= noise) {
+  if (left <= light.sum_of(untouched) / unit && radius - lowest <= noise) {
     heavy.x = heavy.l;
     heavy.scale(1 / unit);
     return light.solve(left, unit);
@@ -122,10 +120,25 @@ bool solve_both(Group& heavy, Group& light, double radius, double radius_for_lig
     heavy.scale(1 / unit);
     return light.solve(std::scalbn(radius - highest, ratio), unit);
   }
-  const double rest = radius - std::scalbn(light.sum_of(untouched), -ratio);
+  const double rest = radius - std::scalbn(light.sum_of(untouched) / unit, -ratio);
   light.x = untouched;
   light.scale(1 / unit);
   return heavy.solve(rest, unit);
+}
+
+// Whether sum w p is the radius, in units of the heavier weights; p may underflow.
+bool meets(const Group* groups, const int* exponents, double radius) {
+  double sum = 0, size = std::scalbn(radius, exponents[0]);
+  const double goal = size;
+  for (int which = 0; which < 2; ++which) {
+    const Group& group = groups[which];
+    for (std::size_t i = 0; i < group.x.size(); ++i) {
+      const double term = std::scalbn(group.w[i] * group.x[i], exponents[0] - exponents[which]);
+      sum += term;
+      size = std::max(size, std::abs(term));
+    }
+  }
+  return std::abs(sum - goal) <= 0x1p-30 * size + 0x1p-1000;
 }
 
 }  // namespace
@@ -159,14 +172,15 @@ void project_extreme(const BoxRow<T>& row, double radius, T* out) {
     group.u.push_back((arrays ? static_cast<double>(row.upper[i]) : row.highest) * unit);
     group.place.push_back(i);
   }
-  const double target = std::scalbn(radius * unit, exponents[0]);
+  const double target = std::scalbn(radius, exponents[0]);
   bool solved = false;
   if (groups[1].x.empty()) {
     solved = groups[0].solve(target, unit);
   } else {
-    solved = solve_both(groups[0], groups[1], target, std::scalbn(radius * unit, exponents[1]),
+    solved = solve_both(groups[0], groups[1], target, std::scalbn(radius, exponents[1]),
                         exponents[1] - exponents[0], unit);
   }
+  solved = solved && meets(groups, exponents, radius);
   for (const Group& group : groups) {
     for (std::size_t i = 0; solved && i < group.x.size(); ++i) {
       out[group.place[i]] = static_cast<T>(group.x[i] + 0.0);

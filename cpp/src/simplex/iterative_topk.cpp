@@ -69,7 +69,8 @@ void iterative_topk_vjp(const Doubles& x, std::size_t k, double temperature, Dou
   std::fill(dx.begin(), dx.end(), 0.0);
   while (!starts.empty()) {
     const std::size_t first = (starts.size() - 1) * block, count = std::min(block, k - first);
-    within.assign(1, std::move(starts.back()));
+    within.clear();
+    within.push_back(std::move(starts.back()));
     starts.pop_back();
     for (std::size_t round = 1; round < count; ++round) {
       within.push_back(within.back());

@@ -1,8 +1,7 @@
 // How a unigram model would spell its own pieces without them.
 //
 //   log_alternative(piece) = log of the sum of P(segmentation) over the segmentations of the text
-//   of
-//                            the piece into at least two pieces; -inf if there is none
+//                            of the piece into at least two pieces; -inf if there is none
 //
 // To drop a piece with expected count c costs about c (score - log_alternative) of log-likelihood.
 // O(total length times longest piece).
