@@ -246,6 +246,17 @@ def test_missing_the_tolerance_warns_once_and_says_what_was_reached():
         assert sinkhorn(a, b, C, 0.1, tol=1e-18).n_iter < 2000
 
 
+def test_a_degenerate_problem_on_the_line():
+    # Newton's steps alone grew the dual by little and the error not at all.
+    x, y = np.array([0.0, 0.27, 0.05, 0.18]), np.array([0.32, 0.12, 0.22, 0.06, 0.1, 0.09, 0.34])
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        a, b = rng.dirichlet(np.full(4, 0.5)), rng.dirichlet(np.full(7, 0.5))
+        C = np.abs(x[:, None] - y)
+        for reg in (1e-2, 1e-3, 1e-4):
+            assert sinkhorn(a, b, C, reg * np.ptp(C), tol=1e-12).converged
+
+
 def test_warm_start():
     a, b, C = clouds(80, 70)
     cold = sinkhorn(a, b, C, 1e-3)

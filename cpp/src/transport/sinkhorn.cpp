@@ -67,11 +67,9 @@ struct Sinkhorn::State : Semidual {
         q[j] = (c[j] + k * tau[j]) * p[j] - v[j] * q[j];
         curvature += b[j] * p[j] * q[j];
       }
-      if (!(curvature > 0)) {
-        // Flat to rounding: the masses fall apart into pieces that hardly exchange any.
-        if (step == 0) std::copy(p.data(), p.data() + m, x.data());
-        break;
-      }
+      // Flat to rounding: the masses fall apart into pieces that hardly exchange any. Without a
+      // direction the next steps are Sinkhorn's.
+      if (!(curvature > 0)) break;
       const double length = size / curvature;
       double rest = 0, next = 0;
       for (std::ptrdiff_t j = 0; j < m; ++j) {
@@ -129,7 +127,9 @@ struct Sinkhorn::State : Semidual {
         best = std::min(best, error);
       }
       if (newton) {
-        newton = newton_step();
+        // A dual that creeps is left to Sinkhorn's steps for a while.
+        const double before = error;
+        newton = newton_step() && error < 0.9 * before;
         plain = newton ? 0 : -kNewtonAfter;
       } else {
         const double three_ago = older[0];
