@@ -177,3 +177,11 @@ def test_birkhoff_ties():
     assert_allclose(
         simplex.project_birkhoff([[1e17, 1e17], [1e17, 1e17 + 16]]), np.eye(2), atol=1e-11
     )
+
+
+@pytest.mark.parametrize("scale", [1e-290, 1e289, 1e299, 1e305])
+def test_l1inf_ball_scales_with_its_argument(scale):
+    x = np.array([[10.0, -5.0, 1.0], [3.0, 2.0, 2.5], [0.5, 0.1, 8.0]])
+    expected = simplex.project_l1inf_ball(x, radius=7.0)
+    found = simplex.project_l1inf_ball(x * scale, radius=7.0 * scale)
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-14, atol=1e-14)

@@ -316,7 +316,7 @@ KEXUE_INLINE void solve_columns(const F32* x, ptrdiff_t n, F32 max, double radiu
 template <class T>
 void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius,
                           double scale, double* tau) {
-  constexpr int kLane = kLanes<T>, kWide = kLanes<double>;
+  constexpr int kLane = kLanes<T>;
   const Vec<T> none = broadcast<T>(0), factor = broadcast<T>((T)scale);
   for (ptrdiff_t first = 0; first < n_rows; first += kLane, x += kLane * n, out += kLane * n) {
     const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;

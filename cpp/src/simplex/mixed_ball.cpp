@@ -60,7 +60,7 @@ class Matrix {
           double* sum = sums_.data() + i * (n + 1);
           sum[0] = 0;
           for (ptrdiff_t k = 0; k < n; ++k) {
-            values_[i * n + k] = static_cast<double>(magnitude[order[k]]);
+            values_[i * n + k] = unit * static_cast<double>(magnitude[order[k]]);
             sum[k + 1] = sum[k] + values_[i * n + k];
           }
         },
