@@ -102,6 +102,8 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     assert "(promises.png)" in report
     assert "- [x] china.jpg, 160 columns: the error" in report
     assert "- [ ]" not in report
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(names)
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
     assert f"{len(names)} figures and" in output

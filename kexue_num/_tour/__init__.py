@@ -11,21 +11,25 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from kexue_num._tour._report import print_chapter, print_summary, write_report
+from kexue_num._tour._page import write_page
+from kexue_num._tour._report import circumstances, print_chapter, print_summary, write_report
 from kexue_num._tour._timing import pinned
 
 AREAS = ("lowrank", "simplex", "density", "lattice", "transport")
 
 
 def run(out: Path, *, areas: Iterable[str] = AREAS, quick: bool = False) -> int:
-    """Run the tour and write figures and report.md into `out`; return 1 if a check failed."""
+    """Run the tour; write figures, report.md and report.html; return 1 if a check failed."""
     start = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
     chapters = []
     with pinned() as threads:
         for area in areas:
+            print(f"{area} ...", flush=True)
             module = importlib.import_module(f"kexue_num._tour.{area}")
             chapters.append(module.chapter(out, quick))
             print_chapter(chapters[-1])
-    report = write_report(out, chapters, threads)
+    introduction = circumstances(threads)
+    report = write_report(out, chapters, introduction)
+    write_page(out, chapters, introduction)
     return print_summary(chapters, report, time.perf_counter() - start)

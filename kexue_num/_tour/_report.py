@@ -162,11 +162,15 @@ def _gap(row: Row | None) -> bool:
     return row is not None and row.missing is not None
 
 
-def write_report(out: Path, chapters: list[Chapter], threads: str) -> Path:
-    """Write report.md beside the figures."""
+def circumstances(threads: str) -> str:
+    """Say what was run, where and how."""
     method = "Times are medians of runs that alternate between the two sides in one process."
-    lines = ["# A tour of kexue_num", ""]
-    lines += [f"{_software()}. {_machine()}. Threads: {threads}. {method}", ""]
+    return f"{_software()}. {_machine()}. Threads: {threads}. {method}"
+
+
+def write_report(out: Path, chapters: list[Chapter], introduction: str) -> Path:
+    """Write report.md beside the figures."""
+    lines = ["# A tour of kexue_num", "", introduction, ""]
     for chapter in chapters:
         lines += [f"## {chapter.title}", "", chapter.introduction, ""]
         lines += [
