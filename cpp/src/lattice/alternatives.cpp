@@ -44,7 +44,8 @@ void log_alternatives(const Unigram& model, std::span<double> out, int workers) 
               reach[static_cast<std::size_t>(i) + edge.length] += here * weights.weight[entry];
             });
           }
-          out[static_cast<std::size_t>(p)] = std::log(reach.back()) + untilt * static_cast<double>(size);
+          out[static_cast<std::size_t>(p)] =
+              std::log(reach.back()) + untilt * static_cast<double>(size);
         }
       },
       workers);

@@ -1,7 +1,7 @@
 #include "kexue/lattice/normalizer.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
 #include <iterator>
 #include <numeric>
 #include <string>
@@ -283,7 +283,8 @@ void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& o
       ++i;
       continue;
     }
-    const auto number = static_cast<std::uint32_t>(std::atoll(place.data()));
+    std::uint32_t number = 0;
+    std::from_chars(place.data(), place.data() + place.size(), number);
     const Added& token = added_[number];
     std::size_t left = i, right = i + size;
     while (token.left && left > begin) {

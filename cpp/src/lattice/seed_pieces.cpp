@@ -200,8 +200,9 @@ Chunks seed_pieces(std::string_view text, std::span<const Index> begin,
   const CharacterCounts characters = count_characters(text, begin, counts);
   std::vector<std::size_t> order(characters.code.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return characters.count[a] > characters.count[b];
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    const auto more = characters.count[a], less = characters.count[b];
+    return more != less ? more > less : a < b;
   });
   std::string bytes;
   for (std::size_t i : order) {

@@ -1,6 +1,7 @@
 #include "kexue/lattice/unicode_forms.hpp"
 
 #include <algorithm>
+#include <vector>
 
 #include "kexue/lattice/normalizer.hpp"
 #include "kexue/lattice/utf8.hpp"
@@ -18,6 +19,25 @@ struct Character {
   std::uint8_t order;  // the combining class
   Index source;
 };
+
+// Marks by their class, those of one class as they stand: by insertion, many by counting.
+void sort_marks(Character* begin, Character* end) {
+  constexpr std::ptrdiff_t kFew = 32;
+  if (end - begin <= kFew) {
+    for (Character* next = begin + 1; next < end; ++next) {
+      const Character mark = *next;
+      Character* place = next;
+      for (; place > begin && place[-1].order > mark.order; --place) *place = place[-1];
+      *place = mark;
+    }
+    return;
+  }
+  const std::vector<Character> marks(begin, end);
+  std::ptrdiff_t first[257] = {};
+  for (const Character& mark : marks) ++first[mark.order + 1];
+  for (int order = 0; order < 256; ++order) first[order + 1] += first[order];
+  for (const Character& mark : marks) begin[first[mark.order]++] = mark;
+}
 
 }  // namespace
 
@@ -76,7 +96,6 @@ void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out
     }
     i += static_cast<std::size_t>(point.size);
   }
-  const auto by_class = [](const Character& a, const Character& b) { return a.order < b.order; };
   for (auto run = line.begin(); run != line.end();) {
     if (run->order == 0) {
       ++run;
@@ -84,7 +103,7 @@ void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out
     }
     auto stop = run;
     while (stop != line.end() && stop->order != 0) ++stop;
-    std::stable_sort(run, stop, by_class);
+    sort_marks(&*run, &*run + (stop - run));
     run = stop;
   }
   std::size_t kept = 0, starter = line.size();

@@ -141,6 +141,11 @@ std::size_t look_ahead(const Table& table, const std::uint8_t* text,
 // Caches that no thread is using. The oldest are lent first: they know most.
 template <class Cache>
 class CachePool {
+  struct Held {
+    std::uint64_t number;
+    std::unique_ptr<Cache> cache;
+  };
+
  public:
   // A cache that goes back to its pool, which must outlive it.
   class Loan {
@@ -155,7 +160,7 @@ class CachePool {
 
    private:
     CachePool* pool_;
-    typename CachePool::Held held_;
+    Held held_;
   };
 
   void clear() {
@@ -164,11 +169,6 @@ class CachePool {
   }
 
  private:
-  struct Held {
-    std::uint64_t number;
-    std::unique_ptr<Cache> cache;
-  };
-
   Held take() {
     std::uint64_t number = 0;
     {
