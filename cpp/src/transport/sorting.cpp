@@ -22,11 +22,34 @@ struct Pair {
   uint64_t key, companion;
 };
 
+// Sorts items by key in place, equal keys as they stand, using `other` of the same length.
+template <class Item>
+void merge_sort(Item* items, Item* other, ptrdiff_t n) {
+  constexpr ptrdiff_t kFew = 24;
+  if (n <= kFew) {
+    for (ptrdiff_t i = 1; i < n; ++i) {
+      const Item item = items[i];
+      ptrdiff_t place = i;
+      for (; place > 0 && items[place - 1].key > item.key; --place) items[place] = items[place - 1];
+      items[place] = item;
+    }
+    return;
+  }
+  const ptrdiff_t half = n / 2;
+  merge_sort(items, other, half);
+  merge_sort(items + half, other + half, n - half);
+  std::copy_n(items, half, other);
+  const Item *left = other, *right = items + half;
+  for (Item* out = items; left != other + half; ++out) {
+    *out = right == items + n || left->key <= right->key ? *left++ : *right++;
+  }
+}
+
 // Sorts items by key, using `other` of the same length; returns where they ended up.
 template <class Item>
 Item* radix_sort(Item* items, Item* other, ptrdiff_t n) {
   if (n <= kShort) {
-    std::stable_sort(items, items + n, [](const Item& x, const Item& y) { return x.key < y.key; });
+    merge_sort(items, other, n);
     return items;
   }
   std::uint32_t wide_counts[kDigits][256];
