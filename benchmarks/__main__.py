@@ -22,7 +22,7 @@ AREAS = {
     "simplex": ("simplex", "projections"),
     "density": ("density",),
     "lattice": ("lattice", "tokenizer", "training"),
-    "transport": ("sinkhorn", "emo"),
+    "transport": ("exact", "sinkhorn", "emo"),
 }
 
 
