@@ -209,12 +209,15 @@ def _frequencies(result: Chapter, tokenizer: UnigramTokenizer, alpha: float) -> 
     every = tokenizer.nbest(WORD, n_paths)
     log_z = tokenizer.log_marginal(WORD, alpha)
     exact = np.exp(np.array([alpha * path.score - log_z for path in every]))
-    # A segmentation is known by the sum of random 64-bit numbers of its pieces.
-    codes = np.random.default_rng(SEED).integers(0, 2**63, tokenizer.vocab_size, dtype=np.uint64)
-    names = np.array([codes[path.ids].sum() for path in every])
     rows = tokenizer.sample(WORD, alpha, size=SAMPLES, rng=SEED)
+    # A segmentation is known by the sum of random 64-bit numbers of its pieces and their places.
+    codes = np.random.default_rng(SEED).integers(
+        0, 2**63, (len(WORD) + 2, tokenizer.vocab_size), dtype=np.uint64
+    )
+    names = np.array([codes[np.arange(len(path.ids)), path.ids].sum() for path in every])
+    places = np.arange(len(rows.ids)) - np.repeat(rows.offsets[:-1], np.diff(rows.offsets))
     found, counts = np.unique(
-        np.add.reduceat(codes[rows.ids], rows.offsets[:-1]), return_counts=True
+        np.add.reduceat(codes[places, rows.ids], rows.offsets[:-1]), return_counts=True
     )
     ranks = np.argsort(names)
     drawn = np.zeros(n_paths)
