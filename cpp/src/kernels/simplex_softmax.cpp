@@ -39,8 +39,8 @@ template <bool kUnit, class T, bool kShifted = true>
 KEXUE_INLINE Vec<T> exponential(Vec<T> x, const Lowered<T>& f) {
   Vec<T> high, low = zero<T>();
   if constexpr (kShifted) x = x - f.shift;
-  scaled<T, kUnit>(maximum(x, f.lowest), f, high, low);
-  return exp_lifted<!kUnit>(high, low, f.power);
+  scaled<T, kUnit>(x, f, high, low);
+  return exp_lifted<!kUnit>(high, low, f.power, x, f.lowest);
 }
 
 template <class T>
@@ -82,6 +82,22 @@ void scale(const T* x, T* out, ptrdiff_t n, T factor, bool past) {
   map_vectors<T>(x, out, n, T(0), past, [&](Vec<T> v) { return v * by; });
 }
 
+// Rows up to here are fetched while the one before is in work: with what is kept of that, they fit
+// a second-level cache of 1 MiB.
+template <class T>
+constexpr ptrdiff_t kFetched = (ptrdiff_t{1} << 18) / (ptrdiff_t)sizeof(T);
+// To the second level: the first has room for few lines that are on their way, and the rows in work
+// fill it (AVX-512, float32, rows of 4096: 0.42 ns an entry with the first, 0.29 with the second).
+template <class T>
+KEXUE_INLINE void prefetch_far(const T* p, ptrdiff_t n) {
+#if defined(__GNUC__) || defined(__clang__)
+  for (ptrdiff_t i = 0; i < n; i += 64 / (ptrdiff_t)sizeof(T)) __builtin_prefetch(p + i, 0, 2);
+#else
+  (void)p;
+  (void)n;
+#endif
+}
+
 template <bool kUnit, bool kKeep, bool kBeside, class T>
 double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
                        const Beside<T>& beside) {
@@ -92,15 +108,11 @@ double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
   ptrdiff_t i = 0, written = kBeside && beside.done != nullptr ? aligned_from(beside.out, n) : n;
   if (kBeside && beside.done != nullptr)
     scale(beside.done, beside.out, written, beside.factor, false);
+  const bool fetch = kBeside && n <= kFetched<T>;
   for (; i + kBlock * kStep <= n; i += kBlock * kStep) {
-    Vec<T> e[kBlock];
-    KEXUE_UNROLL
-    for (int j = 0; j < kBlock; ++j) {
-      e[j] = exponential<kUnit, T, !kUnit>(load<T>(x + i + j * kStep), constants);
-      if constexpr (kKeep) store<T>(out + i + j * kStep, e[j]);
-    }
     if constexpr (kBeside) {
-      prefetch(beside.ahead + i, kBlock * kStep);
+      if (fetch) prefetch_far(beside.ahead + i, kBlock * kStep);
+      // First, because out may be what is done.
       if (written + kBlock * kStep <= n) {
         KEXUE_UNROLL
         for (int j = 0; j < kBlock; ++j) {
@@ -109,7 +121,16 @@ double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
         }
       }
     }
+    Vec<T> e[kBlock];
+    KEXUE_UNROLL
+    for (int j = 0; j < kBlock; ++j) {
+      e[j] = exponential<kUnit, T, !kUnit>(load<T>(x + i + j * kStep), constants);
+      if constexpr (kKeep) store<T>(out + i + j * kStep, e[j]);
+    }
     add_block<T>(sum, ((e[0] + e[1]) + (e[2] + e[3])) + ((e[4] + e[5]) + (e[6] + e[7])));
+  }
+  if (written < n) {
+    scale(beside.done + written, beside.out + written, n - written, beside.factor, false);
   }
   for (; i < n; i += kStep) {
     const Vec<T> v = load_up_to<T>(x + i, n - i, -kInfinity<T>);
@@ -122,9 +143,6 @@ double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
       }
     }
     add_block<T>(sum, e);
-  }
-  if (written < n) {
-    scale(beside.done + written, beside.out + written, n - written, beside.factor, false);
   }
   const SumPair pair = sum.total();
   return pair.high + pair.low;
@@ -197,7 +215,8 @@ KEXUE_INLINE Lowered<T> lowered_below(Vec<T> max, T scale, T scale_low) {
   const Vec<T> rounder = broadcast<T>(Format<T>::kRounder);
   f.power = multiply_add(top, broadcast<T>((T)ExpConstants<T>::kInverseLn2), rounder) - rounder -
             broadcast<T>((T)simplex::kLift<T>);
-  f.lowest = (max - f.shift) - broadcast<T>(kDepth<T>) / f.scale;
+  constexpr T kLeast = sizeof(T) == 8 ? (T)-0x1.fffffffffffffp1023 : (T)-0x1.fffffep127;
+  f.lowest = maximum(broadcast<T>(kLeast), (max - f.shift) - broadcast<T>(kDepth<T>) / f.scale);
   return f;
 }
 

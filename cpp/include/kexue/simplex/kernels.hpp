@@ -66,8 +66,8 @@ struct LinearRow {
 };
 
 // What is done beside the exponentials of a row, whose arithmetic leaves the memory idle: the row
-// before is written, out_i = factor done_i, past the cache (done may be null), and n entries from
-// `ahead` on are fetched.
+// before is written, out_i = factor done_i, past the cache (done may be null, or where the
+// exponentials are kept), and n entries from `ahead` on are fetched.
 template <class T>
 struct Beside {
   const T* done;
