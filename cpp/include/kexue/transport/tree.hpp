@@ -1,10 +1,10 @@
 // The basis of the transportation simplex: a spanning tree of rows and columns with its flows.
 //
 // Nodes 0 .. n-1 are rows, n .. n+m-1 columns; the arc of a node leads to its parent and joins a
-// row to a column. Flows are exact: masses are integers (about 2^60 units in all), and to every row's
-// mass one and to one column's mass n infinitesimal units are added (Orden 1956), counted apart.
-// Then no basic flow is ever zero, every pivot lowers the perturbed cost, and degenerate problems
-// end.
+// row to a column. Flows are exact: masses are integers (about 2^60 units in all), and to every
+// row's mass one and to one column's mass n infinitesimal units are added (Orden 1956), counted
+// apart. Then no basic flow is ever zero, every pivot lowers the perturbed cost, and degenerate
+// problems end.
 //
 // A pivot costs O(cycle) for flows and links; potentials change on one side of the cut, and the
 // smaller side is taken, since adding a constant to all u and subtracting it from all v changes
