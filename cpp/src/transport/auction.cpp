@@ -146,18 +146,12 @@ void Market::take(std::int32_t source, ptrdiff_t sink, float level) {
 
 TwoMinima<float> Market::best_two(std::int32_t source) {
   const auto s = static_cast<std::size_t>(source);
-  TwoMinima<float> best{bound_[s], bound_[s], -1};
   const std::int32_t* col = list_col_.data() + s * kList;
   const float* cost = list_cost_.data() + s * kList;
-  for (std::int32_t k = 0; k < list_size_[s]; ++k) {
-    const float x = cost[k] - v_[col[k]];
-    if (x < best.value) {
-      best = {x, best.value, col[k]};
-    } else if (x < best.second) {
-      best.second = x;
-    }
-  }
-  return best.second < bound_[s] ? best : scan(source);
+  auto best = row_kernels().f32.two_minima_at(cost, col, v_, list_size_[s]);
+  if (!(best.second < bound_[s])) return scan(source);
+  best.index = col[best.index];
+  return best;
 }
 
 // Looks at all sinks and remembers the best.
@@ -172,7 +166,7 @@ TwoMinima<float> Market::scan(std::int32_t source) {
     const float bound = best.second + width_[s];
     const ptrdiff_t count = kernel.select_below(c, v_, bound, found_.data(), cost_.cols);
     if (count > kList) {
-      width_[s] *= count > 8 * kList ? 0.125f : 0.5f;
+      width_[s] *= std::max(0.125f, 0.5f * kList / static_cast<float>(count));
       continue;
     }
     bound_[s] = bound;

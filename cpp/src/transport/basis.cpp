@@ -146,6 +146,7 @@ class Placement {
     demand_[at(j)] -= units;
     forest_.add(static_cast<int32_t>(i), static_cast<int32_t>(j), cost, units);
   }
+  void place_along(const std::vector<Arc>& arcs, const std::vector<double>& v);
   void place_rest(const std::vector<double>& v);
   std::vector<Arc> connect(const std::vector<double>& v, const Masses& masses);
 
@@ -160,6 +161,31 @@ class Placement {
   std::vector<int64_t> supply_, demand_;
   FlowForest forest_;
 };
+
+// Ships along the arcs of open rows and columns in the order of their reduced costs.
+void Placement::place_along(const std::vector<Arc>& arcs, const std::vector<double>& v) {
+  struct Choice {
+    double reduced;
+    size_t arc;
+  };
+  std::vector<double> low(supply_.size(), kInfinite);
+  std::vector<Choice> choices;
+  for (size_t k = 0; k < arcs.size(); ++k) {
+    const size_t i = at(arcs[k].row), j = at(arcs[k].col);
+    if (supply_[i] == 0) continue;
+    const double reduced = arcs[k].cost - v[j];
+    low[i] = std::min(low[i], reduced);
+    if (demand_[j] > 0) choices.push_back({reduced, k});
+  }
+  for (auto& choice : choices) choice.reduced -= low[at(arcs[choice.arc].row)];
+  std::sort(choices.begin(), choices.end(), [](const Choice& x, const Choice& y) {
+    return x.reduced < y.reduced || (x.reduced == y.reduced && x.arc < y.arc);
+  });
+  for (const auto& choice : choices) {
+    const Arc& arc = arcs[choice.arc];
+    ship(arc.row, arc.col, arc.cost, std::numeric_limits<int64_t>::max());
+  }
+}
 
 // Rows ship what they still have along their best open arcs.
 void Placement::place_rest(const std::vector<double>& v) {
@@ -228,8 +254,7 @@ std::vector<Arc> first_basis(MatrixView<const double> cost, const std::vector<Sh
                              const Masses& masses, double forbidden) {
   Placement placement(cost, masses, forbidden);
   for (const auto& s : shipments) placement.ship(s.row, s.col, cost(s.row, s.col), s.units);
-  constexpr int64_t kAll = std::numeric_limits<int64_t>::max();
-  for (const auto& arc : arcs) placement.ship(arc.row, arc.col, arc.cost, kAll);
+  placement.place_along(arcs, v);
   placement.place_rest(v);
   return placement.connect(v, masses);
 }

@@ -83,9 +83,6 @@ BasisTree Simplex::start() {
   std::vector<double> prices(at(m));
   for (ptrdiff_t j = 0; j < m; ++j) prices[at(j)] = static_cast<double>(v[at(j)]) * range_;
   const auto basis = first_basis(cost_, shipments, arcs_, prices, masses, forbidden_);
-  std::sort(arcs_.begin(), arcs_.end(), [](const Arc& x, const Arc& y) {
-    return x.row < y.row || (x.row == y.row && x.col < y.col);
-  });
   return BasisTree(masses, basis);
 }
 

@@ -127,18 +127,14 @@ std::vector<Arc> candidate_arcs(MatrixView<const double> cost, const ScaledCosts
       kernel.lower_columns(view.row(i), low[at(i)], i, best.data(), from.data(), m);
     }
   }
-  std::vector<Candidate> all;
-  for (const auto& list : found) all.insert(all.end(), list.begin(), list.end());
-  for (ptrdiff_t j = 0; j < m; ++j) {
-    if (from[at(j)] >= 0) all.push_back({best[at(j)] - v[j], from[at(j)], static_cast<int32_t>(j)});
+  std::vector<Arc> arcs;
+  arcs.reserve(at(m + n * per_row));
+  auto add = [&](int32_t i, int32_t j) { arcs.push_back({i, j, cost(i, j)}); };
+  for (const auto& list : found) {
+    for (const auto& candidate : list) add(candidate.row, candidate.col);
   }
-  std::sort(all.begin(), all.end(), [](const Candidate& x, const Candidate& y) {
-    if (x.reduced != y.reduced) return x.reduced < y.reduced;
-    return x.row < y.row || (x.row == y.row && x.col < y.col);
-  });
-  std::vector<Arc> arcs(all.size());
-  for (size_t k = 0; k < all.size(); ++k) {
-    arcs[k] = {all[k].row, all[k].col, cost(all[k].row, all[k].col)};
+  for (ptrdiff_t j = 0; j < m; ++j) {
+    if (from[at(j)] >= 0) add(from[at(j)], static_cast<int32_t>(j));
   }
   return arcs;
 }

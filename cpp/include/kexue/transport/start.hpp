@@ -24,7 +24,7 @@ struct ScaledCosts {
 };
 
 // Arcs of small reduced cost with respect to the prices v (in units of the scaled costs), about
-// `per_row` for each row and the best of each row and column, in the order of their reduced costs.
+// `per_row` for each row and the best of each row and column.
 std::vector<Arc> candidate_arcs(MatrixView<const double> cost, const ScaledCosts& scaled,
                                 const float* v, int per_row, int workers);
 
@@ -32,8 +32,8 @@ std::vector<Arc> candidate_arcs(MatrixView<const double> cost, const ScaledCosts
 Masses integer_masses(const double* a, std::ptrdiff_t n, const double* b, std::ptrdiff_t m);
 
 // A feasible basis near shipments that need not place all mass: cycles are cancelled towards less
-// cost, what is left goes along the arcs in their order, then along the best open arc of each row;
-// forbidden arcs that it takes get the cost `forbidden`.
+// cost, what is left goes along the arcs in the order of their reduced costs, then along the best
+// open arc of each row; forbidden arcs that it takes get the cost `forbidden`.
 std::vector<Arc> first_basis(MatrixView<const double> cost, const std::vector<Shipment>& shipments,
                              const std::vector<Arc>& arcs, const std::vector<double>& v,
                              const Masses& masses, double forbidden);
