@@ -17,6 +17,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
 
+bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
 // Of a valid character.
@@ -59,8 +60,16 @@ double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const 
     const uint8_t* at = text + i;
     const double* after = score + i + 1;
     double most = -kInf;
-    uint32_t base = root, seen = 0, value = 0, length = 0;
-    for (uint32_t k = 0;; ++k) {
+    uint32_t base = root, seen = 0, value = 0, length = 0, k = 0;
+    if (valid && of_three(at[0])) {
+      const TrieUnit unit = after_three(at);
+      most = scores[unit.value & kEntry] + after[2];
+      seen = value = unit.value;
+      length = 3;
+      k = 3;
+      base = unit.link >> 8;
+    }
+    for (;; ++k) {
       const uint8_t byte = at[k];
       const TrieUnit unit = units[base ^ byte];
       if ((unit.link & 255) != byte) break;
@@ -110,7 +119,15 @@ bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weig
     const double* after = value + i + 1;
     double total = 0;
     uint32_t base = root, seen = 0;
-    for (ptrdiff_t k = 0;; ++k) {
+    ptrdiff_t k = 0;
+    if (valid && of_three(at[0])) {
+      const TrieUnit unit = after_three(at);
+      total = weight[unit.value & kEntry] * after[2];
+      seen = unit.value;
+      k = 3;
+      base = unit.link >> 8;
+    }
+    for (;; ++k) {
       const uint8_t byte = at[k];
       const TrieUnit unit = units[base ^ byte];
       if ((unit.link & 255) != byte) break;
