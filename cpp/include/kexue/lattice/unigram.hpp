@@ -172,10 +172,15 @@ class Unigram {
   void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
-  template <bool valid>
-  double best_path(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
-  template <bool valid>
-  bool sum_plain(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+  struct Start;
+  static constexpr int kStarts = 32;
+  TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
+  int start(const std::uint8_t* text, std::ptrdiff_t end, Start* starts) const;
+  double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+                      Sums& out) const;
+  bool sum_bytes(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                  Sums& out) const;
   void sum_scaled(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                   Sums& out) const;
