@@ -128,7 +128,7 @@ class Fit {
       const bool moved = line_search();
       if (!moved || (gain < 1e-15 && stalled > 6)) break;
       // The next gain would be about the square of this one.
-      if (!options_.certify && gain < 1e-7) break;
+      if (!options_.certify && gain < 1e-5) break;
     }
     roughness_.set(b_);
   }
@@ -331,6 +331,12 @@ class Fit {
 };
 
 }  // namespace
+
+ptrdiff_t condensed_cells(ptrdiff_t order) {
+  ptrdiff_t cells = kFewestCells / 16;
+  while (cells < 8 * (order + 1)) cells *= 2;
+  return cells;
+}
 
 ptrdiff_t fit_cells(ptrdiff_t order, bool certify) {
   ptrdiff_t cells = certify ? kFewestCells : kFewestCells / 2;
