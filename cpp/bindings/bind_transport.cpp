@@ -90,7 +90,6 @@ py::dict emd(const Doubles& cost, const Doubles& a, const Doubles& b, double tol
   out["forbidden_mass"] = result.forbidden_mass;
   out["pivots"] = result.pivots;
   out["passes"] = result.passes;
-  out["bids"] = result.bids;
   out["optimal"] = result.optimal;
   return out;
 }

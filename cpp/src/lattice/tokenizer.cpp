@@ -52,35 +52,47 @@ void remember(const Unigram& model, const Word& word, const int32_t* ids, const 
   words.table.insert(word.key, word.size, word.place, found);
 }
 
-// The ids of an open line; false if it has no path.
-bool put_line(const Unigram& model, BestScratch& scratch, Ids& ids) {
+// Appends the rows of an open line; a row whose text has no path ends the work.
+void put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
   const Line& line = scratch.line;
   BestWords& words = *scratch.words;
-  Emitter emit(model, ids);
+  Emitter emit(model, out.ids);
+  const Index* text_end = line.text_ends().data();
+  const Index* const last = text_end + line.text_ends().size();
+  const auto close_rows = [&](Index place, Index n_ids) {
+    for (; text_end < last && *text_end == place; ++text_end) out.offsets.push_back(n_ids);
+  };
+  close_rows(0, out.ids.size());
   Index begin = 0;
   for (size_t s = 0; s < line.ends().size();) {
+    words.table.make_room();
     const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch.group);
     const Index end = line.ends()[s + n - 1];
     int32_t* to = emit.room(end - begin);
-    for (const Word& word : std::span(scratch.group, n)) {
+    for (size_t w = 0; w < n; ++w) {
+      const Word& word = scratch.group[w];
       const bool is_short = word.size <= kLongestWord;
       const BestWord* known =
           is_short ? words.table.find(word.key, word.size, word.place) : nullptr;
       if (known != nullptr) {
         std::memcpy(to, known->id, sizeof known->id);
         to += known->count;
-        continue;
+      } else {
+        const int32_t* first = to;
+        to = put_best(model, word, line.valid(), scratch.best, emit, to);
+        if (to == nullptr) return;
+        if (is_short) remember(model, word, first, to, words);
       }
-      const int32_t* first = to;
-      to = put_best(model, word, line.valid(), scratch.best, emit, to);
-      if (to == nullptr) return false;
-      if (is_short) remember(model, word, first, to, words);
+      const Index place = line.ends()[s + w];
+      if (place == *text_end) {
+        close_rows(place, to - out.ids.data());
+        emit.restart(to);
+      }
     }
     emit.close(to);
     begin = end;
     s += n;
   }
-  return true;
 }
 
 }  // namespace
@@ -100,17 +112,29 @@ void Tokenizer::forget() const {
 }
 
 Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
-  return for_each_row(
-      texts, 1, workers, [&] { return BestScratch(caches_->best); },
-      [&](BestScratch& scratch, ptrdiff_t i, ptrdiff_t, ptrdiff_t, Tokens& out) {
-        const TextView& text = texts[static_cast<size_t>(i)];
+  const Normalizer* normalizer = normalizer_.get();
+  return for_each_chunk(
+      texts, workers, [&] { return BestScratch(caches_->best); },
+      [&](BestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
         Line& line = scratch.line;
-        if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
-        if (!put_line(*model_, scratch, out.ids)) {
-          out.fault = line.uncovered(*model_, normalizer_.get(), text);
-          return;
+        Fault refused;
+        line.begin(*model_);
+        ptrdiff_t i = begin;
+        while (i < end &&
+               line.append(*model_, normalizer, texts[static_cast<size_t>(i)], false, refused)) {
+          ++i;
         }
-        out.offsets.push_back(out.ids.size());
+        line.close(*model_);
+        put_rows(*model_, scratch, out);
+        const ptrdiff_t n_rows = std::ssize(out.offsets) - 1;
+        if (n_rows < i - begin) {
+          const TextView& text = texts[static_cast<size_t>(begin + n_rows)];
+          out.fault = line.uncovered(*model_, normalizer, text);
+          out.fault.text = begin + n_rows;
+        } else if (i < end) {
+          out.fault = refused;
+          out.fault.text = i;
+        }
       });
 }
 

@@ -132,6 +132,19 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
     join(text);
   }
   trie_ = Trie(sorted, values);
+  if (whole_characters_) walk_characters(sorted);
+}
+
+void Unigram::walk_characters(std::span<const std::string_view> pieces) {
+  after_three_.assign(1 << 16, {trie_.nowhere() << 8, 0});
+  for (const std::string_view piece : pieces) {
+    const uint8_t* text = bytes_of(piece);
+    if (!of_three(text[0])) continue;
+    TrieUnit unit{trie_.root() << 8, 0};
+    for (int k = 0; k < 3; ++k) unit = trie_.units()[unit.link >> 8 ^ text[k]];
+    after_three_[static_cast<size_t>((text[0] & 15) << 12 | (text[1] & 63) << 6 |
+                                     (text[2] & 63))] = unit;
+  }
 }
 
 // No cut between neighbours within a piece.
@@ -166,13 +179,21 @@ uint64_t Unigram::cuts(const uint8_t* text) const {
   return found;
 }
 
-void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::vector<Index>& ends) const {
+void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::span<const Index> breaks,
+                      std::vector<Index>& ends) const {
+  size_t next = 0;
+  size_t n = ends.size();
   for (ptrdiff_t block = 0; block < size; block += 64) {
     uint64_t found = cuts(text + block);
+    for (; next < breaks.size() && breaks[next] < block + 64; ++next) {
+      found |= uint64_t{1} << (breaks[next] - block);
+    }
     if (block == 0) found &= ~uint64_t{1};
     if (size - block < 64) found &= (uint64_t{1} << (size - block)) - 1;
-    for (; found != 0; found &= found - 1) ends.push_back(block + std::countr_zero(found));
+    if (ends.size() < n + 65) ends.resize(2 * n + 128);
+    for (; found != 0; found &= found - 1) ends[n++] = block + std::countr_zero(found);
   }
+  ends.resize(n);
   if (size > 0) ends.push_back(size);
 }
 

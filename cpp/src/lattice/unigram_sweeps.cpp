@@ -17,6 +17,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
 
+bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
 // Of a valid character.
@@ -39,23 +40,102 @@ void grow(std::vector<T>& v, ptrdiff_t size) {
 
 }  // namespace
 
+// ---- The first two characters of walks
+
+// Walks wait for memory and end where nobody can foresee it. On valid text their first two
+// characters, which is as far as most come, are therefore made for a block of places together:
+// without a branch, so that the waits overlap.
+struct Unigram::Start {
+  ptrdiff_t at;
+  uint32_t first, both;  // bytes
+  TrieUnit one, two;     // where one and two characters lead
+};
+
+// From a base over one character.
+inline TrieUnit Unigram::over(uint32_t base, const uint8_t* at, uint32_t length) const {
+  const TrieUnit* units = trie_.units();
+  const uint32_t nowhere = trie_.nowhere();
+  TrieUnit unit{nowhere << 8, 0};
+  bool found = true;
+  for (uint32_t k = 0; k < length; ++k) {
+    unit = units[base ^ at[k]];
+    found = (unit.link & 255) == at[k];
+    base = found ? unit.link >> 8 : nowhere;
+  }
+  return {base << 8, found ? unit.value : 0};
+}
+
+// The starts of at most kStarts characters before `end`, from the right to the left; their number.
+int Unigram::start(const uint8_t* text, ptrdiff_t end, Start* starts) const {
+  int n = 0;
+  for (ptrdiff_t i = end; i > 0 && n < kStarts;) {
+    if (continues(text[--i])) continue;
+    const uint32_t length = length_of(text[i]);
+    const TrieUnit one =
+        of_three(text[i]) ? after_three(text + i) : over(trie_.root(), text + i, length);
+    starts[n++] = {i, length, length, one, {0, 0}};
+  }
+  for (int m = 0; m < n; ++m) {
+    Start& start = starts[m];
+    const uint8_t* next = text + start.at + start.first;
+    const uint32_t length = length_of(*next);
+    start.two = over(start.one.link >> 8, next, length);
+    start.both += length;
+  }
+  return n;
+}
+
 // ---- The best path
 
-template <bool valid>
-double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const {
-  grow(out.score, size + 1 + longest());
-  grow(out.edge, size + 1);
+double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
   double* score = out.score.data();
-  std::fill_n(score + size + 1, longest(), -kInf);
-  score[size] = 0;
+  const TrieUnit* units = trie_.units();
+  const double* scores = score_.data();
+  Start starts[kStarts];
+  for (ptrdiff_t end = size; end > 0;) {
+    const int n = start(text, end, starts);
+    for (const Start& start : std::span(starts, static_cast<size_t>(n))) {
+      const uint8_t* at = text + start.at;
+      const double* after = score + start.at;
+      double most = scores[start.one.value & kEntry] + after[start.first];
+      uint32_t value = start.one.value, length = start.first;
+      const auto contend = [&](uint32_t other, uint32_t bytes) {
+        const double total = scores[other & kEntry] + after[bytes];
+        const bool better = total >= most;
+        most = better ? total : most;
+        value = better ? other : value;
+        length = better ? bytes : length;
+      };
+      contend(start.two.value, start.both);
+      uint32_t base = start.two.link >> 8;
+      for (uint32_t k = start.both;; ++k) {
+        const TrieUnit unit = units[base ^ at[k]];
+        if ((unit.link & 255) != at[k]) break;
+        contend(unit.value, k + 1);
+        base = unit.link >> 8;
+      }
+      Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
+      if (unknown_edges_ && (start.one.value & kOneUnit) == 0) {
+        const double total = unknown_score_ + after[start.first];
+        if (total > most) {
+          most = total;
+          edge = {-1, start.first};
+        }
+      }
+      score[start.at] = most;
+      out.edge[static_cast<size_t>(start.at)] = edge;
+    }
+    end = starts[n - 1].at;
+  }
+  return score[0];
+}
+
+double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const {
+  double* score = out.score.data();
   const TrieUnit* units = trie_.units();
   const double* scores = score_.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if (valid && continues(text[i])) {
-      score[i] = -kInf;
-      continue;
-    }
     const uint8_t* at = text + i;
     const double* after = score + i + 1;
     double most = -kInf;
@@ -74,7 +154,7 @@ double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const 
     }
     Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
     if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      const uint32_t unit = unit_length(at, size - i);
       const double total = unknown_score_ + after[unit - 1];
       if (total > most) {
         most = total;
@@ -88,24 +168,55 @@ double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const 
 }
 
 double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
-  return valid ? best_path<true>(text, size, out) : best_path<false>(text, size, out);
+  grow(out.score, size + 1 + longest());
+  grow(out.edge, size + 1);
+  out.score[static_cast<size_t>(size)] = 0;
+  std::fill_n(out.score.data() + size + 1, longest(), -kInf);
+  return valid ? best_characters(text, size, out) : best_bytes(text, size, out);
 }
 
 // ---- Sums
 
-// False once B leaves its range.
-template <bool valid>
-bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+// False once B leaves its range. Terms are added in the order of the lengths of their pieces.
+bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+                             Sums& out) const {
+  double* value = out.value.data();
+  const TrieUnit* units = trie_.units();
+  const double* weight = weights.weight.data();
+  Start starts[kStarts];
+  for (ptrdiff_t end = size; end > 0;) {
+    const int n = start(text, end, starts);
+    for (const Start& start : std::span(starts, static_cast<size_t>(n))) {
+      const uint8_t* at = text + start.at;
+      double* here = value + start.at;
+      double total = weight[start.one.value & kEntry] * here[start.first];
+      total += weight[start.two.value & kEntry] * here[start.both];
+      uint32_t base = start.two.link >> 8;
+      for (uint32_t k = start.both;; ++k) {
+        const TrieUnit unit = units[base ^ at[k]];
+        if ((unit.link & 255) != at[k]) break;
+        total += weight[unit.value & kEntry] * here[k + 1];
+        base = unit.link >> 8;
+      }
+      if (unknown_edges_ && (start.one.value & kOneUnit) == 0) {
+        total += weights.unknown[start.first] * here[start.first];
+      }
+      *here = total;
+      std::fill_n(here + 1, start.first - 1, 0.0);
+      if (!(total < kLargest && (total > kSmallest || total == 0))) return false;
+    }
+    end = starts[n - 1].at;
+  }
+  return true;
+}
+
+bool Unigram::sum_bytes(const uint8_t* text, ptrdiff_t size, const Weights& weights,
                         Sums& out) const {
   double* value = out.value.data();
   const TrieUnit* units = trie_.units();
   const double* weight = weights.weight.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if (valid && continues(text[i])) {
-      value[i] = 0;
-      continue;
-    }
     const uint8_t* at = text + i;
     const double* after = value + i + 1;
     double total = 0;
@@ -119,7 +230,7 @@ bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weig
       base = unit.link >> 8;
     }
     if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      const uint32_t unit = unit_length(at, size - i);
       total += weights.unknown[unit] * after[unit - 1];
     }
     value[i] = total;
@@ -163,8 +274,8 @@ bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights
   std::fill_n(value + size + 1, longest(), 0.0);
   out.scaled = !weights.exponent.empty();
   if (!out.scaled) {
-    const bool fits = valid ? sum_plain<true>(text, size, weights, out)
-                            : sum_plain<false>(text, size, weights, out);
+    const bool fits = valid ? sum_characters(text, size, weights, out)
+                            : sum_bytes(text, size, weights, out);
     out.scaled = !fits;
   }
   if (out.scaled) sum_scaled(text, size, weights, out);

@@ -2,7 +2,7 @@
 //
 // A cache belongs to one thread at a time: batches borrow caches from a pool and give them back
 // warm. Whether a segment is found changes the time and nothing else: entries hold what the sweeps
-// would give, keys are compared in full. Memory is bounded: a set of two entries forgets its older
+// would give, keys are compared in full. Memory is bounded: a crowded table forgets entries one by
 // one, and records are forgotten all at once when their room is full.
 #pragma once
 
@@ -57,22 +57,30 @@ struct alignas(64) WordEntry {
   Value value;
 };
 
+// Open addresses: a segment lies at most kWindow - 1 entries behind its place. A table begins small,
+// so that a short text touches little memory, and doubles when it is half full.
 template <class Value>
 class WordTable {
  public:
-  // 2^bits sets of two entries. The pages of a large table come into being as they are used.
-  explicit WordTable(int bits)
-      : shift_(64 - bits), memory_(std::calloc((std::size_t{2} << bits) + 1, sizeof(Entry))) {
-    if (memory_ == nullptr) throw std::bad_alloc();
-    const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-    const std::size_t beyond = address % sizeof(Entry);
-    auto* const bytes = static_cast<std::byte*>(memory_.get());
-    entries_ = reinterpret_cast<Entry*>(bytes + (beyond == 0 ? 0 : sizeof(Entry) - beyond));
+  // At most 2^most_bits entries.
+  explicit WordTable(int most_bits) : most_bits_(most_bits) { allocate(kLeastBits); }
+
+  // To be called now and then; places found before are void.
+  void make_room() {
+    const std::size_t size = std::size_t{1} << bits_;
+    if (2 * n_ <= size || bits_ >= most_bits_) return;
+    const Memory before = std::move(memory_);
+    const Entry* const old = entries_;
+    allocate(bits_ + 1);
+    for (std::size_t i = 0; i < size + kWindow; ++i) {
+      const Entry& entry = old[i];
+      if (entry.size != 0) insert(entry.key, entry.size, place(entry.key, entry.size), entry.value);
+    }
   }
 
-  // The set of a segment, on its way into the nearest cache.
+  // Where to look for a segment; on its way into the nearest cache.
   std::size_t place(const WordKey& key, std::ptrdiff_t size) const {
-    const std::size_t at = 2 * static_cast<std::size_t>(key.hash(size) >> shift_);
+    const auto at = static_cast<std::size_t>(key.hash(size) >> (64 - bits_));
 #if defined(__GNUC__)
     __builtin_prefetch(entries_ + at);
 #endif
@@ -81,23 +89,24 @@ class WordTable {
 
   // The value of a segment, or null.
   const Value* find(const WordKey& key, std::ptrdiff_t size, std::size_t place) const {
-    for (std::size_t i = place; i < place + 2; ++i) {
-      const Entry& entry = entries_[i];
-      if (entry.size == size && entry.key == key) return &entry.value;
+    for (const Entry *entry = entries_ + place, *end = entry + kWindow; entry < end; ++entry) {
+      if (entry->size == size && entry->key == key) return &entry->value;
+      if (entry->size == 0) return nullptr;
     }
     return nullptr;
   }
 
+  // The segment must not be there. Where there is no room another one is forgotten.
   void insert(const WordKey& key, std::ptrdiff_t size, std::size_t place, const Value& value) {
-    Entry* const entry = entries_ + place;
-    if (entry[0].size != 0) entry[1] = entry[0];
-    entry[0] = {key, static_cast<std::uint8_t>(size), value};
+    Entry* entry = entries_ + place;
+    const Entry* const end = entry + kWindow;
+    while (entry < end && entry->size != 0) ++entry;
+    if (entry == end) entry -= 1 + n_++ % kWindow;
+    *entry = {key, static_cast<std::uint8_t>(size), value};
+    ++n_;
   }
 
-  void clear() {
-    const std::size_t n = std::size_t{2} << (64 - shift_);
-    std::memset(static_cast<void*>(entries_), 0, n * sizeof(Entry));
-  }
+  void clear() { allocate(kLeastBits); }
 
  private:
   using Entry = WordEntry<Value>;
@@ -105,9 +114,26 @@ class WordTable {
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
   };
-  int shift_;
-  std::unique_ptr<void, Free> memory_;
-  Entry* entries_;
+  using Memory = std::unique_ptr<void, Free>;
+
+  void allocate(int bits) {
+    const std::size_t n = (std::size_t{1} << bits) + kWindow;
+    memory_ = Memory(std::calloc(n + 1, sizeof(Entry)));
+    if (memory_ == nullptr) throw std::bad_alloc();
+    const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
+    const std::size_t beyond = address % sizeof(Entry);
+    auto* const bytes = static_cast<std::byte*>(memory_.get());
+    entries_ = reinterpret_cast<Entry*>(bytes + (beyond == 0 ? 0 : sizeof(Entry) - beyond));
+    bits_ = bits;
+    n_ = 0;
+  }
+
+  static constexpr int kLeastBits = 10;
+  static constexpr std::size_t kWindow = 4;
+  int most_bits_, bits_ = 0;
+  std::size_t n_ = 0;  // entries; more once some were forgotten
+  Memory memory_;
+  Entry* entries_ = nullptr;
 };
 
 // The segments of a line, a group at a time, with the places of the short ones looked up in

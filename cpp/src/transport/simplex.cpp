@@ -60,32 +60,36 @@ class Simplex {
 BasisTree Simplex::start() {
   const ptrdiff_t n = cost_.rows, m = cost_.cols;
   const ScaledCosts scaled(cost_, options_.workers);
+  const Masses masses = integer_masses(a_, n, b_, m);
   range_ = scaled.range;
   std::vector<float> v(at(m), 0.0f);
+  AuctionOptions auction_options;
   if (options_.start != nullptr) {
+    auction_options.first_step = auction_options.last_step;
     for (ptrdiff_t j = 0; j < m; ++j) {
       const double price = range_ > 0 ? options_.start[j] / range_ : 0;
       v[at(j)] = static_cast<float>(std::clamp(price, -1e30, 1e30));
     }
-  } else if (n * m >= kSmall) {
-    result_.bids = auction(scaled.view(), a_, b_, AuctionOptions{}, v.data());
+  }
+  std::vector<Shipment> shipments;
+  if (n * m >= kSmall) {
+    std::vector<int64_t> rows(at(n)), cols(at(m));
+    for (ptrdiff_t i = 0; i < n; ++i) rows[at(i)] = masses.rows[at(i)].units;
+    for (ptrdiff_t j = 0; j < m; ++j) cols[at(j)] = masses.cols[at(j)].units;
+    shipments = auction(scaled.view(), rows.data(), cols.data(), auction_options, v.data());
   }
   arcs_ = candidate_arcs(cost_, scaled, v.data(), kPerRow, options_.workers);
   forbidden_ = 4 * std::max(range_, options_.scale) + std::numeric_limits<double>::min();
   std::vector<double> prices(at(m));
   for (ptrdiff_t j = 0; j < m; ++j) prices[at(j)] = static_cast<double>(v[at(j)]) * range_;
-  const auto basis =
-      greedy_basis(cost_, arcs_, prices.data(), integer_masses(a_, n, b_, m), forbidden_);
-  std::sort(arcs_.begin(), arcs_.end(), [](const Arc& x, const Arc& y) {
-    return x.row < y.row || (x.row == y.row && x.col < y.col);
-  });
-  return BasisTree(n, m, basis);
+  const auto basis = first_basis(cost_, shipments, arcs_, prices, masses, forbidden_);
+  return BasisTree(masses, basis);
 }
 
 // Pivots on the best of a block of candidates until none is violated; false at the pivot limit.
 bool Simplex::price_candidates() {
   const size_t size = arcs_.size();
-  const size_t block =
+  const auto block =
       std::max<size_t>(32, static_cast<size_t>(std::sqrt(static_cast<double>(size))));
   const double *u = tree_.u(), *v = tree_.v();
   size_t clean = 0;

@@ -125,8 +125,10 @@ class Unigram {
 
   // Bit i: a segment ends before text[i]. 72 bytes from text[0] and 8 before it may be read.
   std::uint64_t cuts(const std::uint8_t* text) const;
-  // The places 0 < p < size where segments end, and `size`, appended to `ends`.
-  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::vector<Index>& ends) const;
+  // The places 0 < p < size where segments end, and `size` unless it is 0, appended to `ends`.
+  // Segments end at `breaks` too, which ascend and lie in 0 .. size.
+  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
+               std::vector<Index>& ends) const;
 
   // What follows takes a segment (or several together) of a text that may be read margin() bytes
   // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
@@ -167,15 +169,26 @@ class Unigram {
 
   void join(std::string_view piece);
   void build_trie(std::span<const std::string_view> pieces);
+  void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
-  template <bool valid>
-  double best_path(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
-  template <bool valid>
-  bool sum_plain(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+  struct Start;
+  static constexpr int kStarts = 32;
+  TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
+  int start(const std::uint8_t* text, std::ptrdiff_t end, Start* starts) const;
+  double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+                      Sums& out) const;
+  bool sum_bytes(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                  Sums& out) const;
   void sum_scaled(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                   Sums& out) const;
+  // What the sweeps over valid text begin with at a character of three bytes.
+  TrieUnit after_three(const std::uint8_t* at) const {
+    return after_three_[static_cast<std::size_t>((at[0] & 15) << 12 | (at[1] & 63) << 6 |
+                                                 (at[2] & 63))];
+  }
   static std::uint32_t unit_length(const std::uint8_t* text, std::ptrdiff_t size);
 
   UnigramOptions options_;
@@ -192,6 +205,9 @@ class Unigram {
   bool unknown_edges_ = false;
   bool whole_characters_ = true;
   Trie trie_{{}, {}};
+  // With whole characters, where the walk from the root stands after a character of three bytes, by
+  // its sixteen bits.
+  std::vector<TrieUnit> after_three_;
   // By two neighbouring bytes, the left one in the lower half: kCut, kAsk or 0.
   std::vector<std::uint8_t> pair_;
   std::vector<std::uint64_t> meeting_;  // bits, by a hash of two characters of three bytes

@@ -2,10 +2,11 @@
 //
 //   minimise sum P_ij C_ij over P >= 0 with P 1 = a, P^T 1 = b
 //
-// 1. prices by auction (auction.hpp), 2. candidate arcs and a greedy basis (start.hpp), 3. pivots
-// on candidates, the best of a block each time, 4. a pass over all arcs, whose violated ones become
-// candidates, until there is none: that pass is the certificate. Pivots cost a walk along a cycle
-// and over the smaller side of a cut (tree.hpp); perturbed integer flows end degenerate problems.
+// 1. prices and shipments by auction (auction.hpp), 2. candidate arcs and a basis near the
+// shipments (start.hpp), 3. pivots on candidates, the best of a block each time, 4. a pass over all
+// arcs, whose violated ones become candidates, until there is none: that pass is the certificate.
+// Pivots cost a walk along a cycle and over the smaller side of a cut (tree.hpp); perturbed integer
+// flows end degenerate problems.
 //
 // Costs are finite or +inf; forbidden arcs of the first basis carry a cost that grows until none
 // has flow, or the pattern is found infeasible. Any scale of costs up to 1e300; tolerances are
@@ -38,7 +39,7 @@ struct SimplexResult {
   double value = 0;
   double marginal_error = 0;
   double forbidden_mass = 0;  // on forbidden arcs: above negligible, there is no plan
-  std::int64_t pivots = 0, passes = 0, bids = 0;
+  std::int64_t pivots = 0, passes = 0;
   bool optimal = false;
 };
 
