@@ -41,7 +41,7 @@ Exponential<T> exponential_below(T max, const Scale<T>& scale) {
   f.scale_low = scale.low;
   const double top = static_cast<double>(max) * scale.value;
   f.shift = std::abs(top) < kReach ? T(0) : max;
-  f.power = std::nearbyint((static_cast<double>(max) - f.shift) * scale.value / kLog2);
+  f.power = std::nearbyint((static_cast<double>(max) - f.shift) * scale.value / kLog2) - kLift<T>;
   const double depth = sizeof(T) == 8 ? 760 : 110;
   const double lowest =
       static_cast<double>(max) - static_cast<double>(f.shift) - depth / scale.value;
@@ -59,8 +59,8 @@ double add(double a, double b, double& low) {
   return next;
 }
 
-// Rows of a chunk at least, where each is written beside the next.
-constexpr ptrdiff_t kOverlapped = 8;
+// Rows of a chunk at least, where each is written beside the next: but for the first and the last.
+constexpr ptrdiff_t kOverlapped = 64;
 
 // What one row, or a part of it, has added up: sum e^{(x - shift) scale} 2^-power.
 template <class T>
@@ -81,8 +81,10 @@ struct Part {
     const double product = static_cast<double>(f.shift) * scale.value;
     double low = std::fma(static_cast<double>(f.shift), scale.value, -product);
     if constexpr (sizeof(T) == 8) low += f.shift * scale.low;
-    low += f.power * kLog2Low;
-    const double high = add(add(product, f.power * kLog2High, low), std::log(sum), low);
+    const double power = f.power + kLift<T>;
+    low += power * kLog2Low;
+    const double rest = std::log(sum * std::ldexp(1.0, -kLift<T>));
+    const double high = add(add(product, power * kLog2High, low), rest, low);
     return {high, low};
   }
   // The sum in the units of `other`, whose maximum is not smaller.

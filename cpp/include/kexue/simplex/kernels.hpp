@@ -37,7 +37,12 @@ struct Kept {
   std::ptrdiff_t count;
 };
 
-// e^{(x - shift) (scale + scale_low)} 2^{-power}
+// Exponentials are kept 2^kLift larger than their ratio to the row's largest: the smallest that
+// count are normal numbers then, and so is the sum of the largest.
+template <class T>
+inline constexpr int kLift = sizeof(T) == 8 ? 512 : 60;
+
+// e^{(x - shift) (scale + scale_low)} 2^{-power}, power = (log2 of the row's largest) - kLift
 template <class T>
 struct Exponential {
   T shift, scale, scale_low;
