@@ -11,14 +11,19 @@
 
 namespace kexue::lattice {
 
-struct BestWord {
-  std::uint8_t count;
-  std::int32_t id[6];
+template <std::ptrdiff_t kMost>
+struct BestIds {
+  static constexpr std::ptrdiff_t kMostIds = kMost;
+  std::int32_t count;
+  std::int32_t id[kMost];
 };
+using BestWord = BestIds<6>;
+using BestPhrase = BestIds<14>;
+using PhraseKey = SegmentKey<kLongestPhrase>;
 
 struct BestWords {
-  static constexpr std::ptrdiff_t kMostIds = 6;
-  WordTable<BestWord> table{17};  // at most 8 MiB
+  WordTable<BestWord> table{17};                 // at most 8 MiB
+  WordTable<BestPhrase, PhraseKey> phrases{15};  // at most 4 MiB
 };
 
 // Which edge a uniform number u picks at one place of a word: the first whose bound exceeds u. If

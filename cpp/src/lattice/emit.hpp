@@ -20,10 +20,11 @@ class Emitter {
   Emitter(const Unigram& model, Ids& ids) : model_(model), ids_(ids), begin_(ids.size()) {}
 
   // Ids from here on belong to another text.
-  void restart(const std::int32_t* here) { begin_ = here - ids_.data(); }
+  void restart(const std::int32_t* here) { begin_ = count(here); }
   // Room for the ids of `bytes` bytes of text: at most 3 for each.
   std::int32_t* room(std::ptrdiff_t bytes) { return ids_.room(3 * bytes); }
   void close(const std::int32_t* end) { ids_.close(end); }
+  std::ptrdiff_t count(const std::int32_t* end) const { return end - ids_.data(); }
 
   // Writes the ids of an edge over these bytes and returns their end.
   std::int32_t* put(Edge edge, const std::uint8_t* text, std::int32_t* to) const {

@@ -21,8 +21,8 @@ bool eight_ascii(const uint8_t* text) {
   return (word & 0x8080808080808080) == 0;
 }
 
-// A point below 2^16 without a branch: texts change their script too often to be foreseen. Four bytes
-// may be written.
+// A point below 2^16 without a branch: texts change their script too often to be foreseen. Four
+// bytes may be written.
 uint8_t* put_narrow(uint32_t point, uint8_t* out) {
   const uint32_t last = 0x80 | (point & 0x3F), middle = 0x80 | (point >> 6 & 0x3F);
   const uint32_t two = 0xC0 | point >> 6 | last << 8;

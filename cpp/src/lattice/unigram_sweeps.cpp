@@ -42,15 +42,6 @@ void grow(std::vector<T>& v, ptrdiff_t size) {
 
 // ---- The first two characters of walks
 
-// Walks wait for memory and end where nobody can foresee it. On valid text their first two
-// characters, which is as far as most come, are therefore made for a block of places together:
-// without a branch, so that the waits overlap.
-struct Unigram::Start {
-  ptrdiff_t at;
-  uint32_t first, both;  // bytes
-  TrieUnit one, two;     // where one and two characters lead
-};
-
 // From a base over one character.
 inline TrieUnit Unigram::over(uint32_t base, const uint8_t* at, uint32_t length) const {
   const TrieUnit* units = trie_.units();
@@ -65,69 +56,89 @@ inline TrieUnit Unigram::over(uint32_t base, const uint8_t* at, uint32_t length)
   return {base << 8, found ? unit.value : 0};
 }
 
-// The starts of at most kStarts characters before `end`, from the right to the left; their number.
-int Unigram::start(const uint8_t* text, ptrdiff_t end, Start* starts) const {
-  int n = 0;
-  for (ptrdiff_t i = end; i > 0 && n < kStarts;) {
-    if (continues(text[--i])) continue;
-    const uint32_t length = length_of(text[i]);
+size_t Unigram::begin_walks(const uint8_t* text, ptrdiff_t end, size_t most, Walk* walks) const {
+  size_t n = 0;
+  for (ptrdiff_t i = end; i > 0 && n < most;) {
+    const uint8_t lead = text[--i];
+    if (continues(lead)) continue;
+    const uint32_t length = length_of(lead);
     const TrieUnit one =
-        of_three(text[i]) ? after_three(text + i) : over(trie_.root(), text + i, length);
-    starts[n++] = {i, length, length, one, {0, 0}};
-  }
-  for (int m = 0; m < n; ++m) {
-    Start& start = starts[m];
-    const uint8_t* next = text + start.at + start.first;
-    const uint32_t length = length_of(*next);
-    start.two = over(start.one.link >> 8, next, length);
-    start.both += length;
+        of_three(lead) ? after_three(text + i) : over(trie_.root(), text + i, length);
+    walks[n++] = {text + i, length, length, one, {0, 0}};
   }
   return n;
 }
 
+void Unigram::follow_walks(std::span<Walk> walks) const {
+  for (Walk& walk : walks) {
+    const uint8_t* next = walk.at + walk.first;
+    const uint32_t length = length_of(*next);
+    walk.two = over(walk.one.link >> 8, next, length);
+    walk.both += length;
+#if defined(__GNUC__)
+    __builtin_prefetch(score_.data() + (walk.one.value & kEntry));
+    __builtin_prefetch(score_.data() + (walk.two.value & kEntry));
+    __builtin_prefetch(trie_.units() + (walk.two.link >> 8 ^ next[length]));
+#endif
+  }
+}
+
 // ---- The best path
 
-double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
-  double* score = out.score.data();
+inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) const {
   const TrieUnit* units = trie_.units();
   const double* scores = score_.data();
-  Start starts[kStarts];
-  for (ptrdiff_t end = size; end > 0;) {
-    const int n = start(text, end, starts);
-    for (const Start& start : std::span(starts, static_cast<size_t>(n))) {
-      const uint8_t* at = text + start.at;
-      const double* after = score + start.at;
-      double most = scores[start.one.value & kEntry] + after[start.first];
-      uint32_t value = start.one.value, length = start.first;
-      const auto contend = [&](uint32_t other, uint32_t bytes) {
-        const double total = scores[other & kEntry] + after[bytes];
-        const bool better = total >= most;
-        most = better ? total : most;
-        value = better ? other : value;
-        length = better ? bytes : length;
-      };
-      contend(start.two.value, start.both);
-      uint32_t base = start.two.link >> 8;
-      for (uint32_t k = start.both;; ++k) {
-        const TrieUnit unit = units[base ^ at[k]];
-        if ((unit.link & 255) != at[k]) break;
-        contend(unit.value, k + 1);
-        base = unit.link >> 8;
-      }
-      Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
-      if (unknown_edges_ && (start.one.value & kOneUnit) == 0) {
-        const double total = unknown_score_ + after[start.first];
-        if (total > most) {
-          most = total;
-          edge = {-1, start.first};
-        }
-      }
-      score[start.at] = most;
-      out.edge[static_cast<size_t>(start.at)] = edge;
-    }
-    end = starts[n - 1].at;
+  double most = scores[walk.one.value & kEntry] + after[walk.first];
+  uint32_t value = walk.one.value, length = walk.first;
+  const auto contend = [&](uint32_t other, uint32_t bytes) {
+    const double total = scores[other & kEntry] + after[bytes];
+    // Masks: compilers make a branch of a choice, which nobody could foresee.
+    const uint32_t better = 0 - static_cast<uint32_t>(total >= most);
+    most = most > total ? most : total;
+    value ^= (value ^ other) & better;
+    length ^= (length ^ bytes) & better;
+  };
+  contend(walk.two.value, walk.both);
+  uint32_t base = walk.two.link >> 8;
+  for (uint32_t k = walk.both;; ++k) {
+    const TrieUnit unit = units[base ^ walk.at[k]];
+    if ((unit.link & 255) != walk.at[k]) break;
+    contend(unit.value, k + 1);
+    base = unit.link >> 8;
   }
-  return score[0];
+  best = {static_cast<std::int32_t>((value & kEntry) - 1), length};
+  if (unknown_edges_ && (walk.one.value & kOneUnit) == 0) {
+    const double total = unknown_score_ + after[walk.first];
+    if (total > most) {
+      most = total;
+      best = {-1, walk.first};
+    }
+  }
+  *after = most;
+}
+
+double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
+  Walk walks[kWalks];
+  for (ptrdiff_t end = size; end > 0;) {
+    const size_t n = begin_walks(text, end, kWalks, walks);
+    follow_walks({walks, n});
+    for (const Walk& walk : std::span(walks, n)) {
+      const ptrdiff_t i = walk.at - text;
+      best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
+    }
+    end = walks[n - 1].at - text;
+  }
+  return out.score[0];
+}
+
+double Unigram::best(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
+                     Best& out) const {
+  prepare(size, out);
+  for (const Walk& walk : walks) {
+    const ptrdiff_t i = walk.at - text;
+    best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
+  }
+  return out.score[0];
 }
 
 double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const {
@@ -167,45 +178,51 @@ double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const
   return score[0];
 }
 
-double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
+void Unigram::prepare(ptrdiff_t size, Best& out) const {
   grow(out.score, size + 1 + longest());
   grow(out.edge, size + 1);
   out.score[static_cast<size_t>(size)] = 0;
   std::fill_n(out.score.data() + size + 1, longest(), -kInf);
+}
+
+double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
+  prepare(size, out);
   return valid ? best_characters(text, size, out) : best_bytes(text, size, out);
 }
 
 // ---- Sums
 
 // False once B leaves its range. Terms are added in the order of the lengths of their pieces.
-bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
-                             Sums& out) const {
-  double* value = out.value.data();
+inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* here) const {
   const TrieUnit* units = trie_.units();
   const double* weight = weights.weight.data();
-  Start starts[kStarts];
+  double total = weight[walk.one.value & kEntry] * here[walk.first];
+  total += weight[walk.two.value & kEntry] * here[walk.both];
+  uint32_t base = walk.two.link >> 8;
+  for (uint32_t k = walk.both;; ++k) {
+    const TrieUnit unit = units[base ^ walk.at[k]];
+    if ((unit.link & 255) != walk.at[k]) break;
+    total += weight[unit.value & kEntry] * here[k + 1];
+    base = unit.link >> 8;
+  }
+  if (unknown_edges_ && (walk.one.value & kOneUnit) == 0) {
+    total += weights.unknown[walk.first] * here[walk.first];
+  }
+  *here = total;
+  std::fill_n(here + 1, walk.first - 1, 0.0);
+  return total < kLargest && (total > kSmallest || total == 0);
+}
+
+bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+                             Sums& out) const {
+  Walk walks[kWalks];
   for (ptrdiff_t end = size; end > 0;) {
-    const int n = start(text, end, starts);
-    for (const Start& start : std::span(starts, static_cast<size_t>(n))) {
-      const uint8_t* at = text + start.at;
-      double* here = value + start.at;
-      double total = weight[start.one.value & kEntry] * here[start.first];
-      total += weight[start.two.value & kEntry] * here[start.both];
-      uint32_t base = start.two.link >> 8;
-      for (uint32_t k = start.both;; ++k) {
-        const TrieUnit unit = units[base ^ at[k]];
-        if ((unit.link & 255) != at[k]) break;
-        total += weight[unit.value & kEntry] * here[k + 1];
-        base = unit.link >> 8;
-      }
-      if (unknown_edges_ && (start.one.value & kOneUnit) == 0) {
-        total += weights.unknown[start.first] * here[start.first];
-      }
-      *here = total;
-      std::fill_n(here + 1, start.first - 1, 0.0);
-      if (!(total < kLargest && (total > kSmallest || total == 0))) return false;
+    const size_t n = begin_walks(text, end, kWalks, walks);
+    follow_walks({walks, n});
+    for (const Walk& walk : std::span(walks, n)) {
+      if (!sum_from(walk, weights, out.value.data() + (walk.at - text))) return false;
     }
-    end = starts[n - 1].at;
+    end = walks[n - 1].at - text;
   }
   return true;
 }
@@ -266,20 +283,33 @@ void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& wei
   }
 }
 
+void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
+  grow(out.value, size + 1 + longest());
+  out.value[static_cast<size_t>(size)] = 1;
+  std::fill_n(out.value.data() + size + 1, longest(), 0.0);
+  out.scaled = !weights.exponent.empty();
+}
+
+bool Unigram::sum(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
+                  const Weights& weights, Sums& out) const {
+  prepare(size, weights, out);
+  for (size_t m = 0; m < walks.size() && !out.scaled; ++m) {
+    out.scaled = !sum_from(walks[m], weights, out.value.data() + (walks[m].at - text));
+  }
+  if (out.scaled) sum_scaled(text, size, weights, out);
+  return out.value[0] > 0;
+}
+
 bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights& weights,
                   Sums& out) const {
-  grow(out.value, size + 1 + longest());
-  double* value = out.value.data();
-  value[size] = 1;
-  std::fill_n(value + size + 1, longest(), 0.0);
-  out.scaled = !weights.exponent.empty();
+  prepare(size, weights, out);
   if (!out.scaled) {
-    const bool fits = valid ? sum_characters(text, size, weights, out)
-                            : sum_bytes(text, size, weights, out);
+    const bool fits =
+        valid ? sum_characters(text, size, weights, out) : sum_bytes(text, size, weights, out);
     out.scaled = !fits;
   }
   if (out.scaled) sum_scaled(text, size, weights, out);
-  return value[0] > 0;
+  return out.value[0] > 0;
 }
 
 double Unigram::log_partition(const Sums& sums, const Weights& weights, ptrdiff_t size) {

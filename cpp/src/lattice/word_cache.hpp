@@ -19,47 +19,60 @@
 
 namespace kexue::lattice {
 
-constexpr std::ptrdiff_t kLongestWord = 32;
+constexpr std::ptrdiff_t kLongestWord = 32, kLongestPhrase = 64;
 
-// The bytes of a segment of 1 .. kLongestWord bytes, zeros behind them.
-struct WordKey {
-  std::uint64_t part[4];
+// The bytes of a segment of 1 .. kLongest bytes, zeros behind them.
+template <std::ptrdiff_t kLongest>
+struct SegmentKey {
+  static constexpr int kParts = kLongest / 8;
+  std::uint64_t part[kParts];
 
-  // 32 bytes from `text` may be read.
-  static WordKey of(const std::uint8_t* text, std::ptrdiff_t size) {
-    alignas(64) static constexpr std::uint8_t kKeep[2 * kLongestWord] = {
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,
-        255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
-    WordKey key, keep;
+  // kLongest bytes from `text` may be read.
+  static SegmentKey of(const std::uint8_t* text, std::ptrdiff_t size) {
+    struct Mask {
+      std::uint8_t keep[2 * kLongest] = {};
+      constexpr Mask() {
+        for (int i = 0; i < kLongest; ++i) keep[i] = 255;
+      }
+    };
+    alignas(64) static constexpr Mask kMask;
+    SegmentKey key, keep;
     std::memcpy(key.part, text, sizeof key.part);
-    std::memcpy(keep.part, kKeep + (kLongestWord - size), sizeof keep.part);
-    for (int j = 0; j < 4; ++j) key.part[j] &= keep.part[j];
+    std::memcpy(keep.part, kMask.keep + (kLongest - size), sizeof keep.part);
+    for (int j = 0; j < kParts; ++j) key.part[j] &= keep.part[j];
     return key;
   }
-  bool operator==(const WordKey& other) const {
-    return ((part[0] ^ other.part[0]) | (part[1] ^ other.part[1]) | (part[2] ^ other.part[2]) |
-            (part[3] ^ other.part[3])) == 0;
+  bool operator==(const SegmentKey& other) const {
+    std::uint64_t differ = 0;
+    for (int j = 0; j < kParts; ++j) differ |= part[j] ^ other.part[j];
+    return differ == 0;
   }
   std::uint64_t hash(std::ptrdiff_t size) const {
-    std::uint64_t h = part[0] * 0x9E3779B97F4A7C15 ^ part[1] * 0xC2B2AE3D27D4EB4F ^
-                      part[2] * 0x165667B19E3779F9 ^ part[3] * 0xD6E8FEB86659FD93;
+    constexpr std::uint64_t kFactor[4] = {0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F,
+                                          0x165667B19E3779F9, 0xD6E8FEB86659FD93};
+    std::uint64_t h = 0;
+    for (int j = 0; j < kParts; ++j) {
+      if (j == 4) h = (h ^ h >> 32) * 0xFF51AFD7ED558CCD;
+      h ^= part[j] * kFactor[j % 4];
+    }
     h += static_cast<std::uint64_t>(size);
     h ^= h >> 32;
     return h * 0xFF51AFD7ED558CCD;
   }
 };
+using WordKey = SegmentKey<kLongestWord>;
 
-// One cache line. `Value` has 28 bytes.
-template <class Value>
+// One cache line for words, two for phrases: `Value` has 28 or 60 bytes.
+template <class Value, class Key>
 struct alignas(64) WordEntry {
-  WordKey key;
+  Key key;
   std::uint8_t size;  // of the segment; 0 if the entry is empty
   Value value;
 };
 
-// Open addresses: a segment lies at most kWindow - 1 entries behind its place. A table begins small,
-// so that a short text touches little memory, and doubles when it is half full.
-template <class Value>
+// Open addresses: a segment lies at most kWindow - 1 entries behind its place. A table begins
+// small, so that a short text touches little memory, and doubles when it is half full.
+template <class Value, class Key = WordKey>
 class WordTable {
  public:
   // At most 2^most_bits entries.
@@ -79,7 +92,7 @@ class WordTable {
   }
 
   // Where to look for a segment; on its way into the nearest cache.
-  std::size_t place(const WordKey& key, std::ptrdiff_t size) const {
+  std::size_t place(const Key& key, std::ptrdiff_t size) const {
     const auto at = static_cast<std::size_t>(key.hash(size) >> (64 - bits_));
 #if defined(__GNUC__)
     __builtin_prefetch(entries_ + at);
@@ -88,7 +101,7 @@ class WordTable {
   }
 
   // The value of a segment, or null.
-  const Value* find(const WordKey& key, std::ptrdiff_t size, std::size_t place) const {
+  const Value* find(const Key& key, std::ptrdiff_t size, std::size_t place) const {
     for (const Entry *entry = entries_ + place, *end = entry + kWindow; entry < end; ++entry) {
       if (entry->size == size && entry->key == key) return &entry->value;
       if (entry->size == 0) return nullptr;
@@ -97,7 +110,7 @@ class WordTable {
   }
 
   // The segment must not be there. Where there is no room another one is forgotten.
-  void insert(const WordKey& key, std::ptrdiff_t size, std::size_t place, const Value& value) {
+  void insert(const Key& key, std::ptrdiff_t size, std::size_t place, const Value& value) {
     Entry* entry = entries_ + place;
     const Entry* const end = entry + kWindow;
     while (entry < end && entry->size != 0) ++entry;
@@ -109,8 +122,8 @@ class WordTable {
   void clear() { allocate(kLeastBits); }
 
  private:
-  using Entry = WordEntry<Value>;
-  static_assert(sizeof(Entry) == 64);
+  using Entry = WordEntry<Value, Key>;
+  static_assert(sizeof(Entry) == 2 * sizeof(Key));
   struct Free {
     void operator()(void* memory) const { std::free(memory); }
   };
@@ -121,9 +134,9 @@ class WordTable {
     memory_ = Memory(std::calloc(n + 1, sizeof(Entry)));
     if (memory_ == nullptr) throw std::bad_alloc();
     const auto address = reinterpret_cast<std::uintptr_t>(memory_.get());
-    const std::size_t beyond = address % sizeof(Entry);
+    const std::size_t beyond = address % alignof(Entry);
     auto* const bytes = static_cast<std::byte*>(memory_.get());
-    entries_ = reinterpret_cast<Entry*>(bytes + (beyond == 0 ? 0 : sizeof(Entry) - beyond));
+    entries_ = reinterpret_cast<Entry*>(bytes + (beyond == 0 ? 0 : alignof(Entry) - beyond));
     bits_ = bits;
     n_ = 0;
   }

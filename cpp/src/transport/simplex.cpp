@@ -42,7 +42,7 @@ class Simplex {
   BasisTree start();
   bool price_candidates();
   bool price_all();
-  double artificial_flow();
+  void refresh();
   void raise_forbidden(double factor);
   void extract();
   double true_flows(std::vector<double>& flow);
@@ -52,7 +52,7 @@ class Simplex {
   SimplexOptions options_;
   SimplexResult result_;
   std::vector<Arc> arcs_;
-  double range_ = 0, forbidden_ = 0;
+  double range_ = 0, forbidden_ = 0, tolerance_ = 0;
   BasisTree tree_;
   size_t next_ = 0;
 };
@@ -96,7 +96,7 @@ bool Simplex::price_candidates() {
   while (clean < size) {
     if (next_ >= size) next_ = 0;
     const size_t end = std::min(size, next_ + block);
-    double least = -options_.tolerance;
+    double least = -tolerance_;
     size_t best = size;
     for (size_t k = next_; k < end; ++k) {
       const double reduced = arcs_[k].cost - u[arcs_[k].row] - v[arcs_[k].col];
@@ -134,9 +134,9 @@ bool Simplex::price_all() {
         for (ptrdiff_t i = chunk * block; i < std::min(n, (chunk + 1) * block); ++i) {
           const double* c = cost_.row(i);
           const auto best = kernel.minimum(c, v, m);
-          if (!(best.value - u[i] < -options_.tolerance)) continue;
+          if (!(best.value - u[i] < -tolerance_)) continue;
           indices.resize(at(m));
-          const double below = 0.5 * (best.value + u[i] - options_.tolerance);
+          const double below = 0.5 * (best.value + u[i] - tolerance_);
           const auto count = at(kernel.select_below(c, v, below, indices.data(), m));
           list.push_back(
               {static_cast<int32_t>(i), static_cast<int32_t>(best.index), c[best.index]});
@@ -153,6 +153,18 @@ bool Simplex::price_all() {
   for (const auto& list : found) arcs_.insert(arcs_.end(), list.begin(), list.end());
   next_ = before;
   return arcs_.size() > before;
+}
+
+// Potentials afresh, and what their rounding can make of a reduced cost: a lone huge cost that the
+// basis does not use has no part in it.
+void Simplex::refresh() {
+  tree_.recompute();
+  double size = 0;
+  const ptrdiff_t nodes = cost_.rows + cost_.cols;
+  for (ptrdiff_t node = 0; node < nodes; ++node) {
+    size = std::max({size, std::abs(tree_.u()[node]), std::abs(tree_.arc_cost(node))});
+  }
+  tolerance_ = options_.tolerance * std::min(size, options_.scale);
 }
 
 double Simplex::true_flows(std::vector<double>& flow) {
@@ -185,7 +197,7 @@ void Simplex::raise_forbidden(double factor) {
     const ptrdiff_t i = tree_.is_row(node) ? node : other, j = tree_.is_row(node) ? other : node;
     if (!(cost_(i, j - n) < kInfinite)) tree_.set_arc_cost(node, forbidden_);
   }
-  tree_.recompute();
+  refresh();
 }
 
 void Simplex::extract() {
@@ -227,10 +239,11 @@ SimplexResult Simplex::run() {
   for (ptrdiff_t i = 0; i < cost_.rows; ++i) total += a_[i];
   const double largest_forbidden =
       4 * static_cast<double>(cost_.rows + cost_.cols) * std::max(range_, options_.scale);
+  refresh();
   for (;;) {
     bool finished = price_candidates();
     if (finished) {
-      tree_.recompute();
+      refresh();
       poll_interrupt();
       if (price_all()) continue;
       std::vector<double> flow;

@@ -55,6 +55,25 @@ float typical_bound(MatrixView<const float> cost, const float* v, ptrdiff_t rank
   return *middle;
 }
 
+// What costs of another order of magnitude are measured by: 2^12 times the sixteenth part of a row
+// that is closest to its least entry, the median over some rows; 0 if that says nothing.
+double usual_range(MatrixView<const double> cost) {
+  const ptrdiff_t sampled = std::min<ptrdiff_t>(cost.rows, 32);
+  std::vector<double> row, quantiles;
+  for (ptrdiff_t s = 0; s < sampled; ++s) {
+    const double* c = cost.row(s * cost.rows / sampled);
+    row.assign(c, c + cost.cols);
+    const auto nth = row.begin() + cost.cols / 16;
+    std::nth_element(row.begin(), nth, row.end());
+    const double low = *std::min_element(row.begin(), nth + 1);
+    if (*nth > low && *nth < kInfinite) quantiles.push_back(*nth - low);
+  }
+  if (quantiles.empty()) return 0;
+  const auto middle = quantiles.begin() + static_cast<ptrdiff_t>(quantiles.size() / 2);
+  std::nth_element(quantiles.begin(), middle, quantiles.end());
+  return 0x1p12 * *middle;
+}
+
 }  // namespace
 
 ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
@@ -72,6 +91,8 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
     }
   });
   range = *std::max_element(high.begin(), high.end());
+  const double usual = usual_range(cost);
+  if (usual > 0) range = std::min(range, usual);
   const double factor = range > 0 ? 1 / range : 1;
   // 1 / range overflows for subnormal ranges; such costs count as equal here.
   const double usable = std::isfinite(factor) ? factor : 0;
@@ -81,7 +102,7 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
       float* to = data.data() + i * cols;
       for (ptrdiff_t j = 0; j < cols; ++j) {
         const double x = c[j] - shift;
-        to[j] = static_cast<float>(x < kInfinite ? x * usable : x);
+        to[j] = static_cast<float>(x <= range ? x * usable : kInfinite);
       }
     }
   });

@@ -43,8 +43,8 @@ std::ptrdiff_t utf8_length(const std::uint8_t* text, std::ptrdiff_t size);
 // The first byte that begins no valid sequence, `size` if all is valid.
 std::ptrdiff_t first_invalid(const std::uint8_t* text, std::ptrdiff_t size);
 
-// Writes the UTF-8 of a text to the front of `out`, which grows as needed, and its length to `size`.
-// Returns -1, or the place of the first lone surrogate.
+// Writes the UTF-8 of a text to the front of `out`, which grows as needed, and its length to
+// `size`. Returns -1, or the place of the first lone surrogate.
 std::ptrdiff_t write_utf8(const TextView& text, std::vector<std::uint8_t>& out,
                           std::ptrdiff_t& size);
 

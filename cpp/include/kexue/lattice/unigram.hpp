@@ -88,6 +88,13 @@ struct Best {
   std::vector<Edge> edge;  // the first edge of the best path from each place
 };
 
+// Where a walk from a place stands after its first character and after its second.
+struct Walk {
+  const std::uint8_t* at;
+  std::uint32_t first, both;  // bytes
+  TrieUnit one, two;
+};
+
 class Unigram {
  public:
   // One score and one type per piece; -inf takes a piece out. Pieces that are normal or user
@@ -140,6 +147,21 @@ class Unigram {
   // False if there is no path.
   bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
            Sums& out) const;
+
+  // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
+  // their first two characters, which is as far as most come, are therefore made without a branch
+  // for many places together, so that the waits overlap. begin_walks() takes the last `most`
+  // characters before text[end], from the right to the left, and returns their number;
+  // follow_walks() completes any number of them. With all of a segment's walks, best() and sum()
+  // are as above.
+  std::size_t begin_walks(const std::uint8_t* text, std::ptrdiff_t end, std::size_t most,
+                          Walk* walks) const;
+  void follow_walks(std::span<Walk> walks) const;
+  double best(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
+              Best& out) const;
+  bool sum(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
+           const Weights& weights, Sums& out) const;
+
   // log Z of summed segments.
   static double log_partition(const Sums& sums, const Weights& weights, std::ptrdiff_t size);
   // The last place that a path from 0 reaches: `size` if there is a path.
@@ -172,10 +194,12 @@ class Unigram {
   void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
-  struct Start;
-  static constexpr int kStarts = 32;
+  static constexpr std::size_t kWalks = 32;
   TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
-  int start(const std::uint8_t* text, std::ptrdiff_t end, Start* starts) const;
+  void best_from(const Walk& walk, double* after, Edge& best) const;
+  bool sum_from(const Walk& walk, const Weights& weights, double* here) const;
+  void prepare(std::ptrdiff_t size, Best& out) const;
+  void prepare(std::ptrdiff_t size, const Weights& weights, Sums& out) const;
   double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
   double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
   bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,

@@ -10,9 +10,9 @@
 //
 // Costs are finite or +inf; forbidden arcs of the first basis carry a cost that grows until none
 // has flow, or the pattern is found infeasible. Any scale of costs up to 1e300; tolerances are
-// relative to the largest finite |C_ij|. Memory: 4 n m bytes and O(n + m + candidates). Worst case
-// exponential, as for every simplex; in practice about 3 (n + m) pivots. Results do not depend on
-// the workers.
+// relative to the potentials and costs of the basis. Memory: 4 n m bytes and O(n + m + candidates).
+// Worst case exponential, as for every simplex; in practice about 3 (n + m) pivots. Results do not
+// depend on the workers.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,8 @@
 namespace kexue::transport {
 
 struct SimplexOptions {
-  double tolerance;   // on reduced costs, absolute
+  // On reduced costs, relative to the largest potential or cost of the basis, at most to `scale`.
+  double tolerance;
   double scale;       // largest finite |C_ij|
   double negligible;  // share of the mass that may stay on forbidden arcs
   std::int64_t max_pivots;

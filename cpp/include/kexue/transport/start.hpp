@@ -12,8 +12,9 @@
 
 namespace kexue::transport {
 
-// (C_ij - low_i) / range in float32: the least entry of a row is 0, the largest finite one 1 (or
-// 0). +inf stays.
+// (C_ij - low_i) / range in float32: the least entry of a row is 0, the largest finite one at most
+// 1. What is far beyond most costs is +inf, as forbidden arcs are, so that the others keep their
+// digits.
 struct ScaledCosts {
   ScaledCosts(MatrixView<const double> cost, int workers);
   MatrixView<const float> view() const { return row_major<const float>(data.data(), rows, cols); }
