@@ -57,6 +57,29 @@ def test_plan_and_potentials(seed, n, m, p):
     assert lower <= emd(a, b, C).bracket.upper and upper >= emd(a, b, C).bracket.lower
 
 
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_bracket_holds_the_exact_cost(p, offset):
+    # Far from zero the costs differ by little: potentials lose digits along a long staircase.
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(2, 400))
+    a, b = (m / 4096 for m in rng.multinomial(4096, np.full(400, 1 / 400), 2))
+    result = emd_1d(x + offset, y - offset, a, b, p=p, return_plan=True)
+    exact = oracle.line(x + offset, y - offset, a, b, p)
+    lower, upper = result.bracket
+    assert lower <= exact <= upper and upper - lower <= 1e-11 * upper
+
+
+def test_overflow_is_an_error():
+    x, y = np.array([0.0, 1e200]), np.array([-1e200, 1.0])
+    for options in ({}, {"return_plan": True}):
+        with pytest.raises(kexue_num.NumericalError, match=r"emd_1d: \|x - y\|\*\*2 overflows"):
+            emd_1d(x, y, p=2, **options)
+    with pytest.raises(kexue_num.NumericalError, match="sliced: "):
+        sliced(x[:, None], y[:, None], n_projections=2, rng=0)
+    assert emd_1d(x, y) == pytest.approx(1e200)
+
+
 @pytest.mark.parametrize("n", [10, 300, 20_000])
 @pytest.mark.parametrize("kind", ["normal", "integers", "float32", "equal", "negative"])
 def test_long_inputs_are_sorted(n, kind):
