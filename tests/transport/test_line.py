@@ -1,5 +1,10 @@
 """emd_1d and sliced: exact fractions, closed forms, batches."""
 
+import os
+import signal
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,6 +73,20 @@ def test_bracket_holds_the_exact_cost(p, offset):
     exact = oracle.line(x + offset, y - offset, a, b, p)
     lower, upper = result.bracket
     assert lower <= exact <= upper and upper - lower <= 1e-11 * upper
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill does not raise SIGINT on Windows")
+@pytest.mark.parametrize("call", ["emd_1d", "sliced"])
+def test_keyboard_interrupts(call):
+    x = np.arange(12_000_000 if call == "emd_1d" else 1000) * 0.75 % 977
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        if call == "emd_1d":
+            emd_1d(x, np.sqrt(x), p=1.5)
+        else:
+            sliced(x[:, None], -x[:, None], n_projections=10**7, rng=0)
+    timer.join()
 
 
 def test_overflow_is_an_error():
