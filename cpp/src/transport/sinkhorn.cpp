@@ -21,7 +21,8 @@ constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
 constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
 constexpr int kHalvings = 10;
-constexpr double kLongestStep = 20;  // in log v
+constexpr double kLongestStep = 20;    // in log v
+constexpr double kCoarseError = 1e-4;  // of the mass: above it sums in float32 do
 
 }  // namespace
 
@@ -44,7 +45,7 @@ struct Sinkhorn::State : Semidual {
       }
     }
     translate();
-    evaluate();
+    evaluate(error > kCoarseError * mass);
   }
 
   // Newton's direction x in log v: (diag(c + k tau) - K-part) x = tau - c, weighted by b.
@@ -228,6 +229,9 @@ struct Sinkhorn::State : Semidual {
   void start(const double* init_f, const double* init_g) {
     builds = rescues = 0;
     mass = sum_of(b.data(), m);
+    moderate = mass < 1e12;
+    for (std::ptrdiff_t i = 0; i < n; ++i) moderate = moderate && (!(a[i] > 0) || a[i] > 1e-12);
+    for (std::ptrdiff_t j = 0; j < m; ++j) moderate = moderate && (!(b[j] > 0) || b[j] > 1e-12);
     tol = options.tol;
     if (init_f != nullptr) {
       std::copy(init_f, init_f + n, f.data());

@@ -64,6 +64,9 @@ struct SinkhornKernels {
                          std::ptrdiff_t padded);
   // y_j = 1 / x_j, 1 where x_j is not positive
   void (*reciprocal)(const double* x, double* y, std::ptrdiff_t n);
+  // GibbsKernels<float>::balanced with float32 vectors w and t, and float32 sums.
+  void (*coarse)(const float* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const float* w,
+                 const double* a, double* s, double* u, float* t, std::ptrdiff_t padded);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
