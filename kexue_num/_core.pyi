@@ -1344,6 +1344,11 @@ class transport:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
+    def cost_range(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def emd(
         cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],

@@ -70,18 +70,19 @@ void each_cost_row(const Costs& costs, int workers, std::ptrdiff_t chunk_rows, F
 CostRange range_of(const Costs& costs, int workers) {
   const std::ptrdiff_t chunk_rows = rows_per_chunk(costs.rows(), costs.cols());
   const std::ptrdiff_t chunks = (costs.rows() + chunk_rows - 1) / chunk_rows;
-  std::vector<CostRange> part(static_cast<std::size_t>(chunks), {kInfinity, -kInfinity, false});
+  std::vector<CostRange> part(static_cast<std::size_t>(chunks),
+                              {kInfinity, -kInfinity, false, false});
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t, const double* c, std::ptrdiff_t chunk) {
                   const CostExtent e = sinkhorn_kernels().extent(c, costs.cols());
                   CostRange& to = part[static_cast<std::size_t>(chunk)];
                   to = {std::min(to.lowest, e.lowest), std::max(to.highest, e.highest),
-                        to.invalid || e.invalid};
+                        to.invalid || e.invalid, to.forbidden || e.finite < costs.cols()};
                 });
   CostRange all = part[0];
   for (const CostRange& p : part) {
     all = {std::min(all.lowest, p.lowest), std::max(all.highest, p.highest),
-           all.invalid || p.invalid};
+           all.invalid || p.invalid, all.forbidden || p.forbidden};
   }
   return all;
 }

@@ -28,6 +28,8 @@ constexpr double kLongestStep = 20;  // in log v
 struct Sinkhorn::State : Semidual {
   using Semidual::Semidual;
 
+  Buffer short_space;
+
   // ---- Steps ------------------------------------------------------------------------------------
 
   void sinkhorn_step() {
@@ -197,8 +199,34 @@ struct Sinkhorn::State : Semidual {
     }
   }
 
+  // Small balanced problems that need no care, in the nearest caches.
+  bool solve_short(SinkhornSolution& out) {
+    const Costs& costs = kernel.costs();
+    if (!short_shape(n, m) || costs.points() || !balanced_rows() || !balanced_cols() ||
+        options.single) {
+      return false;
+    }
+    if (options.max_passes < kShortPasses) return false;
+    if (short_space.size() == 0) short_space = Buffer(short_scratch(n, m));
+    out.plan.reg = options.reg;
+    for (auto* vector : {&out.f, &out.plan.base_f, &out.plan.left}) vector->resize(std::size_t(n));
+    for (auto* vector : {&out.g, &out.plan.base_g, &out.plan.right}) vector->resize(std::size_t(m));
+    const ShortAnswer found = short_kernels().solve(
+        {n, m, n > 1 ? costs.row(1, nullptr) - costs.row(0, nullptr) : m, costs.row(0, nullptr),
+         a.data(), b.data(), options.reg, options.tol, kShortPasses, short_space.data(),
+         out.f.data(), out.g.data(), out.plan.base_f.data(), out.plan.left.data(),
+         out.plan.right.data()});
+    out.value = found.value;
+    out.objective = found.objective;
+    out.dual = found.dual;
+    out.error = found.error;
+    out.passes = passes = found.passes;
+    out.converged = found.solved;
+    return found.solved;
+  }
+
   void start(const double* init_f, const double* init_g) {
-    passes = builds = rescues = 0;
+    builds = rescues = 0;
     mass = sum_of(b.data(), m);
     tol = options.tol;
     if (init_f != nullptr) {
@@ -232,6 +260,11 @@ SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const doub
   std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
   for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
     std::fill(buffer->data(), buffer->data() + s.padded, 0.0);
+  }
+  s.passes = 0;
+  if (init_f == nullptr) {
+    SinkhornSolution out;
+    if (s.solve_short(out)) return out;
   }
   s.start(init_f, init_g);
   return s.answer();

@@ -6,7 +6,7 @@
 namespace kexue::transport {
 
 // Arrays of `count` problems, row-major; costs have one matrix for all if shared_costs, and masses
-// likewise. Outputs may be null except f, g and error.
+// likewise.
 struct SinkhornBatch {
   std::ptrdiff_t count = 0, n = 0, m = 0;
   const double* costs = nullptr;
