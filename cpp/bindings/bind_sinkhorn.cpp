@@ -211,10 +211,10 @@ Reals batch_plans(const Reals& costs, double reg, const Reals& base_f, const Rea
   batch.base_g = const_cast<double*>(base_g.data());
   batch.left = const_cast<double*>(left.data());
   batch.right = const_cast<double*>(right.data());
-  Reals out({count, n, m});
+  Reals out = new_matrix<double>(count * n, m);
   double* to = out.mutable_data();
   without_gil([&] { transport::batch_plans(batch, reg, to, workers); });
-  return out;
+  return out.reshape({count, n, m});
 }
 
 py::dict barycenter(const HeldCosts& held, const Reals& masses, const Reals& weights, bool debiased,

@@ -1,5 +1,6 @@
 #include "kexue/lattice/text.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 namespace kexue::lattice {
@@ -20,44 +21,80 @@ bool eight_ascii(const uint8_t* text) {
   return (word & 0x8080808080808080) == 0;
 }
 
-uint8_t* put(uint32_t point, uint8_t* out) {
-  auto tail = [&](int shift) { *out++ = static_cast<uint8_t>(0x80 | (point >> shift & 0x3F)); };
-  if (point < 0x80) {
-    *out++ = static_cast<uint8_t>(point);
-  } else if (point < 0x800) {
-    *out++ = static_cast<uint8_t>(0xC0 | point >> 6);
-    tail(0);
-  } else if (point < 0x10000) {
-    *out++ = static_cast<uint8_t>(0xE0 | point >> 12);
-    tail(6);
-    tail(0);
-  } else {
-    *out++ = static_cast<uint8_t>(0xF0 | point >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
+// A point below 2^16 without a branch: texts change their script too often to be foreseen. Four
+// bytes may be written.
+uint8_t* put_narrow(uint32_t point, uint8_t* out) {
+  const uint32_t last = 0x80 | (point & 0x3F), middle = 0x80 | (point >> 6 & 0x3F);
+  const uint32_t two = 0xC0 | point >> 6 | last << 8;
+  const uint32_t three = 0xE0 | point >> 12 | middle << 8 | last << 16;
+  const bool is_long = point >= 0x80, is_longer = point >= 0x800;
+  uint32_t bytes = is_long ? two : point;
+  bytes = is_longer ? three : bytes;
+  for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+  return out + 1 + is_long + is_longer;
+}
+
+uint8_t* put_wide(uint32_t point, uint8_t* out) {
+  out[0] = static_cast<uint8_t>(0xF0 | point >> 18);
+  for (int k = 1; k < 4; ++k) out[k] = static_cast<uint8_t>(0x80 | (point >> 6 * (3 - k) & 0x3F));
+  return out + 4;
+}
+
+// Four points below 2^16, in the quarters of a word from the lowest on, as most texts have them: of
+// one byte each or of three bytes each, or else one by one.
+uint8_t* put_four(uint64_t four, uint8_t* out) {
+  if ((four & 0xFF80FF80FF80FF80) == 0) {
+    const uint64_t two = (four | four >> 8) & 0x0000FFFF0000FFFF;
+    const auto bytes = static_cast<uint32_t>(two | two >> 16);
+    for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+    return out + 4;
   }
+  // The highest bit of each quarter: whether one of its five highest bits was set.
+  const uint64_t large = ((four & 0xF800F800F800F800) >> 1) + 0x7FFF7FFF7FFF7FFF;
+  if ((large & 0x8000800080008000) == 0x8000800080008000) {
+    for (int q = 0; q < 4; ++q) {
+      const auto point = static_cast<uint32_t>(four >> 16 * q & 0xFFFF);
+      out[3 * q] = static_cast<uint8_t>(0xE0 | point >> 12);
+      out[3 * q + 1] = static_cast<uint8_t>(0x80 | (point >> 6 & 0x3F));
+      out[3 * q + 2] = static_cast<uint8_t>(0x80 | (point & 0x3F));
+    }
+    return out + 12;
+  }
+  for (int q = 0; q < 4; ++q) out = put_narrow(four >> 16 * q & 0xFFFF, out);
   return out;
 }
 
 // `widest`: bytes that one code point can take.
 template <class Unit>
-ptrdiff_t append_points(const void* data, ptrdiff_t size, int widest, std::vector<uint8_t>& out) {
-  const auto* points = static_cast<const Unit*>(data);
-  const size_t begin = out.size();
-  out.resize(begin + static_cast<size_t>(size) * static_cast<size_t>(widest));
-  uint8_t* to = out.data() + begin;
-  ptrdiff_t surrogate = -1;
-  for (ptrdiff_t i = 0; i < size; ++i) {
-    const uint32_t point = points[i];
-    if (point >= 0xD800 && point < 0xE000) {
-      surrogate = i;
-      break;
+ptrdiff_t write_points(const TextView& text, int widest, std::vector<uint8_t>& out,
+                       ptrdiff_t& size) {
+  const auto* points = static_cast<const Unit*>(text.data);
+  const size_t most = static_cast<size_t>(text.size) * static_cast<size_t>(widest) + 4;
+  if (out.size() < most) out.resize(most + most / 2);
+  uint8_t* to = out.data();
+  bool surrogates = false;
+  ptrdiff_t i = 0;
+  if constexpr (sizeof(Unit) == 2) {
+    for (; i + 4 <= text.size; i += 4) {
+      uint64_t four = 0;
+      for (int q = 0; q < 4; ++q) {
+        const uint64_t point = points[i + q];
+        surrogates |= (point & 0xF800) == 0xD800;
+        four |= point << 16 * q;
+      }
+      to = put_four(four, to);
     }
-    to = put(point, to);
   }
-  out.resize(static_cast<size_t>(to - out.data()));
-  return surrogate;
+  for (; i < text.size; ++i) {
+    const uint32_t point = points[i];
+    surrogates |= (point & 0xFFFFF800) == 0xD800;
+    to = sizeof(Unit) < 4 || point < 0x10000 ? put_narrow(point, to) : put_wide(point, to);
+  }
+  size = to - out.data();
+  if (!surrogates) return -1;
+  i = 0;
+  while ((uint32_t{points[i]} & 0xFFFFF800) != 0xD800) ++i;
+  return i;
 }
 
 }  // namespace
@@ -95,20 +132,22 @@ ptrdiff_t first_invalid(const uint8_t* text, ptrdiff_t size) {
   return size;
 }
 
-ptrdiff_t append_utf8(const TextView& text, std::vector<uint8_t>& out) {
+ptrdiff_t write_utf8(const TextView& text, std::vector<uint8_t>& out, ptrdiff_t& size) {
   switch (text.storage) {
     case Storage::kLatin1:
-      return append_points<uint8_t>(text.data, text.size, 2, out);
+      return write_points<uint8_t>(text, 2, out, size);
     case Storage::kUcs2:
-      return append_points<std::uint16_t>(text.data, text.size, 3, out);
+      return write_points<std::uint16_t>(text, 3, out, size);
     case Storage::kUcs4:
-      return append_points<uint32_t>(text.data, text.size, 4, out);
+      return write_points<uint32_t>(text, 4, out, size);
     case Storage::kBytes:
     case Storage::kAscii:
       break;
   }
   const auto* bytes = static_cast<const uint8_t*>(text.data);
-  out.insert(out.end(), bytes, bytes + text.size);
+  size = text.size;
+  if (std::ssize(out) < size) out.resize(static_cast<size_t>(size));
+  std::copy(bytes, bytes + size, out.data());
   return -1;
 }
 

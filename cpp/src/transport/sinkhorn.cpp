@@ -21,12 +21,15 @@ constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
 constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
 constexpr int kHalvings = 10;
-constexpr double kLongestStep = 20;  // in log v
+constexpr double kLongestStep = 20;    // in log v
+constexpr double kCoarseError = 1e-4;  // of the mass: above it sums in float32 do
 
 }  // namespace
 
 struct Sinkhorn::State : Semidual {
   using Semidual::Semidual;
+
+  Buffer short_space;
 
   // ---- Steps ------------------------------------------------------------------------------------
 
@@ -42,7 +45,7 @@ struct Sinkhorn::State : Semidual {
       }
     }
     translate();
-    evaluate();
+    evaluate(error > kCoarseError * mass);
   }
 
   // Newton's direction x in log v: (diag(c + k tau) - K-part) x = tau - c, weighted by b.
@@ -197,9 +200,38 @@ struct Sinkhorn::State : Semidual {
     }
   }
 
+  // Small balanced problems that need no care, in the nearest caches.
+  bool solve_short(SinkhornSolution& out) {
+    const Costs& costs = kernel.costs();
+    if (!short_shape(n, m) || costs.points() || !balanced_rows() || !balanced_cols() ||
+        options.single) {
+      return false;
+    }
+    if (options.max_passes < kShortPasses) return false;
+    if (short_space.size() == 0) short_space = Buffer(short_scratch(n, m));
+    out.plan.reg = options.reg;
+    for (auto* vector : {&out.f, &out.plan.base_f, &out.plan.left}) vector->resize(std::size_t(n));
+    for (auto* vector : {&out.g, &out.plan.base_g, &out.plan.right}) vector->resize(std::size_t(m));
+    const ShortAnswer found = short_kernels().solve(
+        {n, m, n > 1 ? costs.row(1, nullptr) - costs.row(0, nullptr) : m, costs.row(0, nullptr),
+         a.data(), b.data(), options.reg, options.tol, kShortPasses, short_space.data(),
+         out.f.data(), out.g.data(), out.plan.base_f.data(), out.plan.left.data(),
+         out.plan.right.data()});
+    out.value = found.value;
+    out.objective = found.objective;
+    out.dual = found.dual;
+    out.error = found.error;
+    out.passes = passes = found.passes;
+    out.converged = found.solved;
+    return found.solved;
+  }
+
   void start(const double* init_f, const double* init_g) {
-    passes = builds = rescues = 0;
+    builds = rescues = 0;
     mass = sum_of(b.data(), m);
+    moderate = mass < 1e12;
+    for (std::ptrdiff_t i = 0; i < n; ++i) moderate = moderate && (!(a[i] > 0) || a[i] > 1e-12);
+    for (std::ptrdiff_t j = 0; j < m; ++j) moderate = moderate && (!(b[j] > 0) || b[j] > 1e-12);
     tol = options.tol;
     if (init_f != nullptr) {
       std::copy(init_f, init_f + n, f.data());
@@ -232,6 +264,11 @@ SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const doub
   std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
   for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
     std::fill(buffer->data(), buffer->data() + s.padded, 0.0);
+  }
+  s.passes = 0;
+  if (init_f == nullptr) {
+    SinkhornSolution out;
+    if (s.solve_short(out)) return out;
   }
   s.start(init_f, init_g);
   return s.answer();

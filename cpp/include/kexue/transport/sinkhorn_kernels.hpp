@@ -64,6 +64,9 @@ struct SinkhornKernels {
                          std::ptrdiff_t padded);
   // y_j = 1 / x_j, 1 where x_j is not positive
   void (*reciprocal)(const double* x, double* y, std::ptrdiff_t n);
+  // GibbsKernels<float>::balanced with float32 vectors w and t, and float32 sums.
+  void (*coarse)(const float* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const float* w,
+                 const double* a, double* s, double* u, float* t, std::ptrdiff_t padded);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
@@ -72,6 +75,44 @@ struct SinkhornKernels {
                      PointCost kind, const double* c, const double* p, double* pull);
 };
 const SinkhornKernels& sinkhorn_kernels();
+
+// Problems of at most kShortSide rows and columns and kShortEntries entries, whose costs in a row
+// lie within kShortReach reg, are solved by one call; others, and those that would take long, are
+// left unsolved.
+inline constexpr std::ptrdiff_t kShortSide = 64, kShortEntries = 4096, kShortPasses = 64;
+inline constexpr double kShortReach = 125;
+
+constexpr bool short_shape(std::ptrdiff_t n, std::ptrdiff_t m) {
+  return n <= kShortSide && m <= kShortSide && n * m <= kShortEntries;
+}
+constexpr std::ptrdiff_t short_scratch(std::ptrdiff_t n, std::ptrdiff_t m) {
+  constexpr std::ptrdiff_t kMost = 8;  // lanes of a vector
+  const std::ptrdiff_t rows = n + kMost, cols = m + kMost;
+  return 2 * rows * cols + 4 * (rows + cols);
+}
+
+struct ShortProblem {
+  std::ptrdiff_t n, m, stride;  // of the rows of c
+  const double *c, *a, *b;
+  double reg, tol;
+  std::ptrdiff_t max_passes;
+  double* scratch;  // short_scratch(n, m)
+  // P_ij = left_i exp((base_f_i - c_ij) / reg) right_j
+  double *f, *g, *base_f, *left, *right;
+};
+struct ShortAnswer {
+  double value, objective, dual, error;
+  std::ptrdiff_t passes;
+  bool solved;
+};
+struct ShortKernels {
+  ShortAnswer (*solve)(const ShortProblem& problem);
+  // out_ij = left_i exp((base_f_i + base_g_j - c_ij) / reg) right_j; rows one after the other
+  void (*entries)(const double* c, std::ptrdiff_t n, std::ptrdiff_t m, double reg,
+                  const double* base_f, const double* base_g, const double* left,
+                  const double* right, double* out);
+};
+const ShortKernels& short_kernels();
 
 template <class R>
 const GibbsKernels<R>& gibbs_kernels() {
