@@ -150,14 +150,6 @@ void relax(const double* x, double omega, double* y, ptrdiff_t n) {
   }
 }
 
-template <class R, int rows>
-KEXUE_INLINE void add_balanced(const R* k, ptrdiff_t stride, const double* a, const double* u,
-                               double* t, ptrdiff_t padded) {
-  double coefficients[rows];
-  for (int r = 0; r < rows; ++r) coefficients[r] = a[r] * u[r];
-  add_of<R, rows>(k, stride, coefficients, t, padded);
-}
-
 // Rows that fit into the first-level cache together: their sums do not wait for one another.
 constexpr ptrdiff_t kResidentBytes = 24 * 1024;
 
@@ -180,11 +172,12 @@ void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, con
     }
     for (; i < end; ++i) dots_of<R, 1>(k + i * stride, 0, w, padded, s + i);
     relax(s + begin, omega, u + begin, end - begin);
-    i = begin;
-    for (; i + kBlockRows <= end; i += kBlockRows) {
-      add_balanced<R, kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
+    for (i = begin; i < end; i += kBlockRows) {
+      const ptrdiff_t count = end - i < kBlockRows ? end - i : kBlockRows;
+      double coefficients[kBlockRows];
+      for (ptrdiff_t r = 0; r < count; ++r) coefficients[r] = a[i + r] * u[i + r];
+      add(k + i * stride, stride, count, coefficients, t, padded);
     }
-    for (; i < end; ++i) add_balanced<R, 1>(k + i * stride, 0, a + i, u + i, t, padded);
   }
 }
 

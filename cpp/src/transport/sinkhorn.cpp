@@ -21,6 +21,7 @@ constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
 constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
 constexpr int kHalvings = 10;
+constexpr double kWorthRelaxing = 3;
 constexpr double kMostRelaxed = 40;    // passes; then Newton's method takes fewer
 constexpr double kLongestStep = 20;    // in log v
 constexpr double kCoarseError = 1e-4;  // of the mass: above it sums in float32 do
@@ -182,9 +183,12 @@ struct Sinkhorn::State : Semidual {
             sinkhorn_step();
             exact = true;
           }
-        } else if (plain >= 4 && slow(three_ago, target)) {
-          newton = relaxed > 0 || !balanced_rows() || !balanced_cols() ||
-                   !pace.start(std::cbrt(error / three_ago), error, target);
+        } else if (plain >= 4) {
+          const double rate = std::cbrt(error / three_ago);
+          const bool relaxes = relaxed == 0 && balanced_rows() && balanced_cols() &&
+                               promised(rate, target) > kWorthRelaxing &&
+                               pace.start(rate, error, target);
+          newton = !relaxes && promised(rate, target) > kNewtonAfter;
         }
       }
       // Rounding ends every descent.
@@ -194,9 +198,9 @@ struct Sinkhorn::State : Semidual {
     }
     if (!exact) evaluate();
   }
-  bool slow(double before, double target) const {
-    const double rate = std::cbrt(error / before);
-    return !(rate < 1) || std::log(target / error) < double(kNewtonAfter) * std::log(rate);
+  // Plain passes to the target.
+  double promised(double rate, double target) const {
+    return rate < 1 ? std::log(target / error) / std::log(rate) : kInfinity;
   }
 
   // ---- Levels of reg
