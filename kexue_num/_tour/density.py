@@ -188,7 +188,7 @@ def _line(result: Chapter, data: Measured, seconds: float) -> FourierDensity:
 
 
 _CLAW = ((0.5, 0.0, 1.0), *((0.1, k / 2 - 1, 0.1) for k in range(5)))  # weight, mean, deviation
-CLAW_SAMPLES = 5000
+CLAW_SAMPLES = 4000
 
 
 def claw_density(x: Vector) -> Vector:

@@ -131,37 +131,39 @@ void add(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* coefficient
   }
 }
 
-void reciprocal(const double* x, double* y, ptrdiff_t n) {
+// A relaxed step never falls below a quarter of the plain one.
+void relax(const double* x, double omega, double* y, ptrdiff_t n) {
   const F64 none = zero<double>(), one = broadcast<double>(1);
+  const F64 take = broadcast<double>(omega), keep = broadcast<double>(1 - omega);
   for (ptrdiff_t j = 0; j < n; j += kWide) {
     const F64 value = load_up_to<double>(x + j, n - j, 1.0);
-    const I64 positive = less<double>(none, value);
-    const F64 inverse = one / select<double>(positive, value, one);
+    F64 next = one / select<double>(less<double>(none, value), value, one);
+    if (omega != 1) {
+      const F64 old = load_up_to<double>(y + j, n - j, 1.0), least = broadcast<double>(0.25) * next;
+      next = maximum(multiply_add(keep, old, take * next), least);
+    }
     if (j + kWide <= n) {
-      store<double>(y + j, inverse);
+      store<double>(y + j, next);
     } else {
-      store_part<double>(y + j, inverse, n - j);
+      store_part<double>(y + j, next, n - j);
     }
   }
-}
-
-template <class R, int rows>
-KEXUE_INLINE void add_balanced(const R* k, ptrdiff_t stride, const double* a, const double* u,
-                               double* t, ptrdiff_t padded) {
-  double coefficients[rows];
-  for (int r = 0; r < rows; ++r) coefficients[r] = a[r] * u[r];
-  add_of<R, rows>(k, stride, coefficients, t, padded);
 }
 
 // Rows that fit into the first-level cache together: their sums do not wait for one another.
 constexpr ptrdiff_t kResidentBytes = 24 * 1024;
 
 template <class R>
-void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
-              double* s, double* u, double* t, ptrdiff_t padded) {
+KEXUE_INLINE ptrdiff_t resident_rows(ptrdiff_t padded) {
   const ptrdiff_t row_bytes = padded * static_cast<ptrdiff_t>(sizeof(R));
-  ptrdiff_t at_once = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
-  if (at_once < kBlockRows) at_once = kBlockRows;
+  const ptrdiff_t rows = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
+  return rows < kBlockRows ? kBlockRows : rows;
+}
+
+template <class R>
+void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
+              double omega, double* s, double* u, double* t, ptrdiff_t padded) {
+  const ptrdiff_t at_once = resident_rows<R>(padded);
   for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
     const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
     ptrdiff_t i = begin;
@@ -169,17 +171,17 @@ void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, con
       dots_of<R, kBlockRows>(k + i * stride, stride, w, padded, s + i);
     }
     for (; i < end; ++i) dots_of<R, 1>(k + i * stride, 0, w, padded, s + i);
-    reciprocal(s + begin, u + begin, end - begin);
-    i = begin;
-    for (; i + kBlockRows <= end; i += kBlockRows) {
-      add_balanced<R, kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
+    relax(s + begin, omega, u + begin, end - begin);
+    for (i = begin; i < end; i += kBlockRows) {
+      const ptrdiff_t count = end - i < kBlockRows ? end - i : kBlockRows;
+      double coefficients[kBlockRows];
+      for (ptrdiff_t r = 0; r < count; ++r) coefficients[r] = a[i + r] * u[i + r];
+      add(k + i * stride, stride, count, coefficients, t, padded);
     }
-    for (; i < end; ++i) add_balanced<R, 1>(k + i * stride, 0, a + i, u + i, t, padded);
   }
 }
 
-// The same with sums in float32, of relative errors of about 1e-6.
-template <int rows>
+template <int rows>  // in float32: relative errors of about 1e-6
 KEXUE_INLINE void coarse_dots(const float* k, ptrdiff_t stride, const float* w, ptrdiff_t padded,
                               double* sums) {
   F32 sum[rows];
@@ -210,10 +212,8 @@ KEXUE_INLINE void coarse_add(const float* k, ptrdiff_t stride, const double* a, 
 }
 
 void coarse(const float* k, ptrdiff_t stride, ptrdiff_t rows, const float* w, const double* a,
-            double* s, double* u, float* t, ptrdiff_t padded) {
-  const ptrdiff_t row_bytes = padded * static_cast<ptrdiff_t>(sizeof(float));
-  ptrdiff_t at_once = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
-  if (at_once < kBlockRows) at_once = kBlockRows;
+            double omega, double* s, double* u, float* t, ptrdiff_t padded) {
+  const ptrdiff_t at_once = resident_rows<float>(padded);
   for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
     const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
     ptrdiff_t i = begin;
@@ -221,7 +221,7 @@ void coarse(const float* k, ptrdiff_t stride, ptrdiff_t rows, const float* w, co
       coarse_dots<kBlockRows>(k + i * stride, stride, w, padded, s + i);
     }
     for (; i < end; ++i) coarse_dots<1>(k + i * stride, 0, w, padded, s + i);
-    reciprocal(s + begin, u + begin, end - begin);
+    relax(s + begin, omega, u + begin, end - begin);
     i = begin;
     for (; i + kBlockRows <= end; i += kBlockRows) {
       coarse_add<kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
@@ -392,7 +392,7 @@ const SinkhornKernels sinkhorn_kernels = {
     lower_and_raise,
     extremes,
     column_error,
-    reciprocal,
+    relax,
     coarse,
     point_costs,
     point_pull};

@@ -1,6 +1,7 @@
 #include "kexue/lattice/text.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace kexue::lattice {
@@ -30,7 +31,11 @@ uint8_t* put_narrow(uint32_t point, uint8_t* out) {
   const bool is_long = point >= 0x80, is_longer = point >= 0x800;
   uint32_t bytes = is_long ? two : point;
   bytes = is_longer ? three : bytes;
-  for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(out, &bytes, sizeof bytes);
+  } else {
+    for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+  }
   return out + 1 + is_long + is_longer;
 }
 
@@ -38,30 +43,6 @@ uint8_t* put_wide(uint32_t point, uint8_t* out) {
   out[0] = static_cast<uint8_t>(0xF0 | point >> 18);
   for (int k = 1; k < 4; ++k) out[k] = static_cast<uint8_t>(0x80 | (point >> 6 * (3 - k) & 0x3F));
   return out + 4;
-}
-
-// Four points below 2^16, in the quarters of a word from the lowest on, as most texts have them: of
-// one byte each or of three bytes each, or else one by one.
-uint8_t* put_four(uint64_t four, uint8_t* out) {
-  if ((four & 0xFF80FF80FF80FF80) == 0) {
-    const uint64_t two = (four | four >> 8) & 0x0000FFFF0000FFFF;
-    const auto bytes = static_cast<uint32_t>(two | two >> 16);
-    for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
-    return out + 4;
-  }
-  // The highest bit of each quarter: whether one of its five highest bits was set.
-  const uint64_t large = ((four & 0xF800F800F800F800) >> 1) + 0x7FFF7FFF7FFF7FFF;
-  if ((large & 0x8000800080008000) == 0x8000800080008000) {
-    for (int q = 0; q < 4; ++q) {
-      const auto point = static_cast<uint32_t>(four >> 16 * q & 0xFFFF);
-      out[3 * q] = static_cast<uint8_t>(0xE0 | point >> 12);
-      out[3 * q + 1] = static_cast<uint8_t>(0x80 | (point >> 6 & 0x3F));
-      out[3 * q + 2] = static_cast<uint8_t>(0x80 | (point & 0x3F));
-    }
-    return out + 12;
-  }
-  for (int q = 0; q < 4; ++q) out = put_narrow(four >> 16 * q & 0xFFFF, out);
-  return out;
 }
 
 // `widest`: bytes that one code point can take.
@@ -73,26 +54,14 @@ ptrdiff_t write_points(const TextView& text, int widest, std::vector<uint8_t>& o
   if (out.size() < most) out.resize(most + most / 2);
   uint8_t* to = out.data();
   bool surrogates = false;
-  ptrdiff_t i = 0;
-  if constexpr (sizeof(Unit) == 2) {
-    for (; i + 4 <= text.size; i += 4) {
-      uint64_t four = 0;
-      for (int q = 0; q < 4; ++q) {
-        const uint64_t point = points[i + q];
-        surrogates |= (point & 0xF800) == 0xD800;
-        four |= point << 16 * q;
-      }
-      to = put_four(four, to);
-    }
-  }
-  for (; i < text.size; ++i) {
+  for (ptrdiff_t i = 0; i < text.size; ++i) {
     const uint32_t point = points[i];
     surrogates |= (point & 0xFFFFF800) == 0xD800;
     to = sizeof(Unit) < 4 || point < 0x10000 ? put_narrow(point, to) : put_wide(point, to);
   }
   size = to - out.data();
   if (!surrogates) return -1;
-  i = 0;
+  ptrdiff_t i = 0;
   while ((uint32_t{points[i]} & 0xFFFFF800) != 0xD800) ++i;
   return i;
 }

@@ -220,7 +220,8 @@ const void* Gibbs::block(std::ptrdiff_t i, std::ptrdiff_t count, int slot) {
   return to;
 }
 
-void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u, double* t) {
+void Gibbs::balanced_pass(const double* w, const double* a, double omega, double* s, double* u,
+                          double* t) {
   const SinkhornKernels& kernels = sinkhorn_kernels();
   parallel_for(
       n_chunks_,
@@ -235,11 +236,11 @@ void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u
               i < stored_rows_ ? std::min(end, stored_rows_) - i : std::min(kBlockRows, end - i);
           const void* k = block(i, count, slot);
           if (single_) {
-            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, s + i,
-                                 u + i, sum, padded_);
+            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, omega,
+                                 s + i, u + i, sum, padded_);
           } else {
-            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, s + i,
-                                 u + i, sum, padded_);
+            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, omega,
+                                 s + i, u + i, sum, padded_);
           }
           i += count;
         }
@@ -248,7 +249,8 @@ void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u
   if (n_chunks_ > 1) reduce(t);
 }
 
-void Gibbs::coarse_pass(const double* w, const double* a, double* s, double* u, double* t) {
+void Gibbs::coarse_pass(const double* w, const double* a, double omega, double* s, double* u,
+                        double* t) {
   const SinkhornKernels& kernels = sinkhorn_kernels();
   float* narrow = coarse_.data();
   for (std::ptrdiff_t j = 0; j < padded_; ++j) narrow[j] = static_cast<float>(w[j]);
@@ -260,8 +262,8 @@ void Gibbs::coarse_pass(const double* w, const double* a, double* s, double* u, 
         const std::ptrdiff_t begin = chunk * chunk_rows_;
         const std::ptrdiff_t end = std::min(rows(), begin + chunk_rows_);
         const float* k = reinterpret_cast<const float*>(stored_.data()) + begin * padded_;
-        kernels.coarse(k, padded_, end - begin, narrow, a + begin, s + begin, u + begin, part,
-                       padded_);
+        kernels.coarse(k, padded_, end - begin, narrow, a + begin, omega, s + begin, u + begin,
+                       part, padded_);
         double* sum = n_chunks_ == 1 ? t : partial_.data() + chunk * padded_;
         for (std::ptrdiff_t j = 0; j < padded_; ++j) sum[j] = static_cast<double>(part[j]);
       },

@@ -58,12 +58,12 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
 
 // ---- One pass ---------------------------------------------------------------------------------
 
-void Semidual::evaluate(bool coarse) {
+void Semidual::evaluate(bool coarse, double omega) {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
   if (coarse && moderate && balanced_rows() && kernel.coarse()) {
-    kernel.coarse_pass(w.data(), a.data(), s.data(), u.data(), t.data());
+    kernel.coarse_pass(w.data(), a.data(), omega, s.data(), u.data(), t.data());
   } else if (balanced_rows()) {
-    kernel.balanced_pass(w.data(), a.data(), s.data(), u.data(), t.data());
+    kernel.balanced_pass(w.data(), a.data(), omega, s.data(), u.data(), t.data());
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {

@@ -21,8 +21,9 @@ struct Semidual {
 
   Semidual(const Costs& costs, const SinkhornOptions& o);
 
-  // u, t, c, tau and the error that belong to v; roughly if `coarse` and the kernel can.
-  void evaluate(bool coarse = false);
+  // u, t, c, tau and the error that belong to v; roughly if `coarse` and the kernel can. Balanced
+  // rows are over-relaxed by omega, and exact for 1.
+  void evaluate(bool coarse = false, double omega = 1);
   // The marginal that the potentials ask for, relative to b.
   void set_targets();
   bool balanced_rows() const { return options.rho_rows == kBalanced; }
