@@ -279,9 +279,10 @@ class Run:
         exact = self.is_exact or self.options.refine == "exact"
         pivoted = self.options.select in PIVOTED
         candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
-        if candidates - candidates % 12 >= k + k // 6:
-            # Products take them by the dozen.
-            candidates -= candidates % 12
+        if exact and not self.is_exact and pivoted:
+            # The product with A takes them by the dozen: a few more cost nothing.
+            more = -(-candidates // 12) * 12
+            candidates = more if more <= candidates + candidates // 10 else candidates
         factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if not pivoted:
             return self.chosen_columns(factors, k, exact)
