@@ -153,7 +153,8 @@ py::tuple line_plan(const Doubles& x, const Doubles& a, const Doubles& y, const 
   require(left.points.cols > 0 && right.points.cols > 0, "both sides must have points");
   const auto plan = without_gil([&] { return transport::line_plan(left, right, p); });
   return py::make_tuple(array_of(plan.rows), array_of(plan.cols), array_of(plan.mass),
-                        array_of(plan.f), array_of(plan.g), plan.value);
+                        array_of(plan.f), array_of(plan.g), plan.value, plan.drift,
+                        plan.cost_error);
 }
 
 }  // namespace transport_faces

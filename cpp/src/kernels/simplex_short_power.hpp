@@ -170,7 +170,8 @@ F64 solve_power(const F64* w, ptrdiff_t n, double power, bool derivative, F64& d
   LaneSums at = lane_sums<kind>(w, n, power, drop);
   // The first step may go back.
   drop += select<double>(less<double>(none, at.slope_sum), norm_step<kind>(at, power), none);
-  const F64 limit = broadcast<double>(1 + (kSingle ? 1e-11 : 4e-16));
+  // An entry where the support ends is zero only if the drop is right to the last digit.
+  const F64 limit = broadcast<double>(1 + (kSingle && kind != Kind::square ? 1e-11 : 4e-16));
   F64 before = broadcast<double>(kInfinity<double>);
   for (int iteration = 0; iteration < 200; ++iteration) {
     at = lane_sums<kind>(w, n, power, drop);

@@ -227,7 +227,9 @@ ShortAnswer finish(const ShortProblem& p, const Short& q) {
     out.value += p.left[i] * total<double>(sum);
   }
   out.objective = primal - p.reg * (total_mass - pa * pb);
-  out.dual = dual - p.reg * (total_mass - pa * pb);
+  // See Semidual::energies.
+  dual -= p.reg * (total_mass - pa * pb);
+  out.dual = dual < out.objective ? dual : out.objective;
   return out;
 }
 

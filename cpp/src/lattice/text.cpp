@@ -1,6 +1,7 @@
 #include "kexue/lattice/text.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace kexue::lattice {
@@ -30,7 +31,11 @@ uint8_t* put_narrow(uint32_t point, uint8_t* out) {
   const bool is_long = point >= 0x80, is_longer = point >= 0x800;
   uint32_t bytes = is_long ? two : point;
   bytes = is_longer ? three : bytes;
-  for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(out, &bytes, sizeof bytes);
+  } else {
+    for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
+  }
   return out + 1 + is_long + is_longer;
 }
 

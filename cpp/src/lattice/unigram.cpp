@@ -218,10 +218,15 @@ void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::span<const Index
 void Unigram::set_scores(std::span<const double> scores) {
   require(std::ssize(scores) == n_pieces(), "one score per piece");
   const std::vector<double> before = score_;
+  const double unknown = unknown_score_, largest = largest_score_;
   score_pieces(scores);
   bool same = true;
   for (size_t i = 0; i < before.size(); ++i) same &= (before[i] == -kInf) == (score_[i] == -kInf);
-  if (!same) score_ = before;
+  if (!same) {
+    score_ = before;
+    unknown_score_ = unknown;
+    largest_score_ = largest;
+  }
   require(same, "scores must be finite where they were");
 }
 
@@ -242,14 +247,10 @@ void Unigram::score_pieces(std::span<const double> scores) {
     if (types_[i] == PieceType::kNormal) score_[i + 1] = scores[i];
     if (types_[i] == PieceType::kUserDefined) score_[i + 1] = characters_[i] * highest - 0.1;
   }
-}
-
-double Unigram::largest_score() const {
-  double most = unknown_edges_ ? std::abs(unknown_score_) : 0;
+  largest_score_ = unknown_edges_ ? std::abs(unknown_score_) : 0;
   for (const double score : score_) {
-    if (score != -kInf) most = std::max(most, std::abs(score));
+    if (score != -kInf) largest_score_ = std::max(largest_score_, std::abs(score));
   }
-  return most;
 }
 
 Weights Unigram::weights(double alpha) const {

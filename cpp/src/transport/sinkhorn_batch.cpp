@@ -83,6 +83,10 @@ void sinkhorn_batch(const SinkhornBatch& batch, const SinkhornOptions& options) 
         for (std::ptrdiff_t p = chunk * step; p < end; ++p) {
           if (shorts && solve_short(batch, options, p, scratch.data() + space * slot)) continue;
           const Costs costs(row_major(costs_of(batch, p), batch.n, batch.m));
+          if (range_of(costs, 1).invalid) {
+            batch.passes[p] = -1;
+            continue;
+          }
           if (!solver) solver = std::make_unique<Sinkhorn>(costs, one);
           try {
             store(batch, p, solver->solve(costs, batch.a + p * batch.n, batch.b + p * batch.m));

@@ -123,7 +123,7 @@ class Unigram {
   double edge_score(std::int32_t piece) const {
     return piece < 0 ? unknown_score_ : score_[static_cast<std::size_t>(piece) + 1];
   }
-  double largest_score() const;  // the largest modulus of an edge's score
+  double largest_score() const { return largest_score_; }  // the largest modulus of an edge's score
   // Whether texts must be valid UTF-8, and whether on valid UTF-8 the bytes inside of characters
   // can be passed over.
   bool whole_characters() const { return whole_characters_; }
@@ -222,7 +222,7 @@ class Unigram {
   std::vector<std::uint32_t> length_;  // in bytes
   std::vector<std::uint32_t> characters_;
   std::vector<double> score_;  // entry 0 is -inf; as in Weights
-  double unknown_score_ = 0;
+  double unknown_score_ = 0, largest_score_ = 0;
   std::int32_t unknown_piece_ = -1;
   std::array<std::int32_t, 256> byte_piece_{};
   bool byte_fallback_ = false;

@@ -40,10 +40,11 @@ struct GibbsKernels {
   // t_j += sum_r coefficients[r] k[r * stride + j]
   void (*add)(const R* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const double* coefficients,
               double* t, std::ptrdiff_t padded);
-  // One balanced pass over any number of rows: s_i = sum_j k_ij w_j, u_i = 1 / s_i (1 where s_i is
-  // not positive), t_j += sum_i k_ij a_i u_i.
+  // One balanced pass over any number of rows: s_i = sum_j k_ij w_j, `relax` of u_i by s_i, t_j +=
+  // sum_i k_ij a_i u_i.
   void (*balanced)(const R* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const double* w,
-                   const double* a, double* s, double* u, double* t, std::ptrdiff_t padded);
+                   const double* a, double omega, double* s, double* u, double* t,
+                   std::ptrdiff_t padded);
   // sum_j c_j k_j w_j over the entries with k_j w_j > 0
   double (*cost)(const double* c, const R* k, const double* w, std::ptrdiff_t m);
   // out_j = coefficient k_j w_j
@@ -62,8 +63,12 @@ struct SinkhornKernels {
   // c_j = v_j t_j; returns sum_j b_j |1 - c_j|. Vectors are padded.
   double (*column_error)(const double* v, const double* t, const double* b, double* c,
                          std::ptrdiff_t padded);
-  // y_j = 1 / x_j, 1 where x_j is not positive
-  void (*reciprocal)(const double* x, double* y, std::ptrdiff_t n);
+  // y_j = (1 - omega) y_j + omega / x_j, where 1 / x_j is 1 if x_j is not positive
+  void (*relax)(const double* x, double omega, double* y, std::ptrdiff_t n);
+  // GibbsKernels<float>::balanced with float32 vectors w and t, and float32 sums.
+  void (*coarse)(const float* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const float* w,
+                 const double* a, double omega, double* s, double* u, float* t,
+                 std::ptrdiff_t padded);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
