@@ -131,6 +131,7 @@ class column_row:
         gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         keep: typing.SupportsInt | typing.SupportsIndex,
         tuple_size: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
     def inclusion_probabilities(

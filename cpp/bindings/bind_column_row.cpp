@@ -95,10 +95,14 @@ py::array inclusion_probabilities(const py::array& sizes, ptrdiff_t wanted) {
   return pi;
 }
 
-py::array greedy_deletion(const py::array& gram, ptrdiff_t keep, ptrdiff_t tuple_size) {
-  const auto view = matrix_view<double>(gram);
-  const auto kept = without_gil([&] { return lowrank::greedy_deletion(view, keep, tuple_size); });
-  return Indices(static_cast<ptrdiff_t>(kept.size()), kept.data());
+// A stack of Gram matrices; a row of terms kept for each.
+py::array greedy_deletion(const py::array& grams, ptrdiff_t keep, ptrdiff_t tuple_size,
+                          int workers) {
+  const auto batch = batch_view<double>(grams);
+  auto kept = new_matrix<ptrdiff_t>(batch.count, keep);
+  const auto view = row_major(kept.mutable_data(), batch.count, keep);
+  without_gil([&] { lowrank::greedy_deletion(batch, keep, tuple_size, view, workers); });
+  return kept;
 }
 
 }  // namespace column_row_faces
@@ -113,7 +117,7 @@ void bind_column_row(py::module_& parent) {
         py::arg("key"), py::arg("workers"));
   m.def("inclusion_probabilities", &inclusion_probabilities, py::arg("sizes"), py::arg("wanted"));
   m.def("greedy_deletion", &greedy_deletion, py::arg("gram"), py::arg("keep"),
-        py::arg("tuple_size"));
+        py::arg("tuple_size"), py::arg("workers"));
 }
 
 }  // namespace kexue::bindings

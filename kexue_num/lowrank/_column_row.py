@@ -19,7 +19,8 @@ from kexue_num._validation import (
     draw_key,
     message,
 )
-from kexue_num.lowrank._product import CRProduct, Factors, Source
+from kexue_num.lowrank._factors import Factors
+from kexue_num.lowrank._product import CRProduct, Source
 from kexue_num.lowrank._term_weights import full_weights, scalar_weights
 
 Array = NDArray[Any]
@@ -191,8 +192,7 @@ def cr_matmul(
         chosen = np.where(scalars > 0, 1.0, 0.0)  # zero where a batch is filled up
     else:
         solve = scalar_weights if weights == "ls_diag" else full_weights
-        found = [solve(factors, b, indices[b], scalars[b] > 0) for b in range(factors.count)]
-        chosen = np.stack(found) if found else np.zeros((0, *scalars.shape[1:]))
+        chosen = solve(factors, indices, scalars > 0)
     source = Source(factors, sizes, exponents, rank, method, weights, key)
     return CRProduct(
         indices=indices.reshape(*factors.batch, indices.shape[1]),
@@ -249,10 +249,10 @@ def _choose(
     """Indices and unbiased weights (0 where a batch is filled up), both (count, terms)."""
     if method == "tuple":
         kept = [
-            _core.column_row.greedy_deletion(factors.gram(b), rank, tuple_size)
-            for b in range(factors.count)
+            _core.column_row.greedy_deletion(gram, rank, tuple_size, factors.workers)
+            for gram in factors.grams()
         ]
-        indices = np.array(kept, np.int64).reshape(factors.count, rank)
+        indices = np.concatenate([np.empty((0, rank), np.int64), *kept])
         return indices, np.ones(indices.shape)
     chosen = _core.column_row.choose_terms(sizes, rank, method, key, factors.workers)
     most = max((len(terms) for terms, _ in chosen), default=0 if method == "bernoulli" else rank)

@@ -1,4 +1,4 @@
-"""The two factors of a product, and what is made of some of its terms."""
+"""A product of some of its terms, and what it lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
-from kexue_num._validation import require_finite
+from kexue_num.lowrank._factors import (
+    Factors,
+    adjoint,
+    column_norms,
+    largest_exponent,
+    product,
+    scaled_columns,
+)
 
 Array = NDArray[Any]
 Key = tuple[int, int]
@@ -19,92 +26,6 @@ Key = tuple[int, int]
 # Probes of the error: the estimate's relative deviation is at most 18 %, for an error of rank one.
 _PROBES = 16
 _BLOCK = 256
-
-
-def product(a: Any, b: Any, workers: int) -> Array:
-    """A @ b as an array, for arrays and sparse arrays of two dimensions."""
-    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return _core.lowrank.matmul(a, b, False, 1.0, None, workers)
-    result = a @ b
-    return np.asarray(result if isinstance(result, np.ndarray) else result.toarray())
-
-
-def adjoint(a: Any) -> Any:
-    return a.conj().T
-
-
-class Factors:
-    """X and Y: stacks (count, n, l) and (count, l, m), or two matrices where one is sparse."""
-
-    def __init__(self, x: Any, y: Any, batch: tuple[int, ...], workers: int) -> None:
-        self.x, self.y = x, y
-        self.batch = batch
-        self.workers = workers
-        self.stacked = x.ndim == 3
-        self.count = int(x.shape[0]) if self.stacked else 1
-        self.length = int(x.shape[-1])
-        self.shape = (*batch, int(x.shape[-2]), int(y.shape[-1]))
-        self.dtype = np.dtype(x.dtype)
-
-    def left(self, b: int) -> Any:
-        return self.x[b] if self.stacked else self.x
-
-    def right(self, b: int) -> Any:
-        return self.y[b] if self.stacked else self.y
-
-    def restore(self, stack: Any) -> Any:
-        """A stack in the shape of the batch; sparse matrices as they are."""
-        if not isinstance(stack, np.ndarray):
-            return stack
-        return stack.reshape(*self.batch, *stack.shape[-2:])
-
-    def norms(self) -> tuple[Array, Array]:
-        """Of columns of X and rows of Y, (count, l)."""
-        x, y = self.x, self.y
-        return _column_norms(x, self.workers), _column_norms(
-            y.transpose(0, 2, 1) if self.stacked else y.T, self.workers
-        )
-
-    def sizes(self, name: str, check_finite: bool) -> tuple[Array, Array]:
-        """||x_i|| ||y_i|| in units of 2**exponent: (count, l), at most 1 in each row; exponents."""
-        left, right = self.norms()
-        finite = np.isfinite(left).all() and np.isfinite(right).all()
-        if check_finite and not finite:
-            for label, a in (("X", self.x), ("Y", self.y)):
-                require_finite(name, label, a if isinstance(a, np.ndarray) else a.data)
-        mantissa_x, exponent_x = np.frexp(left)
-        mantissa_y, exponent_y = np.frexp(right)
-        mantissas, exponents = mantissa_x * mantissa_y, exponent_x + exponent_y
-        usable = np.isfinite(mantissas) & (mantissas > 0)
-        most = np.where(usable, exponents, -(2**30)).max(axis=1, initial=-(2**30))
-        most = np.where(most > -(2**30), most, 0)
-        shift = np.maximum(exponents - most[:, None], -2000)
-        sizes = np.ldexp(mantissas, shift)
-        # Terms that are not finite are taken before all others.
-        return np.where(np.isfinite(sizes), sizes, 1.0), most
-
-    def take(self, indices: Array) -> tuple[Any, Any]:
-        """Columns of X and rows of Y."""
-        if not self.stacked:
-            chosen = indices[0]
-            return _columns(self.x, chosen, self.workers), _rows(self.y, chosen, self.workers)
-        if self.count == 1:
-            chosen = indices[0]
-            left = _columns(self.x[0], chosen, self.workers)
-            return left[None], _rows(self.y[0], chosen, self.workers)[None]
-        return (
-            np.take_along_axis(self.x, indices[:, None, :], axis=2),
-            np.take_along_axis(self.y, indices[:, :, None], axis=1),
-        )
-
-    def gram(self, b: int) -> Array:
-        """Re <M_i, M_j> of all pairs of terms, in double precision, largest diagonal about 1."""
-        x, y = self.left(b), self.right(b)
-        parts = [(x, _largest(x)), (y, _largest(y))]
-        x, y = (a * a.dtype.type(math.ldexp(1.0, -e)) for a, e in parts)
-        inner = product(adjoint(x), x, self.workers)
-        outer = product(y, adjoint(y), self.workers)
-        return np.ascontiguousarray((inner * outer.T).real, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -133,30 +54,28 @@ class Source:
         f = self.factors
         rng = np.random.Generator(np.random.Philox(key=np.array(self.key, np.uint64)))
         z = rng.standard_normal((f.shape[-1], _PROBES)).astype(f.dtype)
-        estimates = np.empty(f.count)
-        for b in range(f.count):
-            indices, weights = self.of_matrix(p, b)
-            y, x = f.right(b), f.left(b)
-            scale_x, scale_y = (math.ldexp(1.0, -_largest(a)) for a in (x, y))
-            inner = product(y * f.dtype.type(scale_y), z, f.workers)
-            kept = inner[indices]
-            kept = weights @ kept if weights.ndim == 2 else weights[:, None] * kept
-            passed = inner.copy()
-            np.subtract.at(passed, indices, kept.astype(f.dtype))
-            if weights.ndim == 2:
-                passed = inner
-            e = product(x * f.dtype.type(scale_x), passed, f.workers)
-            if weights.ndim == 2:
-                c = _columns(x, indices, f.workers) * f.dtype.type(scale_x)
-                e = e - product(c, np.ascontiguousarray(kept.astype(f.dtype)), f.workers)
-            norm = float(np.linalg.norm(e.astype(np.result_type(f.dtype, np.float64))))
-            estimates[b] = norm / math.sqrt(_PROBES) / scale_x / scale_y
-        return self.restore(estimates)
+        indices, weights = self.of_matrices(p)
+        full = weights.ndim == 3
+        scaled = f.scaled()
+        inner = product(scaled.y, scaled.repeated(z), f.workers).reshape(f.count, -1, _PROBES)
+        kept = np.take_along_axis(inner, indices[:, :, None], axis=1)
+        kept = (weights @ kept if full else weights[:, :, None] * kept).astype(f.dtype)
+        passed = inner
+        if not full:
+            np.subtract.at(passed, (np.arange(f.count)[:, None], indices), kept)
+        e = product(scaled.x, passed if f.stacked else passed[0], f.workers)
+        if full:
+            c = scaled.take(indices)[0]
+            e = e - product(c, kept if f.stacked else kept[0], f.workers)
+        wide = e.reshape(f.count, -1).astype(np.result_type(f.dtype, np.float64))
+        norms = np.linalg.norm(wide, axis=1) / math.sqrt(_PROBES)
+        return self.restore(np.ldexp(norms, f.exponents(f.x) + f.exponents(f.y)))
 
-    def of_matrix(self, p: CRProduct, b: int) -> tuple[Array, Array]:
-        indices = p.indices.reshape(self.factors.count, -1)[b]
+    def of_matrices(self, p: CRProduct) -> tuple[Array, Array]:
+        """Indices and weights with one axis for the batch."""
+        count = self.factors.count
         shape = p.weights.shape[len(self.factors.batch) :]
-        return indices, p.weights.reshape(self.factors.count, *shape)[b]
+        return p.indices.reshape(count, p.indices.shape[-1]), p.weights.reshape(count, *shape)
 
     def variance(self) -> float | Array | None:
         if self.weights != "unbiased":
@@ -184,7 +103,7 @@ class Source:
         """||X Y||_F^2 in units of 4**exponent, block by block."""
         f = self.factors
         x, y = f.left(b), f.right(b)
-        ex, ey = _largest(x), _largest(y)
+        ex, ey = largest_exponent(x), largest_exponent(y)
         y = y * f.dtype.type(math.ldexp(1.0, -ey))
         x = x.tocsr() if not isinstance(x, np.ndarray) else x
         total = 0.0
@@ -208,8 +127,8 @@ class Source:
         x, y = f.take(np.broadcast_to(drawn, (f.count, len(drawn))))
         x, y = (x[b], y[b]) if f.stacked else (x, y)
         # Terms of norm one, so that nothing underflows.
-        nx, ny = _column_norms(x, f.workers), _column_norms(y.T, f.workers)
-        x, y = _scaled(x, 1 / nx[-1]), _scaled(y.T, 1 / ny[-1]).T
+        nx, ny = column_norms(x, f.workers), column_norms(y.T, f.workers)
+        x, y = scaled_columns(x, 1 / nx[-1]), scaled_columns(y.T, 1 / ny[-1]).T
         sizes = self.sizes[b][drawn]
         total = 0.0
         for i in range(0, len(drawn), _BLOCK):
@@ -325,60 +244,9 @@ class CRProduct:
             return (right.T @ weights.T).T
         if isinstance(right, np.ndarray):
             return weights[..., :, None] * right
-        return _scaled(right.T, weights).T
+        return scaled_columns(right.T, weights).T
 
     def __getstate__(self) -> dict[str, Any]:
         values = {"error_estimate": self.error_estimate, "variance": self.variance}
         fields = {name: getattr(self, name) for name in ("indices", "weights", "C", "R")}
         return {**fields, "_source": None, **values}
-
-
-def _largest(a: Any) -> int:
-    """The e with entries of modulus at most 2**e, within what the dtype can divide by."""
-    values = a if isinstance(a, np.ndarray) else a.data
-    if values.size == 0:
-        return 0
-    flat = values.reshape(-1, 1) if values.ndim == 1 else values
-    top = float(_core.lowrank.max_component(flat, 1))
-    if not top > 0 or math.isinf(top):
-        return 0
-    return max(math.frexp(top)[1], 24 - int(np.finfo(values.dtype).maxexp))
-
-
-def _column_norms(a: Any, workers: int) -> Array:
-    """Euclidean norms, (count, columns)."""
-    if isinstance(a, np.ndarray):
-        return _core.column_row.column_norms(a if a.ndim == 3 else a[None], workers)
-    a = a.tocsc()
-    columns = np.repeat(np.arange(a.shape[1]), np.diff(a.indptr))
-    values = np.abs(a.data.astype(np.result_type(a.dtype, np.float64)))
-    top = np.zeros(a.shape[1])
-    np.maximum.at(top, columns, values)
-    divisors = np.where(top > 0, top, 1.0)
-    with np.errstate(invalid="ignore"):
-        squares = np.square(values / divisors[columns])
-    sums = np.bincount(columns, squares, minlength=a.shape[1])
-    return (top * np.sqrt(sums))[None]
-
-
-def _columns(a: Any, indices: Array, workers: int) -> Any:
-    if isinstance(a, np.ndarray):
-        return _core.lowrank.gather_columns(a, indices, workers)
-    return a[:, indices]
-
-
-def _rows(a: Any, indices: Array, workers: int) -> Any:
-    if not isinstance(a, np.ndarray):
-        return a[indices]
-    if a.strides[-1] == a.itemsize:
-        return a.take(indices, axis=0)
-    return np.ascontiguousarray(_core.lowrank.gather_columns(a.T, indices, workers).T)
-
-
-def _scaled(a: Any, factors: Array) -> Any:
-    """The columns of a, each times its factor."""
-    if isinstance(a, np.ndarray):
-        return a * factors.astype(a.dtype)
-    a = a.tocsc(copy=True)
-    a.data = a.data * np.repeat(factors, np.diff(a.indptr)).astype(a.dtype)
-    return a

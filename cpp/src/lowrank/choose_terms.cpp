@@ -310,4 +310,16 @@ std::vector<ptrdiff_t> greedy_deletion(MatrixView<const double> gram, ptrdiff_t 
   return alive;
 }
 
+void greedy_deletion(Batch<const double> grams, ptrdiff_t keep, ptrdiff_t tuple_size,
+                     MatrixView<ptrdiff_t> kept, int workers) {
+  const auto work = grams.count * grams.first.rows * grams.first.rows;
+  parallel_for(
+      grams.count,
+      [&](ptrdiff_t b, int) {
+        const auto terms = greedy_deletion(grams[b], keep, tuple_size);
+        std::copy(terms.begin(), terms.end(), kept.row(b));
+      },
+      work < 20000 ? 1 : workers);
+}
+
 }  // namespace kexue::lowrank

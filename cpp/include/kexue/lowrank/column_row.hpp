@@ -98,5 +98,9 @@ std::vector<Terms> choose_terms(MatrixView<const double> sizes, std::ptrdiff_t w
 std::vector<std::ptrdiff_t> greedy_deletion(MatrixView<const double> gram, std::ptrdiff_t keep,
                                             std::ptrdiff_t tuple_size);
 
+// The same for every matrix of a batch: kept (count, keep).
+void greedy_deletion(Batch<const double> grams, std::ptrdiff_t keep, std::ptrdiff_t tuple_size,
+                     MatrixView<std::ptrdiff_t> kept, int workers);
+
 }  // namespace lowrank
 }  // namespace kexue
