@@ -222,6 +222,14 @@ class density:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
     @staticmethod
+    def condense(
+        t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        cells: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+    @staticmethod
+    def condensed_cells(order: typing.SupportsInt | typing.SupportsIndex) -> int: ...
+    @staticmethod
     def fit(
         t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
@@ -1419,6 +1427,7 @@ class transport:
         max_passes: typing.SupportsInt | typing.SupportsIndex,
         single: bool,
         stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        largest_cost: typing.SupportsFloat | typing.SupportsIndex,
         init: tuple[
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],

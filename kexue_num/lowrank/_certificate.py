@@ -45,8 +45,13 @@ def spectral_norm(rows: Array, workers: int) -> float:
     if top == 0:
         return 0.0
     exponent = binary_exponent(top, rows.dtype)
-    scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
-    gram = _core.lowrank.matmul(scaled, scaled.conj().T, False, 1.0, None, workers)
+    rows = np.ascontiguousarray(rows)
+    # Squares in double precision are safe from 2^-400 to 2^400, as all of single precision is.
+    if abs(exponent) <= 400:
+        gram = np.ldexp(1.0, -2 * exponent) * _core.lowrank.gram(rows, workers)
+    else:
+        scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
+        gram = _core.lowrank.gram(scaled, workers)
     return math.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent)
 
 
