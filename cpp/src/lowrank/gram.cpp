@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
@@ -23,6 +24,7 @@ void lower_gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
   if constexpr (std::is_same_v<T, W>) {
     a = r;
   } else {
+    require(k == 0 || r.rows_contiguous(), "gram needs contiguous rows to widen");
     wide = AlignedBuffer<W>(k * n);
     for (ptrdiff_t i = 0; i < k; ++i) std::copy_n(r.row(i), n, wide.data() + i * n);
     a = row_major<const W>(wide.data(), k, n);
