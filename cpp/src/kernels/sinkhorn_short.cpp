@@ -12,7 +12,7 @@ using namespace kexue::KEXUE_ISA;
 
 constexpr ptrdiff_t kWide = kLanes<double>;
 // Passes before the rate is believed, between two looks at it, and after which the work is judged.
-constexpr ptrdiff_t kPlainPasses = 4, kLookEvery = 4, kJudgedAfter = 8;
+constexpr ptrdiff_t kPlainPasses = 3, kLookEvery = 3, kJudgedAfter = 8;
 constexpr double kFastest = 1e-6, kSlowest = 0.9999;  // rates
 
 constexpr ptrdiff_t whole(ptrdiff_t n) { return (n + kWide - 1) / kWide * kWide; }
@@ -166,8 +166,7 @@ struct Pace {
   bool relaxes = true;
   double next(double error, ptrdiff_t pass) {
     if (pass >= kPlainPasses && pass % kLookEvery == 0 && relaxes) {
-      const double rate =
-          omega == 1 ? error / last : __builtin_sqrt(__builtin_sqrt(error / at_look));
+      const double rate = omega == 1 ? error / last : __builtin_cbrt(error / at_look);
       if (omega > 1 && !(rate < 1)) {
         relaxes = false;  // too bold somewhere: plain steps always descend
         omega = 1;

@@ -14,11 +14,12 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::ptrdiff_t kRescues = 20;
 
-double log_sum_exp(const double* x, std::ptrdiff_t n) {
+// x is overwritten.
+double log_sum_exp(double* x, std::ptrdiff_t n) {
   const double top = *std::max_element(x, x + n);
-  double sum = 0;
-  for (std::ptrdiff_t i = 0; i < n; ++i) sum += std::exp(x[i] - top);
-  return top + std::log(sum);
+  for (std::ptrdiff_t i = 0; i < n; ++i) x[i] -= top;
+  elementary_kernels().f64.exp(x, x, n);
+  return top + std::log(sum_of(x, n));
 }
 }  // namespace
 
@@ -43,6 +44,8 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
       s(n),
       d(n),
       logs(std::max(n, padded)),
+      log_a(n),
+      log_b(m),
       b(padded),
       g(padded),
       v(padded),
@@ -144,12 +147,12 @@ void Semidual::translate() {
   const double rows = options.rho_rows, cols = options.rho_cols;
   log_of(u, n);
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    logs[i] = a[i] > 0 ? std::log(a[i]) - (f[i] + reg * logs[i]) / rows : -kInfinity;
+    logs[i] = a[i] > 0 ? log_a[i] - (f[i] + reg * logs[i]) / rows : -kInfinity;
   }
   const double left = log_sum_exp(logs.data(), n);
   log_of(v, m);
   for (std::ptrdiff_t j = 0; j < m; ++j) {
-    logs[j] = b[j] > 0 ? std::log(b[j]) - (g[j] + reg * logs[j]) / cols : -kInfinity;
+    logs[j] = b[j] > 0 ? log_b[j] - (g[j] + reg * logs[j]) / cols : -kInfinity;
   }
   shift = (left - log_sum_exp(logs.data(), m)) / (1 / rows + 1 / cols);
 }

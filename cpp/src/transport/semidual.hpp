@@ -59,7 +59,7 @@ struct Semidual {
   std::ptrdiff_t n, m, padded;
   double reach;
   Gibbs kernel;
-  Buffer a, f, u, s, d, logs;
+  Buffer a, f, u, s, d, logs, log_a, log_b;
   Buffer b, g, v, w, t, c, tau, next_v, r, x, p, q;
   double shift = 0;  // f + shift and g - shift are meant where rho is finite
   double reg = 0, error = 0, mass = 0, tol = 0;

@@ -74,8 +74,9 @@ struct Sinkhorn::State : Semidual {
       log_of(t, m);
       for (std::ptrdiff_t j = 0; j < m; ++j) {
         const double base = (g[j] - shift) / reg;
-        v[j] = t[j] > 0 ? std::exp(-share * (logs[j] - base) - base) : 1.0;
+        v[j] = t[j] > 0 ? -share * (logs[j] - base) - base : 0.0;
       }
+      elementary_kernels().f64.exp(v.data(), v.data(), m);
     }
     translate();
     evaluate(error > kCoarseError * mass, omega);
@@ -281,6 +282,8 @@ struct Sinkhorn::State : Semidual {
   void start(const double* init_f, const double* init_g) {
     builds = rescues = 0;
     mass = sum_of(b.data(), m);
+    elementary_kernels().f64.log(a.data(), log_a.data(), n);
+    elementary_kernels().f64.log(b.data(), log_b.data(), m);
     moderate = mass < 1e12;
     for (std::ptrdiff_t i = 0; i < n; ++i) moderate = moderate && (!(a[i] > 0) || a[i] > 1e-12);
     for (std::ptrdiff_t j = 0; j < m; ++j) moderate = moderate && (!(b[j] > 0) || b[j] > 1e-12);
