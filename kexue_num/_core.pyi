@@ -1427,6 +1427,7 @@ class transport:
         max_passes: typing.SupportsInt | typing.SupportsIndex,
         single: bool,
         stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        largest_cost: typing.SupportsFloat | typing.SupportsIndex,
         init: tuple[
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],

@@ -106,7 +106,7 @@ def sinkhorn(
     settings = check_settings(function, reg, tol, max_iter, check_workers(function, workers))
     problem = as_problem(function, a, b, C)
     start = check_init(function, init, problem.C.shape)
-    costs = matrix_costs(problem.C, problem.scale)
+    costs = matrix_costs(problem)
     found = solve(function, costs, problem.a, problem.b, settings, init=start, dtype=problem.dtype)
     if problem.has_forbidden and not found.converged:
         require_feasible(function, problem)

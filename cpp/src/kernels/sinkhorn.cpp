@@ -181,8 +181,7 @@ void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, con
   }
 }
 
-// The same with sums in float32, of relative errors of about 1e-6.
-template <int rows>
+template <int rows>  // in float32: relative errors of about 1e-6
 KEXUE_INLINE void coarse_dots(const float* k, ptrdiff_t stride, const float* w, ptrdiff_t padded,
                               double* sums) {
   F32 sum[rows];

@@ -15,6 +15,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
 // the hard potentials of hard_start.
 constexpr double kDirect = 8e-3;
+// Below this largest cost / reg the kernel of no potentials is within e^-30..e^30.
+constexpr double kPlainReach = 30;
 constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
 // A level that starts with more than this share of the mass misplaced was too bold.
 constexpr double kBold = 0.5;
@@ -291,6 +293,12 @@ struct Sinkhorn::State : Semidual {
         level(options.tol, options.max_passes);
         return;
       }
+    }
+    if (options.largest_cost <= kPlainReach * options.reg) {
+      std::fill(f.data(), f.data() + n, 0.0);
+      std::fill(g.data(), g.data() + m, 0.0);
+      descend(options.reg);
+      return;
     }
     const double width =
         hard_start(kernel.costs(), a.data(), b.data(), f.data(), g.data(), kernel.workers());

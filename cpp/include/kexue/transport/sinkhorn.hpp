@@ -43,6 +43,8 @@ struct SinkhornOptions {
   std::ptrdiff_t max_passes = 50'000;  // over the kernel
   bool single = false;                 // K in float32
   std::ptrdiff_t stored_bytes = std::numeric_limits<std::ptrdiff_t>::max();
+  // At least every |C_ij|; a finite one says that all are finite, and saves a look at them.
+  double largest_cost = std::numeric_limits<double>::infinity();
   int workers = 0;
 };
 
