@@ -58,7 +58,7 @@ def _machine(run: dict[str, Any]) -> str:
     )
     return (
         f"{machine['processor']}, {machine['cores']} cores, {limits['isa']} kernels, "
-        f"{run['threads']} threads on both sides; {machine['platform']}; "
+        f"{run['threads']} threads on both sides; {machine['platform'].split('-')[0]}; "
         f"read {limits['read_bandwidth'] / 1e9:.3g} GB/s, "
         f"multiply-add {limits['fma_float64'] / 1e9:.3g} Gflop/s in float64; "
         f"{versions}; {machine['date'][:10]}."
