@@ -1,36 +1,48 @@
-"""Command line: `python -m benchmarks [area ...]`, `python -m benchmarks compare OLD NEW`."""
+"""Command line: `python -m benchmarks [area ...]`, and what to do with the JSON files of runs.
+
+`python -m benchmarks compare OLD NEW`, `... history DIR` and `... table FILE`.
+"""
 
 from __future__ import annotations
 
 import argparse
 import fnmatch
 import importlib
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import kexue_num
 from benchmarks._case import Case
-from benchmarks._report import compare, format_case, format_floors, write_figures, write_json
+from benchmarks._documents import (
+    compare,
+    document,
+    history,
+    history_file,
+    read_json,
+    write_json,
+)
+from benchmarks._report import format_case, format_floors, write_figures
 from benchmarks._runner import FULL, QUICK, CaseResult, pinned, run_case
+from benchmarks._table import insert, render
 from benchmarks.limits import describe, measure_limits
 
 # The modules of each area.
 AREAS = {
     "lowrank": ("lowrank", "selections"),
     "simplex": ("simplex", "projections"),
-    "density": ("density",),
+    "density": ("density", "marron_wand"),
     "lattice": ("lattice", "tokenizer", "training"),
     "transport": ("exact", "sinkhorn", "emo"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks or compare two runs; return the exit status."""
+    """Run the benchmarks or read the files of runs; return the exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if arguments[:1] == ["compare"]:
-        return _compare(arguments[1:])
+    commands = {"compare": _compare, "history": _history, "table": _table}
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
     return _run(arguments)
 
 
@@ -39,7 +51,32 @@ def _compare(arguments: Sequence[str]) -> int:
     parser.add_argument("old", type=Path, metavar="OLD", help="JSON file of the earlier run")
     parser.add_argument("new", type=Path, metavar="NEW", help="JSON file of the later run")
     options = parser.parse_args(arguments)
-    print(compare(json.loads(options.old.read_text()), json.loads(options.new.read_text())))
+    print(compare(read_json(options.old), read_json(options.new)))
+    return 0
+
+
+def _history(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks history")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="where --history put its files")
+    parser.add_argument("--case", metavar="PATTERN", default="*", help="only cases like this")
+    options = parser.parse_args(arguments)
+    print(history(options.folder, _wildcards(options.case)))
+    return 0
+
+
+def _table(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks table")
+    parser.add_argument("file", type=Path, metavar="FILE", help="JSON file of a run")
+    parser.add_argument(
+        "--into", type=Path, metavar="README", help="replace the table of this file; default: print"
+    )
+    options = parser.parse_args(arguments)
+    table = render(read_json(options.file))
+    if options.into is None:
+        print(table)
+    else:
+        insert(table, options.into)
+        print(f"wrote {options.into}")
     return 0
 
 
@@ -47,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Run every case through kexue_num and each peer, alternating in one process.",
-        epilog="python -m benchmarks compare OLD NEW compares two JSON files.",
+        epilog="python -m benchmarks compare OLD NEW, history DIR and table FILE [--into README] "
+        "read JSON files; each has a --help.",
     )
     parser.add_argument(
         "areas", nargs="*", metavar="area", help=f"of {', '.join(AREAS)}; default: all"
@@ -57,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--threads", type=int, metavar="N", help="threads on both sides")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured")
+    parser.add_argument("--history", type=Path, metavar="DIR", help="add a dated JSON file there")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write one figure per area")
     return parser
 
@@ -78,24 +117,34 @@ def _run(arguments: Sequence[str]) -> int:
         return 0
 
     threads = options.threads if options.threads is not None else kexue_num.get_workers()
-    results = _measure(selected, threads, quick=options.quick, json_file=options.json)
+    files = [options.json] if options.json is not None else []
+    if options.history is not None:
+        files.append(history_file(options.history))
+    results = _measure(selected, threads, quick=options.quick, files=files)
     if options.figures is not None:
         for area, measured in results.items():
+            if all(result.failure is not None for result in measured):
+                continue
             print(f"wrote {write_figures(options.figures, area, measured)}")
-    return 0
+    failed = any(result.failure is not None for measured in results.values() for result in measured)
+    return 1 if failed else 0
+
+
+def _wildcards(pattern: str) -> str:
+    """Return a pattern as it is, or made to match a part if it has no wildcard."""
+    return pattern if any(character in pattern for character in "*?[") else f"*{pattern}*"
 
 
 def _select(area: str, quick: bool, pattern: str) -> list[Case]:
     """Return the cases of an area that match; a pattern without wildcards matches a part."""
-    if not any(character in pattern for character in "*?["):
-        pattern = f"*{pattern}*"
+    pattern = _wildcards(pattern)
     modules = (importlib.import_module(f"benchmarks.{name}") for name in AREAS[area])
     cases = (case for module in modules for case in module.cases(quick))
     return [case for case in cases if fnmatch.fnmatchcase(case.name, pattern)]
 
 
 def _measure(
-    selected: dict[str, list[Case]], threads: int, *, quick: bool, json_file: Path | None
+    selected: dict[str, list[Case]], threads: int, *, quick: bool, files: list[Path]
 ) -> dict[str, list[CaseResult]]:
     limits = [
         measure_limits(count, gemm_size=1024 if quick else 2048) for count in sorted({1, threads})
@@ -109,12 +158,15 @@ def _measure(
                 result = run_case(case, limits[-1], QUICK if quick else FULL)
                 results[area].append(result)
                 print("\n" + format_case(result), flush=True)
+                # After every case: whatever happens later, this is kept.
+                content = document(results, limits, threads=threads, quick=quick)
+                for file in files:
+                    write_json(file, content)
     everything = [result for measured in results.values() for result in measured]
     if any(result.floor for result in everything):
         print("\n" + format_floors(everything))
-    if json_file is not None:
-        write_json(json_file, everything, limits, threads=threads, quick=quick)
-        print(f"\nwrote {json_file}")
+    for file in files:
+        print(f"\nwrote {file}")
     return results
 
 

@@ -3,8 +3,12 @@
 Speed on a shared machine drifts by tens of percent within seconds, so only ratios of interleaved
 runs mean something. Each round runs every contender once, a fast one several times (a slow peer
 would otherwise leave it with two or three timings), in an order that is reversed every other
-round. Before each timing the process sleeps for a moment: the worker threads of a BLAS spin for
-up to 0.1 s after a call and would slow down whoever runs next.
+round. Before a contender's turn the process sleeps for a moment: the worker threads of a BLAS spin
+for up to 0.1 s after a call and would slow down whoever runs next. A peer slower than three times
+the budget of a case has a single round after its first run.
+
+A peer that fails is named with its error and the others go on; a case that fails leaves a result
+that says so. What this process cannot survive loses nothing that the JSON file already holds.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ class Budget:
     settle: float
 
 
-FULL = Budget(seconds=20.0, min_rounds=3, max_rounds=12, runs_per_round=7, settle=0.1)
+FULL = Budget(seconds=3.0, min_rounds=3, max_rounds=12, runs_per_round=7, settle=0.1)
 QUICK = Budget(seconds=0.6, min_rounds=2, max_rounds=6, runs_per_round=3, settle=0.01)
 
 
@@ -73,6 +77,7 @@ class CaseResult:
     limit_seconds: float
     measurements: list[Measurement]
     floor: Floor | None = None
+    failure: str | None = None
 
     @property
     def ours(self) -> Measurement:
@@ -89,10 +94,15 @@ class CaseResult:
         return peer.median / self.ours.median
 
     def judge_floor(self) -> tuple[bool, float, float] | None:
-        """Return whether the floor is met, the ratio and the error it is judged by."""
+        """Return whether the floor is met, the ratio and the error it is judged by.
+
+        None without a floor, or where its peer did not run.
+        """
         if self.floor is None:
             return None
-        peer = next(m for m in self.measurements if m.name == self.floor.peer)
+        peer = next((m for m in self.measurements if m.name == self.floor.peer), None)
+        if peer is None or not peer.seconds or not self.ours.seconds:
+            return None
         ratio = self.ratio(peer)
         error, allowed = self.ours.outcome.error, self.floor.error
         if allowed is None:
@@ -128,6 +138,18 @@ def limit_seconds(problem: Problem, limits: Limits) -> float:
 
 def run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
     """Prepare a case, time its contenders and judge one result of each."""
+    try:
+        return _run_case(case, limits, budget)
+    except Exception as error:  # one case must not lose the others
+        failure = _in_words(error)
+        return CaseResult(case.name, case.title, "", 0.0, [], case.floor, failure)
+
+
+def _in_words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:120]
+
+
+def _run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
     problem = case.prepare()
     measurements = [Measurement(contender.name) for contender in problem.contenders]
     present: list[tuple[Contender, Measurement]] = []
@@ -137,7 +159,7 @@ def run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
         else:
             present.append((contender, measurement))
 
-    first_seconds = _first_runs(present, budget)
+    present, first_seconds = _first_runs(present, budget)
     _alternate(present, first_seconds, budget)
     return CaseResult(
         name=case.name,
@@ -149,27 +171,42 @@ def run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
     )
 
 
-def _timed(contender: Contender, settle: float) -> tuple[float, Any]:
-    time.sleep(settle)
+def _timed(contender: Contender) -> tuple[float, Any]:
     start = time.perf_counter()
     result = contender.run()
     return time.perf_counter() - start, result
 
 
-def _first_runs(present: list[tuple[Contender, Measurement]], budget: Budget) -> list[float]:
-    """Run everyone once: loads libraries, faults pages in, and gives the result to judge."""
-    seconds = []
+def _first_runs(
+    present: list[tuple[Contender, Measurement]], budget: Budget
+) -> tuple[list[tuple[Contender, Measurement]], list[float]]:
+    """Run everyone once: loads libraries, faults pages in, and gives the result to judge.
+
+    Returns those that came through, with their times. Our own failure is the case's.
+    """
+    through, seconds = [], []
     for contender, measurement in present:
-        elapsed, result = _timed(contender, budget.settle)
-        measurement.outcome = contender.judge(result)
+        time.sleep(budget.settle)
+        try:
+            elapsed, result = _timed(contender)
+            measurement.outcome = contender.judge(result)
+        except Exception as error:
+            if not through:
+                raise
+            measurement.missing = f"failed: {_in_words(error)}"
+            continue
+        through.append((contender, measurement))
         seconds.append(elapsed)
-    return seconds
+    return through, seconds
 
 
 def _alternate(
     present: list[tuple[Contender, Measurement]], first_seconds: list[float], budget: Budget
 ) -> None:
     slowest = max(first_seconds)
+    min_rounds, max_rounds = budget.min_rounds, budget.max_rounds
+    if slowest > 3 * budget.seconds:
+        min_rounds = max_rounds = 1
     # A slow peer is not measured finer than its own share of the time allows.
     runs = [
         int(np.clip(slowest / max(seconds, 1e-9) / 4, 1, budget.runs_per_round))
@@ -181,13 +218,14 @@ def _alternate(
     gc.disable()
     try:
         start = time.perf_counter()
-        for number in range(budget.max_rounds):
+        for number in range(max_rounds):
             for (contender, measurement), n_runs in turns if number % 2 == 0 else turns[::-1]:
+                time.sleep(budget.settle)
                 for _ in range(n_runs):
-                    measurement.seconds.append(_timed(contender, budget.settle)[0])
+                    measurement.seconds.append(_timed(contender)[0])
             elapsed = time.perf_counter() - start
             rounds = number + 1
-            if rounds >= budget.min_rounds and elapsed * (rounds + 1) / rounds > budget.seconds:
+            if rounds >= min_rounds and elapsed * (rounds + 1) / rounds > budget.seconds:
                 break
     finally:
         if gc_was_enabled:

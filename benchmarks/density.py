@@ -59,6 +59,7 @@ def cases(quick: bool) -> Iterator[Case]:
         name="auto/n1000",
         title="base and order by AIC, 1000 samples",
         prepare=functools.partial(_fit, 1000, {}),
+        floor=promise(Floor("KDEpy ISJ", 1, 1.0, 3)),
     )
     yield Case(
         name=f"pdf/m{1_000_000 // scale}/order32",

@@ -32,6 +32,8 @@ PROMISES: dict[str, tuple[str, tuple[str, float, float | None] | None]] = {
     "encode": ("Viterbi segmentation, fresh memory", ("sentencepiece", 3, 8)),
     "encode_warm": ("Viterbi segmentation, words remembered", ("sentencepiece", 10, 20)),
     "sample": ("exact sample, alpha = 0.1", ("sentencepiece", 10, 40)),
+    "sample_tokenizers": ("exact sample, alpha = 0.1", ("tokenizers", 30, 100)),
+    "sample_workers": ("exact sample by two workers", ("one worker", 1.9, None)),
     "sample16": ("16 exact samples of each line", ("sentencepiece", 40, None)),
     "nbest": ("8 best", ("sentencepiece", 8, 20)),
 }
@@ -191,13 +193,17 @@ def _prepare(name: str, language: str, quick: bool) -> Problem:
     peer = sentencepiece.SentencePieceProcessor(model_proto=_model(quick))
     tokenizer = UnigramTokenizer.from_sentencepiece(_model(quick))
     judge = _judge(tokenizer, lines) if name.startswith("encode") else None
-    contenders = [
-        _ours(name, tokenizer, lines, judge),
-        Contender("sentencepiece", _sentencepiece(name, peer, lines), judge or _unjudged),
-    ]
-    if name in ("encode", "encode_warm", "sample") and _has("tokenizers"):
+    contenders = [_ours(name, tokenizer, lines, judge)]
+    if name == "sample_workers":
+        contenders.append(
+            Contender("one worker", _ours("sample", tokenizer, lines, None).run, _unjudged)
+        )
+    elif name != "sample_tokenizers":
+        run = _sentencepiece(name, peer, lines)
+        contenders.append(Contender("sentencepiece", run, judge or _unjudged))
+    if name in ("encode", "encode_warm", "sample_tokenizers") and _has("tokenizers"):
         marked = [" " + line for line in lines]
-        other = _huggingface(tokenizer, 0.1 if name == "sample" else None)
+        other = _huggingface(tokenizer, 0.1 if name == "sample_tokenizers" else None)
         contenders.append(
             Contender(
                 "tokenizers",
@@ -227,6 +233,8 @@ def _ours(
         "encode": fresh,
         "encode_warm": lambda: tokenizer.encode_batch(lines, workers=1),
         "sample": lambda: tokenizer.sample_batch(lines, 0.1, rng=0, workers=1),
+        "sample_tokenizers": lambda: tokenizer.sample_batch(lines, 0.1, rng=0, workers=1),
+        "sample_workers": lambda: tokenizer.sample_batch(lines, 0.1, rng=0, workers=2),
         "sample16": lambda: tokenizer.sample_batch(lines, 0.1, size=16, rng=0, workers=1),
         "nbest": lambda: tokenizer.nbest_batch(lines, 8, workers=1),
     }

@@ -13,7 +13,7 @@ Areas load when they are first used:
 import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0.dev0"
+__version__ = "0.1.0"
 
 try:
     importlib.import_module("kexue_num._core")

@@ -222,6 +222,14 @@ class density:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> float: ...
     @staticmethod
+    def condense(
+        t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        cells: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[numpy.typing.NDArray[numpy.float64], numpy.typing.NDArray[numpy.float64]]: ...
+    @staticmethod
+    def condensed_cells(order: typing.SupportsInt | typing.SupportsIndex) -> int: ...
+    @staticmethod
     def fit(
         t: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         w: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
@@ -1336,6 +1344,11 @@ class transport:
         workers: typing.SupportsInt | typing.SupportsIndex = 0,
     ) -> numpy.typing.NDArray[numpy.float64]: ...
     @staticmethod
+    def cost_range(
+        cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        workers: typing.SupportsInt | typing.SupportsIndex = 0,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def emd(
         cost: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         a: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
@@ -1414,6 +1427,7 @@ class transport:
         max_passes: typing.SupportsInt | typing.SupportsIndex,
         single: bool,
         stored_bytes: typing.SupportsInt | typing.SupportsIndex,
+        largest_cost: typing.SupportsFloat | typing.SupportsIndex,
         init: tuple[
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             typing.Annotated[numpy.typing.ArrayLike, numpy.float64],

@@ -10,8 +10,11 @@ import kexue_num
 from benchmarks import __main__ as program
 from benchmarks import lowrank, matrices
 from benchmarks._case import Case, Contender, Floor, Outcome, Problem
-from benchmarks._report import compare, format_case, format_floors, format_seconds
+from benchmarks._documents import compare, write_json
+from benchmarks._documents import document as document_of
+from benchmarks._report import format_case, format_floors, format_seconds
 from benchmarks._runner import QUICK, CaseResult, Measurement, limit_seconds, pinned, run_case
+from benchmarks._table import BEGIN, END
 from benchmarks.limits import Limits
 
 LIMITS = Limits(
@@ -266,3 +269,60 @@ def test_bad_arguments(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
         program.main(arguments)
     assert message in capsys.readouterr().err
+
+
+# Failures, histories, tables
+
+
+def test_a_failing_peer_or_case_loses_nothing_else():
+    def fail():
+        raise RuntimeError("no\nluck")
+
+    good = Contender("kexue_num", lambda: 1, lambda _: Outcome(error=1.0))
+    bad = Contender("peer", fail, lambda _: Outcome())
+    budget = dataclasses.replace(QUICK, seconds=0.0, settle=0.0)
+    result = run_case(
+        Case("case", "title", lambda: Problem((good, bad), "unit", 8e6, 1e6), Floor("peer", 2, 1)),
+        LIMITS,
+        budget,
+    )
+    assert result.failure is None
+    assert result.ours.seconds
+    assert result.measurements[1].missing == "failed: RuntimeError: no"
+    assert "peer did not run" in format_case(result)
+    assert format_floors([result]) == "floors met: 0 of 0; not judged: 1"
+    for broken in (fail, lambda: Problem((bad, good), "unit", 8e6, 1e6)):
+        result = run_case(Case("case", "title", broken), LIMITS, budget)
+        assert "FAILED: RuntimeError: no" in format_case(result)
+
+
+def test_history_and_table(tmp_path, capsys):
+    results = {
+        "area": [
+            result_of(([0.001], [0.01]), floor=Floor("peer", 5, 1.0), name="a"),
+            result_of(([0.001], [0.01]), floor=Floor("peer", 50, 1.0), name="b"),
+            CaseResult("c", "title", "", 0.0, [], failure="ValueError: wrong"),
+        ]
+    }
+    content = document_of(results, [LIMITS], threads=1, quick=False)
+    for number in range(2):
+        write_json(tmp_path / "runs" / f"{number}.json", content)
+    assert not list(tmp_path.glob("**/*.part"))
+    assert program.main(["history", str(tmp_path / "runs")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["a", "10x", "10x"]
+    assert lines[3].split() == ["c"]
+    assert compare(content, content).splitlines()[-1].endswith("failed in the old file")
+
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    file = str(tmp_path / "runs" / "0.json")
+    assert program.main(["table", file, "--into", str(readme)]) == 0
+    text = readme.read_text()
+    assert text.startswith("before") and text.endswith("after\n") and "old" not in text
+    assert "Floors met: 1 of 2." in text
+    assert "| `a` | 1 ms | 0 % | peer | 10 ms | 10x | 1 | 1 | 1e+02 % | 5x, met |" in text
+    assert "**missed**" in text and "failed: ValueError: wrong" in text
+    readme.write_text("no marks")
+    with pytest.raises(ValueError, match="expected one line"):
+        program.main(["table", file, "--into", str(readme)])

@@ -4,6 +4,10 @@ The photographs come with scikit-learn; here synthetic ones of the same kind sta
 """
 
 import dataclasses
+import json
+import re
+import shutil
+import subprocess
 import sys
 
 import numpy as np
@@ -94,7 +98,7 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
     assert program.main(["--quick", "--out", str(out)]) == 0
     names = ["china", "flower", "error-by-rank", "promises", "attention", "supports", "hues"]
-    names += ["measurements", "lattice", "frequencies", "kinds", "bounds"]
+    names += ["measurements", "claw", "lattice", "frequencies", "kinds", "bounds"]
     names += ["colours", "emo"]
     for name in (f"{stem}.png" for stem in names):
         assert (out / name).stat().st_size > 10_000
@@ -107,6 +111,32 @@ def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     output = capsys.readouterr().out
     assert "china.jpg, 160 columns" in output
     assert f"{len(names)} figures and" in output
+
+
+_BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
+_PROBE = """<script>addEventListener("load", () => { document.title = JSON.stringify({
+  images: [...document.images].map(image => image.naturalWidth),
+  tables: document.querySelectorAll("table").length,
+  wide: document.documentElement.scrollWidth > innerWidth,
+  asked: performance.getEntriesByType("resource").map(r => r.name).filter(n => !/^data:/.test(n)),
+}) })</script>"""
+
+
+@pytest.mark.usefixtures("small_data")
+@pytest.mark.skipif(_BROWSER is None, reason="no browser to open the page with")
+def test_the_page_in_a_browser(tmp_path):
+    assert program.main(["--quick", "--area", "density", "--out", str(tmp_path)]) == 0
+    page = tmp_path / "report.html"
+    page.write_text(page.read_text(encoding="utf-8") + _PROBE, encoding="utf-8")
+    command = [_BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", page.as_uri()]
+    shown = subprocess.run(command, capture_output=True, timeout=60, check=True)
+    found = json.loads(re.search("<title>(.*)</title>", shown.stdout.decode()).group(1))
+    assert len(found["images"]) == 3
+    assert min(found["images"]) > 600
+    assert found["tables"] == 1
+    assert found["asked"] == []
+    assert not found["wide"]
 
 
 @pytest.mark.usefixtures("small_data")

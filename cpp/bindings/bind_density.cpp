@@ -136,6 +136,17 @@ void bind_fit(py::module_& m) {
   using namespace density_faces;
   m.attr("MOMENTS") = density::kMoments;
   m.def("fit_cells", &density::fit_cells, py::arg("order"), py::arg("certify"));
+  m.def("condensed_cells", &density::condensed_cells, py::arg("order"));
+  m.def(
+      "condense",
+      [](const Reals& t, const Reals& w, py::ssize_t cells) {
+        const auto points = span_of(t), weights = span_of(w);
+        const density::Points found =
+            without_gil([&] { return density::condense(points, weights, cells); });
+        const auto size = static_cast<py::ssize_t>(found.t.size());
+        return std::pair(Reals(size, found.t.data()), Reals(size, found.w.data()));
+      },
+      py::arg("t"), py::arg("w"), py::arg("cells"));
   m.def("compress", &compress, py::arg("chart"), py::arg("y"), py::arg("w"), py::arg("moments"),
         py::arg("workers"));
   m.def(

@@ -94,7 +94,7 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
     const auto chosen = index_span(first);
     auto f = without_gil([&] {
       ColumnStrips<T> strips(view, workers);
-      strips.scale(static_cast<real_t<T>>(scale), workers);
+      if (scale != 1) strips.scale(static_cast<real_t<T>>(scale), workers);
       return lowrank::pivoted_qr<T>(std::move(strips), chosen, max_rank, 0.0, 1.0, workers);
     });
     const auto rank = f.rank();

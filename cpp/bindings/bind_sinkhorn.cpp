@@ -40,8 +40,8 @@ struct HeldCosts {
 
 SinkhornOptions options_of(double reg, double rho_rows, double rho_cols, double tol,
                            py::ssize_t max_passes, bool single, py::ssize_t stored_bytes,
-                           int workers) {
-  return {reg, rho_rows, rho_cols, tol, max_passes, single, stored_bytes, workers};
+                           double largest_cost, int workers) {
+  return {reg, rho_rows, rho_cols, tol, max_passes, single, stored_bytes, largest_cost, workers};
 }
 
 py::dict solution_dict(const SinkhornSolution& s) {
@@ -131,14 +131,14 @@ void bind_plan(py::module_& m) {
 
 py::dict solve(const HeldCosts& held, const Reals& a, const Reals& b, double reg, double rho_rows,
                double rho_cols, double tol, py::ssize_t max_passes, bool single,
-               py::ssize_t stored_bytes, const std::optional<std::pair<Reals, Reals>>& init,
-               int workers) {
+               py::ssize_t stored_bytes, double largest_cost,
+               const std::optional<std::pair<Reals, Reals>>& init, int workers) {
   const Costs& costs = held.costs;
   require(a.size() == costs.rows() && b.size() == costs.cols(), "masses of another size");
   require(!init || (init->first.size() == a.size() && init->second.size() == b.size()),
           "potentials of another size");
-  const SinkhornOptions options =
-      options_of(reg, rho_rows, rho_cols, tol, max_passes, single, stored_bytes, workers);
+  const SinkhornOptions options = options_of(reg, rho_rows, rho_cols, tol, max_passes, single,
+                                             stored_bytes, largest_cost, workers);
   const double *f = init ? init->first.data() : nullptr, *g = init ? init->second.data() : nullptr;
   return solution_dict(without_gil([&] {
     transport::Sinkhorn solver(costs, options);
@@ -211,10 +211,10 @@ Reals batch_plans(const Reals& costs, double reg, const Reals& base_f, const Rea
   batch.base_g = const_cast<double*>(base_g.data());
   batch.left = const_cast<double*>(left.data());
   batch.right = const_cast<double*>(right.data());
-  Reals out({count, n, m});
+  Reals out = new_matrix<double>(count * n, m);
   double* to = out.mutable_data();
   without_gil([&] { transport::batch_plans(batch, reg, to, workers); });
-  return out;
+  return out.reshape({count, n, m});
 }
 
 py::dict barycenter(const HeldCosts& held, const Reals& masses, const Reals& weights, bool debiased,
@@ -257,7 +257,8 @@ void bind_sinkhorn(py::module_& parent) {
   bind_plan(m);
   m.def("sinkhorn", &solve, py::arg("costs"), py::arg("a"), py::arg("b"), py::arg("reg"),
         py::arg("rho_rows"), py::arg("rho_cols"), py::arg("tol"), py::arg("max_passes"),
-        py::arg("single"), py::arg("stored_bytes"), py::arg("init"), py::arg("workers"));
+        py::arg("single"), py::arg("stored_bytes"), py::arg("largest_cost"), py::arg("init"),
+        py::arg("workers"));
   m.def("sinkhorn_batch", &solve_batch, py::arg("costs"), py::arg("a"), py::arg("b"),
         py::arg("reg"), py::arg("tol"), py::arg("max_passes"), py::arg("workers"));
   m.def("barycenter", &barycenter, py::arg("costs"), py::arg("masses"), py::arg("weights"),

@@ -7,6 +7,7 @@
 #include "kexue/core/error.hpp"
 #include "kexue/transport/assignment.hpp"
 #include "kexue/transport/certificate.hpp"
+#include "kexue/transport/cost.hpp"
 #include "kexue/transport/line.hpp"
 #include "kexue/transport/round.hpp"
 #include "kexue/transport/simplex.hpp"
@@ -31,6 +32,13 @@ void round_plan(const py::array& plan, const Doubles& a, const Doubles& b, py::a
     const double *rows = a.data(), *cols = b.data();
     without_gil([&] { transport::round_plan<T>(from, rows, cols, to.data, workers); });
   });
+}
+
+// Of the finite entries: least and largest; a NaN or -inf; an entry that is not finite.
+py::tuple cost_range(const Doubles& cost, int workers) {
+  const transport::Costs costs(matrix_view<double>(cost));
+  const auto range = without_gil([&] { return transport::range_of(costs, workers); });
+  return py::make_tuple(range.lowest, range.highest, range.invalid, range.forbidden);
 }
 
 // min over j of C_ij - g_j, and min over i of C_ij - f_i.
@@ -90,7 +98,6 @@ py::dict emd(const Doubles& cost, const Doubles& a, const Doubles& b, double tol
   out["forbidden_mass"] = result.forbidden_mass;
   out["pivots"] = result.pivots;
   out["passes"] = result.passes;
-  out["bids"] = result.bids;
   out["optimal"] = result.optimal;
   return out;
 }
@@ -146,7 +153,8 @@ py::tuple line_plan(const Doubles& x, const Doubles& a, const Doubles& y, const 
   require(left.points.cols > 0 && right.points.cols > 0, "both sides must have points");
   const auto plan = without_gil([&] { return transport::line_plan(left, right, p); });
   return py::make_tuple(array_of(plan.rows), array_of(plan.cols), array_of(plan.mass),
-                        array_of(plan.f), array_of(plan.g), plan.value);
+                        array_of(plan.f), array_of(plan.g), plan.value, plan.drift,
+                        plan.cost_error);
 }
 
 }  // namespace transport_faces
@@ -155,6 +163,7 @@ void bind_transport(py::module_& parent) {
   using namespace transport_faces;
   auto m = parent.def_submodule("transport");
   m.def("assign", &assign, py::arg("cost"), py::arg("start"), py::arg("workers") = 0);
+  m.def("cost_range", &cost_range, py::arg("cost"), py::arg("workers") = 0);
   m.def("emd", &emd, py::arg("cost"), py::arg("a"), py::arg("b"), py::arg("tolerance"),
         py::arg("scale"), py::arg("negligible"), py::arg("max_pivots"), py::arg("start"),
         py::arg("workers") = 0);

@@ -76,6 +76,7 @@ KEXUE_DISPATCH(FitKernels, fit_kernels)
 namespace kexue::transport {
 
 KEXUE_DISPATCH(RowKernels, row_kernels)
+KEXUE_DISPATCH(ShortKernels, short_kernels)
 KEXUE_DISPATCH(SinkhornKernels, sinkhorn_kernels)
 
 }  // namespace kexue::transport

@@ -231,15 +231,41 @@ void gemm_small_a(const PackedRows<R>& a, MatrixView<const R> b, bool accumulate
       workers);
 }
 
+// Brings the next depth block of B into the second-level cache, a few rows with every tile: its
+// rows lie too far apart for the hardware to follow.
+template <class T>
+class Ahead {
+ public:
+  Ahead(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0, ptrdiff_t j1,
+        ptrdiff_t tiles)
+      : b_(b), k0_(k0), rows_(b.col_stride == 1 ? rows : 0), j0_(j0), tiles_(tiles) {
+    bytes_ = (std::min(j1, b.cols) - j0) * static_cast<ptrdiff_t>(sizeof(T));
+  }
+  void fetch() {
+#if defined(__GNUC__)
+    const ptrdiff_t end = rows_ * ++tile_ / tiles_;
+    for (; row_ < end; ++row_) {
+      const char* line = reinterpret_cast<const char*>(&b_(k0_ + row_, j0_));
+      for (ptrdiff_t i = 0; i < bytes_; i += 64) __builtin_prefetch(line + i, 0, 2);
+    }
+#endif
+  }
+
+ private:
+  MatrixView<const T> b_;
+  ptrdiff_t k0_, rows_, j0_, tiles_, bytes_, row_ = 0, tile_ = 0;
+};
+
 }  // namespace
 
 template <class T>
 void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
           bool accumulate, MatrixView<T> c, int workers) {
   using R = real_t<T>;
+  constexpr ptrdiff_t kWide = 4;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t nr = kernels.nr, depth = b.rows, step = depth_step(depth);
-  const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kGroup);
+  const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kWide);
   const double flops = product_flops(a.rows, depth, c.cols);
   // Bytes of a depth block of B: half of a second-level cache.
   constexpr ptrdiff_t kSmall = 512 << 10;
@@ -256,21 +282,26 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
     }
   }
   const int used = planned_workers(groups, workers_for(flops, workers));
-  const ptrdiff_t block = kGemmDepth * nr * ColumnStrips<T>::kPlanes;
-  AlignedBuffer<R> scratch(used * kGroup * block);
+  // Strips a power of two apart would compete for the same places of the first-level cache.
+  constexpr ptrdiff_t kPadding = 5 * 64 / static_cast<ptrdiff_t>(sizeof(R));
+  const ptrdiff_t block = kGemmDepth * nr * ColumnStrips<T>::kPlanes + kPadding;
+  AlignedBuffer<R> scratch(used * kWide * block);
   parallel_for(
       groups,
       [&](ptrdiff_t g, int slot) {
-        R* packed = scratch.data() + slot * kGroup * block;
-        const ptrdiff_t first = g * kGroup, last = std::min(n_strips, first + kGroup);
+        R* packed = scratch.data() + slot * kWide * block;
+        const ptrdiff_t first = g * kWide, last = std::min(n_strips, first + kWide);
         if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
           const ptrdiff_t kc = std::min(step, depth - k0);
           pack_strips<T>(b, k0, kc, first, last, nr, packed, kGemmDepth * nr, block);
+          Ahead<T> ahead(b, k0 + kc, std::min(step, depth - k0 - kc), first * nr, last * nr,
+                         (last - first) * packed_a.n_strips());
           for (ptrdiff_t r0 = 0; r0 < packed_a.n_strips(); r0 += kRowStrips) {
             const ptrdiff_t r1 = std::min(packed_a.n_strips(), r0 + kRowStrips);
             for (ptrdiff_t s = first; s < last; ++s) {
               for (ptrdiff_t r = r0; r < r1; ++r) {
+                ahead.fetch();
                 multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
                                  kGemmDepth * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
                                  std::min(nr, c.cols - s * nr));

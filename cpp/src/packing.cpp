@@ -59,19 +59,11 @@ void pack_strips(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t
                  ptrdiff_t last, ptrdiff_t nr, real_t<T>* out, ptrdiff_t plane_stride,
                  ptrdiff_t strip_stride) {
   ptrdiff_t full = first;
-  if (b.col_stride == 1 && !is_complex_v<T>) {
-    full = std::max(first, std::min(last, b.cols / nr));
-    const auto bytes = static_cast<std::size_t>(nr) * sizeof(T);
-    for (ptrdiff_t k = 0; k < depth; ++k) {
-      const T* row = &b(k0 + k, first * nr);
-#if defined(__GNUC__)
-      const char* ahead =
-          reinterpret_cast<const char*>(&b(std::min(k0 + k + 16, b.rows - 1), first * nr));
-      for (ptrdiff_t s = first; s < full; ++s) __builtin_prefetch(ahead + (s - first) * 64);
-#endif
-      for (ptrdiff_t s = first; s < full; ++s) {
-        std::memcpy(out + (s - first) * strip_stride + k * nr, row + (s - first) * nr, bytes);
-      }
+  if constexpr (!is_complex_v<T>) {
+    if (b.col_stride == 1) {
+      full = std::max(first, std::min(last, b.cols / nr));
+      gemm_kernels<T>().pack(depth, b.row(k0) + first * nr, b.row_stride, full - first, out,
+                             strip_stride);
     }
   }
   for (ptrdiff_t s = full; s < last; ++s) {
@@ -88,6 +80,28 @@ PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<
   const ptrdiff_t plane = n_strips_ * depth_ * mr_;
   data_ = AlignedBuffer<R>(plane * (is_complex_v<T> ? 3 : 1));
   const double entries = static_cast<double>(rows_) * static_cast<double>(depth_);
+  if constexpr (!is_complex_v<T>) {
+    if (a.row_stride == 1) {
+      // Columns of a as they lie, each to all strips.
+      constexpr ptrdiff_t kColumns = 128;
+      parallel_for(
+          ceil_div(depth_, kColumns),
+          [&](ptrdiff_t block, int) {
+            const ptrdiff_t end = std::min(depth_, (block + 1) * kColumns);
+            for (ptrdiff_t k = block * kColumns; k < end; ++k) {
+              const T* column = &a(0, k);
+              for (ptrdiff_t s = 0; s < n_strips_; ++s) {
+                R* out = data_.data() + (s * depth_ + k) * mr_;
+                const ptrdiff_t rows = std::min(mr_, rows_ - s * mr_);
+                for (ptrdiff_t r = 0; r < rows; ++r) out[r] = alpha * column[s * mr_ + r];
+                for (ptrdiff_t r = rows; r < mr_; ++r) out[r] = R(0);
+              }
+            }
+          },
+          workers_for(8 * entries, workers));
+      return;
+    }
+  }
   parallel_for(
       n_strips_,
       [&](ptrdiff_t s, int) {

@@ -7,6 +7,7 @@ that is not installed is skipped; what is printed is what the installed versions
 """
 
 import importlib
+import tempfile
 import warnings
 
 import matplotlib.pyplot as plt
@@ -14,6 +15,8 @@ import numpy as np
 import scipy.linalg.interpolative as sli
 
 from kexue_num import lowrank, simplex, transport
+from kexue_num.density import FourierDensity
+from kexue_num.lattice import UnigramTokenizer
 
 warnings.simplefilter("ignore")
 
@@ -112,6 +115,68 @@ if ot:
 result = transport.sinkhorn(mass, mass, C, reg)
 low, high = result.bracket
 print("kexue_num:", f"L1 error {result.marginal_error:.1e}, bracket [{low:.6f}, {high:.6f}]")
+
+# %%
+# **gaussian_kde: mass where there can be none.** Waiting times are positive. A kernel estimate
+# gives a tenth of its mass to negative ones, and next to none to long ones.
+
+from scipy.stats import gaussian_kde
+
+waits = np.random.default_rng(0).exponential(1.0, 1000)
+kernel, fitted = gaussian_kde(waits), FourierDensity(support="positive").fit(waits)
+print(f"SciPy:     below 0 {kernel.integrate_box_1d(-np.inf, 0):.3f}", end=", ")
+print(f"between 30 and 31 {kernel.integrate_box_1d(30, 31):.1e}")
+print(f"kexue_num: below 0 {fitted.cdf(0.0):.3f}, between 30 and 31 {fitted.bin_prob(30, 31):.1e}")
+
+# %%
+# **KDEpy: another unit, another bandwidth.** The improved Sheather-Jones bandwidth should follow
+# the samples when they are given in other units.
+
+kdepy = optional("KDEpy")
+rng = np.random.default_rng(0)
+mixed = np.concatenate([rng.normal(0, 1, 500), rng.normal(0, 0.05, 500)])
+
+
+def bandwidth(unit):
+    estimate = kdepy.FFTKDE(bw="ISJ").fit(mixed * unit)
+    estimate(2**12)
+    return float(estimate.bw / unit)
+
+
+if kdepy:
+    print("KDEpy:    ", ", ".join(f"{bandwidth(unit):.5f}" for unit in (0.01, 1, 100)))
+peaks = [FourierDensity(base="warp").fit(mixed * u).pdf(0) * u for u in (0.01, 1, 100)]
+print("kexue_num:", ", ".join(f"{peak:.5f}" for peak in peaks), "(height at 0)")
+
+# %%
+# **sentencepiece: a seed that does not repeat.** Sampling in two threads after the same seed,
+# twice: the seed belongs to the process, and who draws first is chance. Here a sample belongs to
+# the seed and its line, whatever the number of threads.
+
+from concurrent.futures import ThreadPoolExecutor
+
+corpus = ["the watching of the watch", "a matching match", "the catch of the hatching"] * 20
+tokenizer = UnigramTokenizer.train(corpus, 36)
+lines = ["watching the matching of the hatch"] * 8
+sentencepiece = optional("sentencepiece")
+if sentencepiece:
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save(f"{folder}/model", format="sentencepiece")
+        processor = sentencepiece.SentencePieceProcessor(model_file=f"{folder}/model")
+
+    def drawn(line):
+        return processor.encode(line, enable_sampling=True, alpha=0.3, nbest_size=-1)
+
+    def twice():
+        for _ in range(2):
+            sentencepiece.set_random_generator_seed(7)
+            with ThreadPoolExecutor(2) as pool:
+                yield list(pool.map(drawn, lines))
+
+    first, second = twice()
+    print("sentencepiece: the same draws?", first == second)
+draws = [tokenizer.sample_batch(lines, 0.3, rng=7, workers=n) for n in (1, 2)]
+print("kexue_num:     the same draws?", np.array_equal(draws[0].ids, draws[1].ids))
 
 # %%
 # The first case again, over tolerances: error divided by what was asked for. Above the line a

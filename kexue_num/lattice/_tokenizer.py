@@ -363,7 +363,7 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
         if isinstance(rows, TokenRows):
             flat, offsets = self._as_ids(function, rows.ids), rows.offsets
         else:
-            if not isinstance(rows, Iterable) or not getattr(rows, "ndim", 1):
+            if not hasattr(rows, "__iter__") or not getattr(rows, "ndim", 1):
                 got = Phrase(type(rows).__name__)
                 raise TypeError(message(function, "rows", "must be a sequence of rows of ids", got))
             parts = [as_integers(function, "rows", row) for row in rows]

@@ -47,8 +47,13 @@ def spectral_norm(rows: Array, workers: int) -> float:
     if not math.isfinite(top):
         return math.inf
     exponent = binary_exponent(top, rows.dtype)
-    scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
-    gram = _core.lowrank.matmul(scaled, scaled.conj().T, False, 1.0, None, workers)
+    rows = np.ascontiguousarray(rows)
+    # Squares in double precision are safe from 2^-400 to 2^400, as all of single precision is.
+    if abs(exponent) <= 400:
+        gram = np.ldexp(1.0, -2 * exponent) * _core.lowrank.gram(rows, workers)
+    else:
+        scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
+        gram = _core.lowrank.gram(scaled, workers)
     with np.errstate(over="ignore"):
         return float(np.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent))
 

@@ -46,7 +46,7 @@ class Operand(Protocol):
         """S A, packed, and W A (n_probes, n): random S, standard normal W independent of S."""
 
     def columns(self, indices: Array) -> Any:
-        """A[:, indices] in the operand's own kind: an array, or sparse."""
+        """A[:, indices] in the operand's own kind: an array, or sparse. Not to be written to."""
 
     def left_product(self, q: Array) -> Array:
         """Q^H A, (k, n), for q (m, k)."""
@@ -71,6 +71,30 @@ def as_operand(function: str, value: Any, axis: int, workers: int, check_finite:
     return operand.transposed() if axis == 0 else operand
 
 
+class _Columns:
+    """Columns taken once: the skeleton, as a rule, is among the candidates."""
+
+    def __init__(self) -> None:
+        self.indices = np.empty(0, np.int64)
+        self.block: Array | None = None
+
+    def find(self, indices: Array, workers: int) -> Array | None:
+        if self.block is None or len(indices) > len(self.indices):
+            return None
+        if np.array_equal(indices, self.indices):
+            return self.block
+        order = np.argsort(self.indices)
+        places = np.searchsorted(self.indices, indices, sorter=order)
+        places = order[np.minimum(places, len(order) - 1)]
+        if not np.array_equal(self.indices[places], indices):
+            return None
+        return _core.lowrank.gather_columns(self.block, places, workers)
+
+    def keep(self, indices: Array, block: Array) -> Array:
+        self.indices, self.block = np.array(indices, np.int64), block
+        return block
+
+
 class DenseOperand:
     first_rows = 384
 
@@ -81,6 +105,7 @@ class DenseOperand:
         self.dtype = array.dtype
         self.workers = workers
         self.check_finite = check_finite
+        self.taken = _Columns()
 
     @property
     def dense(self) -> Array | None:
@@ -94,7 +119,11 @@ class DenseOperand:
         return _core.lowrank.sketch(self.array, n_rows, n_probes, key, self.workers)
 
     def columns(self, indices: Array) -> Array:
-        return _core.lowrank.gather_columns(self.array, indices, self.workers)
+        found = self.taken.find(indices, self.workers)
+        if found is not None:
+            return found
+        block = _core.lowrank.gather_columns(self.array, indices, self.workers)
+        return self.taken.keep(indices, block)
 
     def diagonal(self) -> Array:
         return self.array.diagonal()
@@ -179,6 +208,7 @@ class LinearOperatorOperand:
         self._key: Key | None = None
         self._rng = np.random.default_rng(0)
         self._rows = np.empty((0, self.shape[1]), self.dtype)
+        self.taken = _Columns()
 
     @property
     def dense(self) -> Array | None:
@@ -207,9 +237,12 @@ class LinearOperatorOperand:
         return _core.lowrank.pack(rows * scale, self.workers), probes
 
     def columns(self, indices: Array) -> Array:
+        found = self.taken.find(indices, self.workers)
+        if found is not None:
+            return found
         chosen = np.zeros((self.shape[1], len(indices)), self.dtype)
         chosen[indices, np.arange(len(indices))] = 1
-        return np.ascontiguousarray(self.right_product(chosen))
+        return self.taken.keep(indices, np.ascontiguousarray(self.right_product(chosen)))
 
     def left_product(self, q: Array) -> Array:
         if self.transpose:

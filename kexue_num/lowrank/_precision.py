@@ -123,9 +123,8 @@ class _Search:
     def least_rank(self, factors: Factors, orthogonal: bool) -> InterpolativeDecomposition | None:
         """None if these columns are too few to be certain of the tolerance."""
         run, size = self.run, len(factors.pivots)
-        # Any Rayleigh quotient is a lower bound of ||A||_2^2.
         whole = factors.gram(run.workers)
-        limit = self.tol * math.sqrt(_core.lowrank.rayleigh(whole)) * (1 - 1e-6)
+        limit = self.tol * run.least_norm(factors, whole, orthogonal) * (1 - 1e-6)
         if not orthogonal or size == 0:
             order, gram = self.eliminate(factors, whole, limit)
             return self.accept(order, run.leading_below(gram, 0.8 * limit), limit)
@@ -168,7 +167,7 @@ class _Search:
         """The same for columns by `select`: ranks from that of plain truncation upwards."""
         run, size = self.run, len(factors.pivots)
         gram = factors.gram(run.workers)
-        limit = self.tol * math.sqrt(_core.lowrank.rayleigh(gram)) * (1 - 1e-6)
+        limit = self.tol * run.least_norm(factors, gram, exact) * (1 - 1e-6)
         k = max(min(size, 1), size - run.leading_below(gram[::-1, ::-1], limit))
         step = 1 + k // 16
         while True:

@@ -264,10 +264,12 @@ class CRProduct:
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The shape of the product."""
         return (*self.indices.shape[:-1], int(self.C.shape[-2]), int(self.R.shape[-1]))
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the factors."""
         dtype: np.dtype[Any] = self.C.dtype
         return dtype
 

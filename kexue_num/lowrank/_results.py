@@ -49,14 +49,17 @@ class SVD:
 
     @property
     def rank(self) -> int:
+        """The number of singular values."""
         return len(self.s)
 
     @property
     def shape(self) -> tuple[int, int]:
+        """The shape of the matrix."""
         return self.U.shape[0], self.Vh.shape[1]
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the factors."""
         return self.U.dtype
 
     def __repr__(self) -> str:
@@ -125,10 +128,12 @@ class InterpolativeDecomposition:
 
     @property
     def rank(self) -> int:
+        """The number of columns or rows chosen."""
         return len(self.indices)
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the skeleton."""
         return self.coefficients.dtype
 
     def __repr__(self) -> str:

@@ -163,6 +163,21 @@ class Run:
         """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
         return _core.lowrank.leading_below(gram, limit, self.workers)
 
+    def least_norm(self, factors: Factors, gram: Array, orthogonal: bool) -> float:
+        """A lower bound of scale * ||A||_2 that owes nothing to the probes.
+
+        Any Rayleigh quotient of R R^H = Q^H A A^H Q is one of ||A||_2^2. That of a sketch may be
+        larger: there A itself is applied to the leading right singular vector of R.
+        """
+        if orthogonal or len(gram) == 0:
+            return math.sqrt(_core.lowrank.rayleigh(gram))
+        leading = np.linalg.eigh(gram)[1][:, -1:].astype(factors.r.dtype)
+        x = _core.lowrank.matmul(leading.T, factors.r, True, 1.0, None, self.workers).conj().T
+        x = np.ascontiguousarray(x / np.linalg.norm(x))
+        y = self.operand.right_product(x)
+        top = float(np.abs(y).max(initial=0.0))
+        return top * float(np.linalg.norm(y / top)) * self.scale if top > 0 else 0.0
+
     # From factors to a decomposition
 
     def solve(
@@ -264,6 +279,9 @@ class Run:
         exact = self.is_exact or self.options.refine == "exact"
         pivoted = self.options.select in PIVOTED
         candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
+        if candidates - candidates % 12 >= k + k // 6:
+            # Products take them by the dozen.
+            candidates -= candidates % 12
         factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if not pivoted:
             return self.chosen_columns(factors, k, exact)

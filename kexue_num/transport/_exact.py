@@ -27,7 +27,7 @@ from kexue_num.transport._result import Bracket, Potentials, SparsePlan, Transpo
 
 Array = NDArray[Any]
 
-# Reduced costs above this part of the largest cost are rounding of the potentials.
+# Reduced costs above this part of the potentials are their rounding.
 TOLERANCE = 1e-14
 _LARGEST_COST = 1e300
 
@@ -54,8 +54,8 @@ def emd(
     C : (n, m) array_like
         Costs of a unit of mass: finite of either sign and any size, or +inf for a forbidden arc.
     tol : float, optional
-        How far below 0 a reduced cost may lie, relative to the largest finite abs(C); 1e-14 by
-        default, which is rounding.
+        How far below 0 a reduced cost may lie, relative to the largest potential or cost of the
+        plan's basis (at most to the largest finite abs(C)); 1e-14 by default, which is rounding.
     max_iter : int, optional
         Largest number of pivots; none by default.
     init : TransportResult, Potentials or pair of arrays, optional
@@ -148,16 +148,41 @@ def solve(
         first, second = a[rows], b[cols]
         start = None if start is None else start[cols]
     scale = problem.scale * shift
-    found = _core.transport.emd(
-        core, first, second, tolerance * scale, scale, negligible, limit, start, threads
-    )
-    total = float(a.sum())
-    if found["forbidden_mass"] > negligible * total:
+    most = negligible * float(a.sum())
+    for arcs, size in (_without_penalties(function, core, scale), (core, scale)):
+        if arcs is None:
+            continue
+        found = _core.transport.emd(
+            arcs, first, second, tolerance, size, negligible, limit, start, threads
+        )
+        if found["forbidden_mass"] <= most:
+            break
+    else:
         raise NumericalError(_infeasible(function, core, rows, found, first, second))
     g = np.full(shape[1], -np.inf)
     g[cols] = found["v"]
     value, lower, potentials = dual_bound(a, b, cost, g, workers=threads)
     return _result(found, rows, cols, problem, shift, value, lower, potentials, limit, function)
+
+
+def _without_penalties(function: str, cost: Array, scale: float) -> tuple[Array | None, float]:
+    """The costs with arcs of another order of magnitude forbidden, and the largest other one.
+
+    None if there are no such arcs. A plan that needs none of them is optimal with them, too, and
+    potentials that none of them touches keep their digits.
+    """
+    places = np.arange(min(4096, cost.size)) * 2654435761 % cost.size
+    sizes = np.abs(cost.reshape(-1)[places])
+    sizes = sizes[(sizes > 0) & (sizes < np.inf)]
+    if sizes.size == 0 or scale <= (limit := 2.0**20 * float(np.quantile(sizes, 1 / 16))):
+        return None, scale
+    require_memory(function, 8 * cost.size, f"a copy of costs of shape {cost.shape}")
+    kept = np.where(cost > limit, np.inf, cost)
+    low, high, _, _ = _core.transport.cost_range(kept)
+    largest = max(abs(low), abs(high))
+    # Forbidden arcs of a basis cost a few times as much: the others must lie above.
+    near = (cost > limit) & (cost < 16 * largest)
+    return (None, scale) if near.any() else (kept, largest)
 
 
 def _is_constant(masses: Array) -> bool:

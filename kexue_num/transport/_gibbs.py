@@ -19,7 +19,7 @@ from kexue_num._validation import (
     message,
     round_result,
 )
-from kexue_num.transport._inputs import require_memory
+from kexue_num.transport._inputs import Problem, require_memory
 from kexue_num.transport._result import Bracket
 
 Array = NDArray[Any]
@@ -37,7 +37,8 @@ _TINY, _HUGE = 1e-150, 1e150  # costs beyond are brought between by a power of t
 class Costs:
     """A matrix (n, m), or points x (n, d) and y (m, d) with the name of a distance.
 
-    The core sees costs times 2^-`exponent`.
+    The core sees costs times 2^-`exponent`. `largest` is the largest size of a cost, if all are
+    finite.
     """
 
     matrix: Array | None
@@ -45,6 +46,7 @@ class Costs:
     y: Array | None = None
     name: str = "sqeuclidean"
     exponent: int = 0
+    largest: float = math.inf
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -72,10 +74,15 @@ class Costs:
         return n * (m + 16) * (4 if single else 8)
 
 
-def matrix_costs(matrix: Array, scale: float) -> Costs:
-    """Costs of a checked matrix whose largest finite size is `scale`."""
+def matrix_costs(problem: Problem) -> Costs:
+    """Costs of a checked problem."""
+    scale = problem.scale
     extreme = scale > _HUGE or 0 < scale < _TINY
-    return Costs(matrix, exponent=math.frexp(scale)[1] if extreme else 0)
+    return Costs(
+        problem.C,
+        exponent=math.frexp(scale)[1] if extreme else 0,
+        largest=math.inf if problem.has_forbidden else scale,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +164,7 @@ def solve(
             settings.max_iter,
             single,
             stored,
+            costs.largest / unit,
             init,
             settings.workers,
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _core
 from kexue_num._validation import Phrase, as_array, message, result_dtype
 
 Array = NDArray[Any]
@@ -102,15 +103,12 @@ def as_costs(function: str, C: object) -> tuple[Array, float, bool]:
     if given.dtype != np.float64 or not given.flags.c_contiguous:
         require_memory(function, 8 * n * m, f"costs of shape {(n, m)} as float64")
     cost = np.ascontiguousarray(given, np.float64)
-    low, high = float(cost.min()), float(cost.max())  # NaN is passed on by both
-    if not low > -np.inf:
+    low, high, invalid, forbidden = _core.transport.cost_range(cost)
+    if invalid:
         bad = ~(cost > -np.inf)
         expected = "must be finite, or +inf for a forbidden arc"
         raise ValueError(message(function, "C", expected, _first(cost, bad)))
-    if high < np.inf:
-        return cost, max(abs(low), abs(high)), False
-    finite = np.isfinite(cost)
-    return cost, float(np.abs(cost, where=finite, out=np.zeros_like(cost)).max()), True
+    return cost, max(abs(low), abs(high)) if low <= high else 0.0, forbidden
 
 
 def require_memory(function: str, size: int, what: str) -> None:

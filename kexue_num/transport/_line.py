@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
+from kexue_num._errors import NumericalError
 from kexue_num._validation import (
     Phrase,
     as_array,
@@ -91,6 +92,8 @@ def emd_1d(
     ------
     ValueError
         If a point is not finite, a mass is refused, shapes do not fit, or `p` < 1.
+    kexue_num.NumericalError
+        If |x - y|**p overflows.
 
     Notes
     -----
@@ -130,6 +133,7 @@ def emd_1d(
         _rows(left, batch), _mass_rows(first, batch), _rows(right, batch),
         _mass_rows(second, batch), power, check_workers(function, workers),
     )  # fmt: skip
+    _require_finite(function, costs, power)
     return round_result(costs.reshape(batch), dtype) if batch else float(costs[0])
 
 
@@ -172,6 +176,8 @@ def sliced(
     ------
     ValueError
         If a point is not finite, a mass is refused, shapes do not fit, or `p` < 1.
+    kexue_num.NumericalError
+        If |x - y|**p overflows.
 
     Notes
     -----
@@ -220,7 +226,13 @@ def sliced(
             np.ascontiguousarray(directions @ left.T), _mass_rows(first, ()),
             np.ascontiguousarray(directions @ right.T), _mass_rows(second, ()), power, threads,
         )  # fmt: skip
+    _require_finite(function, costs, power)
     return float(costs.max()) if math.isinf(power) else float(costs.mean() ** (1 / power))
+
+
+def _require_finite(function: str, costs: Array, power: float) -> None:
+    if not np.isfinite(costs).all():
+        raise NumericalError(f"{function}: |x - y|**{power:g} overflows; scale the points")
 
 
 def _check_power(function: str, p: object) -> float:
@@ -290,23 +302,25 @@ def _plan(
 ) -> TransportResult:
     first, second = as_masses(function, "a", a, len(x)), as_masses(function, "b", b, len(y))
     second = balance(function, first, second, mass_tolerance(a, b))
-    rows, cols, mass, f, g, value = _core.transport.line_plan(
+    with np.errstate(over="ignore"):
+        far = np.maximum(np.maximum(x.max() - y.min(), y.max() - x.min()), 0.0) ** power
+    _require_finite(function, far, power)
+    rows, cols, mass, f, g, value, drift, cost_error = _core.transport.line_plan(
         _rows(x, ()), first[None], _rows(y, ()), second[None], power
     )
     dual, lower = dual_value(first, second, f, g)
     row_error = np.abs(np.bincount(rows, mass, len(x)) - first).sum()
     col_error = np.abs(np.bincount(cols, mass, len(y)) - second).sum()
     error = float(max(row_error, col_error))
-    far = max(float(x.max() - y.min()), float(y.max() - x.min()), 0.0) ** power
-    slack = 2.0**-50 * abs(value) + error * far
-    # Rounding of a cost moves a potential along the whole staircase.
-    depth = 2.0**-52 * far * float(first.sum()) * len(mass) ** 0.5
+    # Rounding of costs moves potentials along the whole staircase: `drift` bounds what it adds. The
+    # plan's cost is a sum of few roundings; what its marginals miss has to go at most `far`.
+    slack = (cost_error + 2.0**-50) * abs(value) + (1 + 2.0**-20) * error * float(far)
     plan = SparsePlan(
         (len(x), len(y)),
         rows,
         cols,
         round_result(mass, dtype),
-        Bracket(min(lower - depth, value), value + slack),
+        Bracket(min(lower - drift, value), value + slack),
     )
     return TransportResult(
         value,

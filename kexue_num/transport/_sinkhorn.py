@@ -31,7 +31,7 @@ def sinkhorn(
     a : (n,) array_like or None
         Masses of the rows, >= 0, zeros allowed; uniform for None.
     b : (m,) array_like or None
-        Masses of the columns, of the same sum; uniform for None.
+        Masses of the columns, of the same sum; uniform for None. `sinkhorn_batch` takes many.
     C : (n, m) array_like
         Costs of any sign and scale; +inf forbids an arc.
     reg : float
@@ -73,7 +73,9 @@ def sinkhorn(
     P_ij = a_i b_j exp((f_i + g_j - C_ij) / reg). One pass over the kernel is one iteration: row
     sums, new row factors and the next column sums. When the rate is slow, Newton's method on the
     dual takes over, with conjugate gradients on the same pass; reg below 8e-3 of the range of the
-    costs is reached by halving. Sums are float64 always. A large kernel is held in float32: that
+    costs is reached by halving. Problems of up to 4096 entries are over-relaxed instead (Thibault
+    et al. 2021), while that lasts 64 passes at most. Sums are float64, except for first passes that
+    are far from `tol`. A large kernel is held in float32: that
     perturbs the costs by at most 2.4e-7 reg, and the plan is that of the held kernel, so that its
     marginals keep `tol`. Inputs in float32 give results in float32.
 
@@ -84,6 +86,8 @@ def sinkhorn(
     problems", SIAM J. Sci. Comput. 41 (2019).
     C. Brauer, C. Clason, D. Lorenz, B. Wirth, "A Sinkhorn-Newton method for entropic optimal
     transport", arXiv:1710.06635 (2017).
+    A. Thibault, L. Chizat, C. Dossal, N. Papadakis, "Overrelaxed Sinkhorn-Knopp algorithm for
+    regularized optimal transport", Algorithms 14 (2021).
     J. Altschuler, J. Weed, P. Rigollet, NeurIPS 2017 (the upper end of `bracket`).
     Jianlin Su, 科学空间, https://kexue.fm/archives/6280 (2019-01-20).
 
@@ -102,7 +106,7 @@ def sinkhorn(
     settings = check_settings(function, reg, tol, max_iter, check_workers(function, workers))
     problem = as_problem(function, a, b, C)
     start = check_init(function, init, problem.C.shape)
-    costs = matrix_costs(problem.C, problem.scale)
+    costs = matrix_costs(problem)
     found = solve(function, costs, problem.a, problem.b, settings, init=start, dtype=problem.dtype)
     if problem.has_forbidden and not found.converged:
         require_feasible(function, problem)

@@ -125,7 +125,7 @@ def unbalanced(
     pair = _pair(function, reg_m)
     problem = as_problem(function, a, b, C, balanced=pair == (math.inf, math.inf))
     start = check_init(function, init, problem.C.shape)
-    costs = matrix_costs(problem.C, problem.scale)
+    costs = matrix_costs(problem)
     found = solve(
         function, costs, problem.a, problem.b, settings, rho=pair, init=start, dtype=problem.dtype
     )

@@ -8,6 +8,8 @@ import pytest
 import scipy.sparse
 from scipy.stats import chi2
 
+from kexue_num import _core
+from kexue_num._validation import draw_key
 from kexue_num.lattice import trellis
 from tests.oracles import lattice as oracle
 
@@ -179,6 +181,39 @@ def test_left_to_right_models_do_not_underflow():
     np.testing.assert_allclose(found.states, np.eye(n), atol=1e-12)
     drawn = trellis.sample(emissions, matrix, start=start, stop=stop, rng=0)
     assert drawn[0].tolist() == list(range(n))
+
+
+@pytest.mark.parametrize("n", [2, 10, 16, 40])
+def test_long_sequences_neither_overflow_nor_underflow(n, isa):
+    # Transitions are scaled by their largest entry, so that messages grow; sums of probabilities
+    # above 1 make them grow faster, emissions of 1e-3 shrink.
+    rng = np.random.default_rng(n)
+    matrix = np.log(rng.dirichlet(np.ones(n), n))
+    emissions = np.log(rng.uniform(1e-3, 1, (6000, n)))
+    for e in (emissions, emissions[:3000] - 30.0, 0.01 * emissions[:3000]):
+        log_z, last, _ = oracle.long_chain(e, matrix, np.zeros(len(e)))
+        assert trellis.log_partition(e, matrix) == pytest.approx(log_z, rel=1e-12)
+        found = trellis.marginals(e, matrix).states
+        np.testing.assert_allclose(found[-1], last, rtol=1e-10)
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 8, 10, 16, 40])
+@pytest.mark.parametrize("meets", [True, False])
+def test_samples_of_long_sequences_are_drawn_step_by_step(n, meets, isa):
+    # Stretches that are drawn at once, from guesses, must give what one step after the other gives;
+    # chains of a permutation never meet.
+    rng = np.random.default_rng(n)
+    matrix = np.log(rng.dirichlet(np.ones(n), n))
+    if not meets:
+        matrix = np.where(np.eye(n)[rng.permutation(n)] > 0, 0.0, -np.inf)
+    emissions = np.log(rng.uniform(0.1, 1, (1003, n)))
+    key = draw_key(np.random.default_rng(n))
+    key = _core.random.subkey(*_core.random.subkey(*key, 0), 0)
+    uniform = [_core.random.uniform(*key, t) for t in range(len(emissions))]
+    _, _, due = oracle.long_chain(emissions, matrix, np.array(uniform))
+    drawn = trellis.sample(emissions, matrix, rng=np.random.default_rng(n))
+    np.testing.assert_array_equal(drawn[0] if drawn.ndim == 2 else drawn, due)
 
 
 def test_samples_have_the_posterior():

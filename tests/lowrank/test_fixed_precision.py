@@ -53,6 +53,16 @@ def test_tolerance_is_met_without_dense_entries(operand):
     assert misses(FAMILIES["fast"], 1e-4, operand, seeds=range(300)) <= 1
 
 
+@pytest.mark.parametrize("operand", [csr_array, aslinearoperator])
+def test_a_sketch_that_is_longer_than_the_matrix_promises_no_more(operand):
+    # Half of all sketches have a larger norm than A, by a tenth here.
+    for seed in range(40):
+        A = oracle.with_spectrum(np.random.default_rng(seed), 300, 40, 1.0 / (1 + np.arange(40)))
+        d = interp_decomp(operand(A), tol=0.2, refine="sketch", rng=seed)
+        assert d.converged
+        assert d.error_bound <= 0.2 * np.linalg.norm(A, 2)
+
+
 @functools.cache
 def case(family, seed):
     A, _ = oracle.FAMILIES[family](np.random.default_rng(seed))

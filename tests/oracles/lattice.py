@@ -140,6 +140,31 @@ class Chain:
         return states, pairs
 
 
+def long_chain(emissions, matrix, uniform):
+    """log Z, the last state's posterior and a sample by one step after the other.
+
+    The sample takes the state that `uniform` falls to after the states are dealt to eight lanes:
+    first the lane, then the state within it.
+    """
+    steps, n = emissions.shape
+    weights = np.exp(matrix)
+    alpha, log_z = np.empty((steps, n)), 0.0
+    alpha[0] = np.exp(emissions[0])
+    for t in range(steps):
+        if t > 0:
+            alpha[t] = alpha[t - 1] @ weights * np.exp(emissions[t])
+        total = alpha[t].sum()
+        alpha[t] /= total
+        log_z += np.log(total)
+    order = sorted(range(n), key=lambda state: (state % 8, state))
+    path = np.empty(steps, int)
+    for t in reversed(range(steps)):
+        chance = alpha[t] * (weights[:, path[t + 1]] if t + 1 < steps else 1.0)
+        upto = np.cumsum(chance[order])
+        path[t] = order[np.searchsorted(upto, uniform[t] * upto[-1], side="right")]
+    return log_z, alpha[-1], path
+
+
 def segmentations(n_steps, longest, n_labels):
     """Every list of (start, length, label) that covers the steps."""
 

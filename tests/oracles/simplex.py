@@ -24,6 +24,25 @@ def project(x, radius=1):
     return [max(Fraction(float(v)) - tau, Fraction(0)) if v > -np.inf else Fraction(0) for v in x]
 
 
+def entmax15(x):
+    """(x_i / 2 - tau)_+^2 with sum one, 40 digits; the support is exact."""
+    w = [v / 2 for v in exact(x)]
+    falling = sorted(w, reverse=True)
+    size = 1
+    while size < len(w) and sum((v - falling[size]) ** 2 for v in falling[:size]) < 1:
+        size += 1
+    mean = sum(falling[:size]) / size
+    rest = 1 - sum((v - mean) ** 2 for v in falling[:size])
+    with mpmath.workdps(40):
+        root = mpmath.sqrt(mpmath.mpf(rest.numerator) / rest.denominator / size)
+        tau = mpmath.mpf(mean.numerator) / mean.denominator - root
+        least = falling[size - 1]
+        return [
+            (mpmath.mpf(v.numerator) / v.denominator - tau) ** 2 if v >= least else mpmath.mpf(0)
+            for v in w
+        ]
+
+
 def softmax(x, temperature=1):
     """60 digits, as mpmath numbers."""
     with mpmath.workdps(60):

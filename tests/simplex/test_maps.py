@@ -69,6 +69,36 @@ def test_sparsemax_is_exact(isa, dtype, n):
             assert error(p, reference) <= 1
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [5, 40, 200])
+def test_softmax_falls_to_zero_gradually(isa, dtype, n):
+    """Rounded once to the numbers below the least normal one, and zero where masked."""
+    depth = 108 if dtype == np.float32 else 750
+    x = np.full((4, n), -np.inf, dtype)
+    x[:, 0] = [0, 1990, -1990, 5000]
+    x[:, 1:4] = x[:, :1] - np.array([0.3, 0.93, 1], dtype) * depth
+    for p, row in zip(simplex.softmax(x), x, strict=True):
+        assert np.all(p[4:] == 0)
+        for value, reference in zip(p[:4], oracle.softmax(row[:4]), strict=True):
+            unit = np.spacing(np.maximum(dtype(reference), np.finfo(dtype).tiny))
+            assert abs(float(value) - reference) <= 4 * float(unit)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_supports_of_every_short_length(isa, dtype):
+    """Small integers put entries exactly where the support ends."""
+    rng = np.random.default_rng(8)
+    for n in range(1, 19):
+        for values in (rng.integers(-3, 4, (6, n)) / 2, rng.standard_normal((6, n))):
+            x = values.astype(dtype)
+            for row, p in zip(x, simplex.sparsemax(x), strict=True):
+                assert [v > 0 for v in oracle.project(row)] == list(p > 0)
+            for row, p in zip(x, simplex.entmax15(x), strict=True):
+                reference = oracle.entmax15(row)
+                assert [v > 0 for v in reference] == list(p > 0)
+                assert error(p, reference) <= 2
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(-3, 3), min_size=1, max_size=8),

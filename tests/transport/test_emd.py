@@ -138,16 +138,42 @@ def test_costs_of_any_size(kind, factor):
     assert result.gap <= 1e-12 * abs(result.value) + 1e-320
 
 
-def test_one_huge_cost_beside_small_ones():
-    # A penalty of 1e32 must be avoided, not lost in rounding.
-    a, b, C = problem("random", 20, 20, 1)
-    finite = C.copy()
-    C[np.arange(20), np.arange(20)] = 1e32
-    forbidden = C.copy()
-    forbidden[np.arange(20), np.arange(20)] = np.inf
-    result = emd(a, b, C, tol=1e-46)
-    assert result.value == pytest.approx(emd(a, b, forbidden).value, rel=1e-12)
-    assert result.value >= emd(a, b, finite).value - 1e-12
+@pytest.mark.parametrize("huge", [1e8, 1e32, 1e300])
+@pytest.mark.parametrize("n", [20, 90])
+def test_huge_costs_beside_small_ones(n, huge):
+    # A penalty must be avoided, not lost in rounding, nor may the others be lost beside it.
+    rng = np.random.default_rng(1)
+    a, b, C = problem("random", n, n, 1)
+    lone = C.copy()
+    lone[3, 4] = huge
+    diagonal = C.copy()
+    np.fill_diagonal(diagonal, huge)
+    side = np.arange(n) < n // 2
+    blocks = np.where(np.not_equal.outer(side, side), huge, C)
+    shares = rng.multinomial(1024, np.full(n // 2, 2 / n), 2) / 2048  # sums that agree exactly
+    for masses, cost in (
+        ((a, b), lone),
+        ((a, b), diagonal),
+        ((None, None), diagonal),
+        ((np.tile(shares[0], 2), np.tile(shares[1], 2)), blocks),
+    ):
+        result = emd(*masses, cost)
+        expected = emd(*masses, np.where(cost == huge, np.inf, cost))
+        assert result.value == pytest.approx(expected.value, rel=1e-13)
+        assert 0 <= result.gap <= 1e-13 * n
+        lower, upper = result.bracket
+        assert lower <= expected.value <= upper
+
+
+def test_huge_costs_that_cannot_be_avoided():
+    a, b, C = problem("random", 40, 40, 2)
+    C[5] += 1e200
+    result = emd(a, b, C)
+    assert result.value == pytest.approx(1e200 * a[5], rel=1e-12)
+    assert result.gap <= 1e-12 * result.value
+    C[6, :-1] = 1e30  # what it has beyond one column must pay
+    result = emd(a, b, C)
+    assert result.gap <= 1e-12 * result.value
 
 
 @pytest.mark.parametrize("kind", ["random", "uniform", "ties"])

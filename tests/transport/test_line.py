@@ -1,5 +1,10 @@
 """emd_1d and sliced: exact fractions, closed forms, batches."""
 
+import os
+import signal
+import sys
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -55,6 +60,43 @@ def test_plan_and_potentials(seed, n, m, p):
     assert result.value == pytest.approx(emd(a, b, C).value, rel=1e-10, abs=1e-12)
     lower, upper = result.bracket
     assert lower <= emd(a, b, C).bracket.upper and upper >= emd(a, b, C).bracket.lower
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_bracket_holds_the_exact_cost(p, offset):
+    # Far from zero the costs differ by little: potentials lose digits along a long staircase.
+    rng = np.random.default_rng(8)
+    x, y = rng.normal(size=(2, 400))
+    a, b = (m / 4096 for m in rng.multinomial(4096, np.full(400, 1 / 400), 2))
+    result = emd_1d(x + offset, y - offset, a, b, p=p, return_plan=True)
+    exact = oracle.line(x + offset, y - offset, a, b, p)
+    lower, upper = result.bracket
+    assert lower <= exact <= upper and upper - lower <= 1e-11 * upper
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="os.kill does not raise SIGINT on Windows")
+@pytest.mark.parametrize("call", ["emd_1d", "sliced"])
+def test_keyboard_interrupts(call):
+    x = np.arange(12_000_000 if call == "emd_1d" else 1000) * 0.75 % 977
+    timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        if call == "emd_1d":
+            emd_1d(x, np.sqrt(x), p=1.5)
+        else:
+            sliced(x[:, None], -x[:, None], n_projections=10**7, rng=0)
+    timer.join()
+
+
+def test_overflow_is_an_error():
+    x, y = np.array([0.0, 1e200]), np.array([-1e200, 1.0])
+    for options in ({}, {"return_plan": True}):
+        with pytest.raises(kexue_num.NumericalError, match=r"emd_1d: \|x - y\|\*\*2 overflows"):
+            emd_1d(x, y, p=2, **options)
+    with pytest.raises(kexue_num.NumericalError, match="sliced: "):
+        sliced(x[:, None], y[:, None], n_projections=2, rng=0)
+    assert emd_1d(x, y) == pytest.approx(1e200)
 
 
 @pytest.mark.parametrize("n", [10, 300, 20_000])

@@ -68,6 +68,9 @@ def test_batch_names_the_problem():
     forbidden = [[np.inf, np.inf], [0.0, 0.0]]
     with pytest.raises(kexue_num.NumericalError, match="sinkhorn_batch: problem 1: row 0 has mass"):
         sinkhorn_batch(A, B, [C, forbidden], 0.1)
+    for bad in (np.nan, -np.inf):
+        with pytest.raises(ValueError, match=f"'C' must be finite, or .* got {bad} in problem 1"):
+            sinkhorn_batch(A, B, [C, [[0.0, bad], [0.0, 0.0]]], 0.1)
 
 
 def test_inputs_stay_as_they_are():

@@ -158,4 +158,15 @@ Points gauss_points(std::span<const double> moments) {
   return points;
 }
 
+Points condense(std::span<const double> t, std::span<const double> w, ptrdiff_t cells) {
+  require(t.size() == w.size(), "one weight per point");
+  require(cells >= 4 && (cells & (cells - 1)) == 0, "the number of cells must be a power of two");
+  AlignedBuffer<double> sums(2 * kMoments * cells);
+  std::fill_n(sums.data(), sums.size(), 0.0);
+  double *even = sums.data(), *odd = even + kMoments * cells;
+  density_kernels().bin(t.data(), w.data(), static_cast<ptrdiff_t>(t.size()), cells, even, odd);
+  for (ptrdiff_t i = 0; i < kMoments * cells; ++i) even[i] += odd[i];
+  return gauss_points({even, static_cast<std::size_t>(kMoments * cells)});
+}
+
 }  // namespace kexue::density

@@ -4,17 +4,16 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <numbers>
 
 #include "hankel.hpp"
 #include "kexue/core/blas.hpp"
 #include "kexue/core/buffer.hpp"
-#include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
-#include "kexue/density/compress.hpp"
 #include "kexue/density/kernels.hpp"
-#include "kexue/density/transform.hpp"
+#include "likelihood.hpp"
+#include "roughness.hpp"
+#include "spectral_factor.hpp"
 
 namespace kexue::density {
 
@@ -22,57 +21,30 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kPi = std::numbers::pi;
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
+constexpr double kLog2 = 0.69314718055994530942;
 // From this order of the real system on LAPACK's Cholesky is the faster one (AVX-512, one thread).
 constexpr ptrdiff_t kOwnCholesky = 320;
 // From so many coefficients on conjugate gradients are: their products cost O(n log n).
 constexpr ptrdiff_t kManyCoefficients = 400;
 
-struct SplitVector {
-  explicit SplitVector(ptrdiff_t n) : re(static_cast<std::size_t>(n)), im(re.size()) {}
-  std::complex<double> operator[](ptrdiff_t k) const {
-    return {re[static_cast<std::size_t>(k)], im[static_cast<std::size_t>(k)]};
-  }
-  std::vector<double> re, im;
-};
-
-void normalize(Coefficients& b) {
-  double sum = 0;
-  for (const auto& z : b) sum += std::norm(z);
-  const double scale = 1 / std::sqrt(sum);
-  for (auto& z : b) z *= scale;
-}
-
-// The grid of the warm start and of spectral factors.
-constexpr ptrdiff_t kLanes = 16;
 constexpr ptrdiff_t kFewestCells = 1024;
-constexpr double kNegligible = 1e-24;
 constexpr ptrdiff_t kLargestOrder = 4096;
 
-ptrdiff_t transform_rows(ptrdiff_t order) {
+ptrdiff_t coefficients_of(ptrdiff_t order) {
   require(order >= 0 && order <= kLargestOrder, "the order is out of range");
-  ptrdiff_t rows = Transform::kMinRows;
-  while (rows < 2 * order + 1) rows *= 2;
-  return rows;
+  return order + 1;
 }
 
 class Fit {
  public:
   Fit(const Measure& measure, ptrdiff_t order, const FitOptions& options)
       : options_(options),
-        n_(order + 1),
+        n_(coefficients_of(order)),
         m_(2 * n_),
         stride_((m_ + 7) / 8 * 8),
-        transform_(Transform::get(transform_rows(order), kLanes)),
-        grid_nodes_(transform_->nodes()),
-        points_(load(measure, fit_cells(order, options.certify))),
-        nodes_(static_cast<ptrdiff_t>(points_.t.size())),
-        sums_(16 * (2 * n_ - 1)),
-        values_(std::max(nodes_, grid_nodes_)),
-        first_(values_.re.size()),
-        second_(values_.re.size()),
-        scratch_(values_.re.size()),
+        likelihood_(measure, n_, fit_cells(order, options.certify)),
+        roughness_(options.smoothness),
         gradient_(n_),
         hankel_(2 * n_ - 1),
         toeplitz_(n_),
@@ -83,117 +55,58 @@ class Fit {
   double log_likelihood(const Coefficients& b) {
     b_ = b;
     normalize(b_);
-    return evaluate(b_) + options_.smoothness * roughness_ - std::log(2.0);
+    return evaluate(b_) + roughness_.penalty() - kLog2;
   }
 
   FitResult run(const Coefficients& start) {
-    b_.assign(start.begin(), start.end());
+    b_ = start;
     b_.resize(static_cast<std::size_t>(n_));
-    if (start.empty()) warm_start();
+    if (start.empty()) {
+      likelihood_.plain_moments(gradient_);
+      b_ = spectral_factor().tapered(gradient_);
+    }
     normalize(b_);
     FitResult result;
     newton(result.iterations);
     result.gap = std::numeric_limits<double>::infinity();
-    if (options_.certify) {
-      result.gap = certificate();
-      for (int round = 0; round < 8 && result.gap > options_.tol; ++round) {
-        const double before = objective_;
-        const Coefficients kept = b_;
-        if (!mix_in_top(result.gap)) break;
-        newton(result.iterations);
-        if (objective_ < before) {
-          b_ = kept;
-          objective_ = evaluate(b_);
-          break;
-        }
-        const double gap = certificate();
-        const bool stalled = gap > 0.9 * result.gap;
-        result.gap = std::min(gap, result.gap);
-        if (stalled) break;
-      }
-    }
+    if (options_.certify) close_gap(result);
     result.b = b_;
-    result.log_likelihood = objective_ + options_.smoothness * roughness_ - std::log(2.0);
+    result.log_likelihood = objective_ + roughness_.penalty() - kLog2;
     result.converged = !options_.certify || result.gap <= options_.tol;
     return result;
   }
 
  private:
-  // ---- the measure ------------------------------------------------------------------------------
-
-  // Points, eights of them, of weight 1 in all.
-  static Points load(const Measure& measure, ptrdiff_t cells) {
-    Points points;
-    if (!measure.t.empty()) {
-      require(measure.w.empty() || measure.w.size() == measure.t.size(), "one weight per point");
-      points.t.assign(measure.t.begin(), measure.t.end());
-      points.w.assign(measure.w.begin(), measure.w.end());
-      if (points.w.empty()) points.w.assign(points.t.size(), 1.0);
-    } else if (const auto size = static_cast<std::size_t>(kMoments * cells);
-               size < measure.moments.size()) {
-      std::vector<double> coarse(size);
-      coarsen(measure.moments, coarse);
-      points = gauss_points(coarse);
-    } else {
-      points = gauss_points(measure.moments);
+  // The certificate, and steps of Frank and Wolfe's while it is open.
+  void close_gap(FitResult& result) {
+    result.gap = certificate();
+    for (int round = 0; round < 8 && result.gap > options_.tol; ++round) {
+      const double before = objective_;
+      const Coefficients kept = b_;
+      if (!mix_in_top(result.gap)) break;
+      newton(result.iterations);
+      if (objective_ < before) {
+        b_ = kept;
+        objective_ = evaluate(b_);
+        break;
+      }
+      const double gap = certificate();
+      const bool stalled = gap > 0.9 * result.gap;
+      result.gap = std::min(gap, result.gap);
+      if (stalled) break;
     }
-    double total = 0;
-    for (const double w : points.w) total += w;
-    require(total > 0, "the samples hold no mass");
-    // log p is above -80 in doubles: what is dropped moves no likelihood by more than 1e-20.
-    for (double& w : points.w) w = w > kNegligible * total ? w / total : 0.0;
-    const std::size_t padded = (points.t.size() + 7) / 8 * 8;
-    points.t.resize(padded, 0.0);
-    points.w.resize(padded, 0.0);
-    return points;
   }
 
-  // sum_k b_k e^{i pi k t} at the points.
-  void values_at_points(const SplitVector& b, SplitArray& out) const {
-    density_kernels().amplitude(b.re.data(), b.im.data(), n_ - 1, points_.t.data(), out.re.data(),
-                                out.im.data(), nodes_);
+  SpectralFactor& spectral_factor() {
+    if (!spectral_factor_) spectral_factor_ = std::make_unique<SpectralFactor>(n_);
+    return *spectral_factor_;
   }
 
-  // sum_j u_j e^{-i pi k t_j} over the points, k < m.
-  void moments_of_points(const SplitArray& u, ptrdiff_t m, SplitVector& out) {
-    fit_kernels().point_moments(points_.t.data(), u.re.data(), u.im.data(), nodes_, m, sums_.data(),
-                                out.re.data(), out.im.data());
-  }
-
-  // ---- objective --------------------------------------------------------------------------------
-
-  // Values of B on the grid and the objective without log 2.
+  // The objective without log 2.
   double evaluate(const Coefficients& b) {
-    values_at_points(split(b), values_);
-    double value = fit_kernels().log_likelihood(points_.w.data(), values_.re.data(),
-                                                values_.im.data(), nodes_);
-    if (options_.smoothness > 0) {
-      correlate(b);
-      value -= options_.smoothness * roughness_;
-    }
-    return value;
-  }
-
-  // c_n = sum_k b_{k+n} conj(b_k) and the integral of p'^2 = pi^2 sum n^2 |c_n|^2.
-  void correlate(const Coefficients& b) {
-    c_.assign(b.size(), 0);
-    roughness_ = 0;
-    for (std::size_t n = 0; n < b.size(); ++n) {
-      for (std::size_t k = 0; k + n < b.size(); ++k) c_[n] += b[k + n] * std::conj(b[k]);
-      roughness_ += kPi * kPi * static_cast<double>(n * n) * std::norm(c_[n]);
-    }
-  }
-
-  // Half the gradient of the roughness with respect to conj(b): a Toeplitz matrix times b.
-  std::complex<double> roughness_gradient(ptrdiff_t j) const {
-    std::complex<double> sum = 0;
-    for (ptrdiff_t k = 0; k < n_; ++k) sum += penalty(j - k) * b_[static_cast<std::size_t>(k)];
-    return sum;
-  }
-  std::complex<double> penalty(ptrdiff_t n) const {
-    const double factor = kPi * kPi * static_cast<double>(n * n);
-    const auto c = c_[static_cast<std::size_t>(std::abs(n))];
-    return factor * (n >= 0 ? c : std::conj(c));
+    const double value = likelihood_.evaluate(SplitVector(b));
+    roughness_.set(b);
+    return value - roughness_.penalty();
   }
 
   // ---- Newton -----------------------------------------------------------------------------------
@@ -215,30 +128,29 @@ class Fit {
       const bool moved = line_search();
       if (!moved || (gain < 1e-15 && stalled > 6)) break;
       // The next gain would be about the square of this one.
-      if (!options_.certify && gain < 1e-7) break;
+      if (!options_.certify && gain < 1e-5) break;
     }
-    if (options_.smoothness > 0) correlate(b_);
+    roughness_.set(b_);
   }
 
   // The residual r = g - b (without a penalty) and the Hankel moments; returns ||r||.
   double derivatives() {
-    fit_kernels().newton_weights(points_.w.data(), values_.re.data(), values_.im.data(),
-                                 first_.re.data(), first_.im.data(), second_.re.data(),
-                                 second_.im.data(), nodes_);
-    moments_of_points(first_, n_, gradient_);
-    moments_of_points(second_, 2 * n_ - 1, hankel_);
-    if (options_.smoothness > 0) correlate(b_);
-    residual_.resize(static_cast<std::size_t>(m_));
-    double sum = 0;
+    likelihood_.newton_moments(gradient_, hankel_);
+    complex_residual_.resize(b_.size());
     for (ptrdiff_t k = 0; k < n_; ++k) {
       const auto at = static_cast<std::size_t>(k);
-      std::complex<double> r = gradient_[k] - b_[at];
-      if (options_.smoothness > 0) {
-        r -= options_.smoothness * (roughness_gradient(k) - 2 * roughness_ * b_[at]);
-      }
-      residual_[at] = r.real();
-      residual_[at + static_cast<std::size_t>(n_)] = r.imag();
-      sum += std::norm(r);
+      complex_residual_[at] = gradient_[k] - b_[at];
+    }
+    if (roughness_.active()) {
+      roughness_.set(b_);
+      roughness_.subtract_gradient(b_, complex_residual_);
+    }
+    residual_.resize(static_cast<std::size_t>(m_));
+    double sum = 0;
+    for (std::size_t k = 0; k < b_.size(); ++k) {
+      residual_[k] = complex_residual_[k].real();
+      residual_[k + b_.size()] = complex_residual_[k].imag();
+      sum += std::norm(complex_residual_[k]);
     }
     return std::sqrt(sum);
   }
@@ -262,44 +174,7 @@ class Fit {
       upper[i] += 1 + shift;
       lower[n_ + i] += 1 + shift;
     }
-    if (options_.smoothness > 0) add_penalty();
-  }
-
-  void add_penalty() {
-    double* a = system_.data();
-    const double weight = options_.smoothness;
-    for (ptrdiff_t i = 0; i < n_; ++i) {
-      for (ptrdiff_t j = 0; j < n_; ++j) {
-        const std::complex<double> s = weight * penalty(i - j);
-        a[i * stride_ + j] += s.real();
-        a[i * stride_ + n_ + j] -= s.imag();
-        a[(n_ + i) * stride_ + n_ + j] += s.real();
-      }
-      a[i * stride_ + i] -= 2 * weight * roughness_;
-      a[(n_ + i) * stride_ + n_ + i] -= 2 * weight * roughness_;
-    }
-    // Gauss and Newton's part: the gradients of Re c_n and Im c_n.
-    std::vector<double> u(static_cast<std::size_t>(m_)), v(u.size());
-    for (ptrdiff_t n = 1; n < n_; ++n) {
-      const double factor = weight * kPi * kPi * static_cast<double>(n * n);
-      for (ptrdiff_t k = 0; k < n_; ++k) {
-        const auto up = k + n < n_ ? b_[static_cast<std::size_t>(k + n)] : 0.0;
-        const auto down = k >= n ? b_[static_cast<std::size_t>(k - n)] : 0.0;
-        const auto re = static_cast<std::size_t>(k), im = static_cast<std::size_t>(n_ + k);
-        u[re] = up.real() + down.real();
-        u[im] = up.imag() + down.imag();
-        v[re] = up.imag() - down.imag();
-        v[im] = down.real() - up.real();
-      }
-      for (ptrdiff_t i = 0; i < m_; ++i) {
-        const double ui = factor * u[static_cast<std::size_t>(i)];
-        const double vi = factor * v[static_cast<std::size_t>(i)];
-        for (ptrdiff_t j = i; j < m_; ++j) {
-          a[i * stride_ + j] +=
-              ui * u[static_cast<std::size_t>(j)] + vi * v[static_cast<std::size_t>(j)];
-        }
-      }
-    }
+    if (roughness_.active()) roughness_.add_hessian(b_, a, stride_);
   }
 
   bool factor() {
@@ -309,7 +184,7 @@ class Fit {
 
   // Solves for the step; returns the gain it predicts.
   double solve(double& shift) {
-    if (n_ >= kManyCoefficients && options_.smoothness <= 0) return solve_iteratively();
+    if (n_ >= kManyCoefficients && !roughness_.active()) return solve_iteratively();
     double trial = shift;
     for (int attempt = 0; attempt < 60; ++attempt) {
       assemble(trial);
@@ -375,67 +250,14 @@ class Fit {
     return false;
   }
 
-  // ---- start ------------------------------------------------------------------------------------
-
-  // Minimum-phase factor of the non-negative values p on the grid, by the cepstrum.
-  void factor_values(const std::vector<double>& p) {
-    const ptrdiff_t m = std::min(transform_->rows(), 4 * n_);
-    for (ptrdiff_t j = 0; j < grid_nodes_; ++j) first_.re[j] = p[static_cast<std::size_t>(j)];
-    elementary_kernels().f64.log(first_.re.data(), first_.re.data(), grid_nodes_);
-    std::fill_n(first_.im.data(), grid_nodes_, 0.0);
-    SplitVector cepstrum(m);
-    transform_->moments(first_, scratch_, m, cepstrum.re.data(), cepstrum.im.data());
-    for (ptrdiff_t k = 0; k < m; ++k) {
-      const double scale = (k == 0 ? 0.5 : 1.0) / static_cast<double>(grid_nodes_);
-      cepstrum.re[static_cast<std::size_t>(k)] *= scale;
-      cepstrum.im[static_cast<std::size_t>(k)] *= scale;
-    }
-    transform_->values(cepstrum.re.data(), cepstrum.im.data(), m, first_, scratch_);
-    elementary_kernels().f64.exp(first_.re.data(), first_.re.data(), grid_nodes_);
-    for (ptrdiff_t j = 0; j < grid_nodes_; ++j) {
-      const double size = first_.re[j], angle = first_.im[j];
-      first_.re[j] = size * std::cos(angle);
-      first_.im[j] = size * std::sin(angle);
-    }
-    SplitVector b(n_);
-    transform_->moments(first_, scratch_, n_, b.re.data(), b.im.data());
-    for (ptrdiff_t k = 0; k < n_; ++k) b_[static_cast<std::size_t>(k)] = b[k];
-    normalize(b_);
-  }
-
-  // The characteristic function of h under Fejer's taper, clipped.
-  void warm_start() {
-    std::copy_n(points_.w.data(), nodes_, first_.re.data());
-    std::fill_n(first_.im.data(), nodes_, 0.0);
-    SplitVector moments(n_);
-    moments_of_points(first_, n_, moments);
-    for (ptrdiff_t k = 0; k < n_; ++k) {
-      const double taper =
-          (k == 0 ? 0.5 : 1.0) * (1 - static_cast<double>(k) / static_cast<double>(n_));
-      moments.re[static_cast<std::size_t>(k)] *= taper;
-      moments.im[static_cast<std::size_t>(k)] *= taper;
-    }
-    transform_->values(moments.re.data(), moments.im.data(), n_, values_, scratch_);
-    // The mean of 2 Re is 1.
-    std::vector<double> p(static_cast<std::size_t>(grid_nodes_));
-    for (ptrdiff_t j = 0; j < grid_nodes_; ++j) {
-      p[static_cast<std::size_t>(j)] = std::max(2 * values_.re[j], 1e-3);
-    }
-    factor_values(p);
-  }
-
   // ---- certificate ------------------------------------------------------------------------------
 
   void toeplitz_moments() {
-    for (ptrdiff_t j = 0; j < nodes_; ++j) {
-      first_.re[j] = weight(j) == 0 ? 0 : weight(j) / power(values_, j);
-    }
-    std::fill_n(first_.im.data(), nodes_, 0.0);
-    moments_of_points(first_, n_, toeplitz_);
-    if (options_.smoothness <= 0) return;
-    correlate(b_);
+    likelihood_.toeplitz_moments(toeplitz_);
+    if (!roughness_.active()) return;
+    roughness_.set(b_);
     for (ptrdiff_t k = 0; k < n_; ++k) {
-      const std::complex<double> s = options_.smoothness * penalty(k);
+      const std::complex<double> s = roughness_.entry(k);
       toeplitz_.re[static_cast<std::size_t>(k)] -= s.real();
       toeplitz_.im[static_cast<std::size_t>(k)] -= s.imag();
     }
@@ -466,11 +288,11 @@ class Fit {
     toeplitz_moments();
     const double floor = 4 * kEpsilon * static_cast<double>(m_);
     // <gradient of the penalty, p> is 2 roughness: the concave bound starts from there.
-    const double base = 1 - (options_.smoothness > 0 ? 2 * options_.smoothness * roughness_ : 0);
+    const double base = 1 - 2 * roughness_.penalty();
     double d = floor;
     while (d < 1e8 && !dominated(base + d)) d *= 3;
     if (d >= 1e8) return std::numeric_limits<double>::infinity();
-    return options_.smoothness > 0 ? d + floor : std::log1p(d + floor);
+    return roughness_.active() ? d + floor : std::log1p(d + floor);
   }
 
   // p <- (1 - s) p + s |top|^2 with the best s of a few; false if none gains.
@@ -489,63 +311,32 @@ class Fit {
       top.re[static_cast<std::size_t>(k)] = z.real();
       top.im[static_cast<std::size_t>(k)] = z.imag();
     }
-    values_at_points(top, first_);
-    double best_value = 0, best_share = 0;
-    double share = 0.5;
-    for (int trial = 0; trial < 15; ++trial, share *= 0.4) {
-      double value = 0;
-      for (ptrdiff_t j = 0; j < nodes_; ++j) {
-        if (weight(j) == 0) continue;
-        value += weight(j) * std::log1p(share * (power(first_, j) / power(values_, j) - 1));
-      }
-      if (value > best_value) {
-        best_value = value;
-        best_share = share;
-      }
-    }
-    if (best_share == 0) return false;
-    const SplitVector old = split(b_);
-    transform_->values(old.re.data(), old.im.data(), n_, values_, scratch_);
-    transform_->values(top.re.data(), top.im.data(), n_, first_, scratch_);
-    std::vector<double> mixed(static_cast<std::size_t>(grid_nodes_));
-    for (ptrdiff_t j = 0; j < grid_nodes_; ++j) {
-      mixed[static_cast<std::size_t>(j)] =
-          (1 - best_share) * power(values_, j) + best_share * power(first_, j) + 1e-14;
-    }
-    factor_values(mixed);
+    const double share = likelihood_.best_share(top);
+    if (share == 0) return false;
+    b_ = spectral_factor().mixture(SplitVector(b_), top, share);
     return true;
-  }
-
-  double weight(ptrdiff_t j) const { return points_.w[static_cast<std::size_t>(j)]; }
-  static double power(const SplitArray& a, ptrdiff_t j) {
-    return a.re[j] * a.re[j] + a.im[j] * a.im[j];
-  }
-  static SplitVector split(const Coefficients& b) {
-    SplitVector parts(static_cast<ptrdiff_t>(b.size()));
-    for (std::size_t k = 0; k < b.size(); ++k) {
-      parts.re[k] = b[k].real();
-      parts.im[k] = b[k].imag();
-    }
-    return parts;
   }
 
   FitOptions options_;
   ptrdiff_t n_, m_, stride_;
-  std::shared_ptr<const Transform> transform_;
-  ptrdiff_t grid_nodes_;
-  Points points_;
-  ptrdiff_t nodes_;
-  AlignedBuffer<double> sums_;
-  SplitArray values_, first_, second_, scratch_;
+  Likelihood likelihood_;
+  Roughness roughness_;
+  std::unique_ptr<SpectralFactor> spectral_factor_;
   SplitVector gradient_, hankel_, toeplitz_;
   AlignedBuffer<double> system_;
   std::unique_ptr<HankelSystem> hankel_system_;
-  Coefficients b_, c_;
+  Coefficients b_, complex_residual_;
   std::vector<double> residual_, step_;
-  double objective_ = 0, roughness_ = 0;
+  double objective_ = 0;
 };
 
 }  // namespace
+
+ptrdiff_t condensed_cells(ptrdiff_t order) {
+  ptrdiff_t cells = kFewestCells / 16;
+  while (cells < 8 * (order + 1)) cells *= 2;
+  return cells;
+}
 
 ptrdiff_t fit_cells(ptrdiff_t order, bool certify) {
   ptrdiff_t cells = certify ? kFewestCells : kFewestCells / 2;

@@ -72,12 +72,33 @@ void micro_rows(std::ptrdiff_t depth, const R* a, std::ptrdiff_t lda, const R* b
   }
 }
 
+// Stores as wide as they come: the target is in the second-level cache, and the store queue holds
+// so many stores, not bytes (4000 x 4000: 4 ms against 12 ms with stores of 16 bytes).
+template <class R>
+void pack(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n_strips, R* out,
+          std::ptrdiff_t strip) {
+  constexpr std::ptrdiff_t kWidth = 2 * kLanes<R>;
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    const R* row = b + k * ldb;
+#if defined(__GNUC__) || defined(__clang__)
+    const R* ahead = b + (k + 16 < depth ? k + 16 : depth - 1) * ldb;
+    constexpr std::ptrdiff_t kLine = 64 / static_cast<std::ptrdiff_t>(sizeof(R));
+    for (std::ptrdiff_t j = 0; j < n_strips * kWidth; j += kLine) __builtin_prefetch(ahead + j);
+#endif
+    for (std::ptrdiff_t s = 0; s < n_strips; ++s) {
+      R* to = out + s * strip + k * kWidth;
+      store<R>(to, load<R>(row + s * kWidth));
+      store<R>(to + kLanes<R>, load<R>(row + s * kWidth + kLanes<R>));
+    }
+  }
+}
+
 }  // namespace
 
 extern const GemmTables gemm_tables;
 const GemmTables gemm_tables = {
-    {kRows, 2 * kLanes<float>, &micro<float>, &micro_rows<float>},
-    {kRows, 2 * kLanes<double>, &micro<double>, &micro_rows<double>},
+    {kRows, 2 * kLanes<float>, &micro<float>, &micro_rows<float>, &pack<float>},
+    {kRows, 2 * kLanes<double>, &micro<double>, &micro_rows<double>, &pack<double>},
 };
 
 }  // namespace kexue::KEXUE_ISA

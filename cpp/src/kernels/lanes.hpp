@@ -48,6 +48,15 @@ KEXUE_INLINE R largest(Vec<R> v) {
   }
   return lane[0];
 }
+template <class R>
+KEXUE_INLINE R smallest(Vec<R> v) {
+  R lane[kLanes<R>];
+  store<R>(lane, v);
+  for (int half = kLanes<R> / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] = lane[i + half] < lane[i] ? lane[i + half] : lane[i];
+  }
+  return lane[0];
+}
 
 // The first n lanes of memory; the others are `rest`.
 template <class R>
@@ -163,6 +172,16 @@ KEXUE_INLINE unsigned above(F32 x, F32 t) {
 }
 #endif
 
+// Of bits that are not all zero.
+KEXUE_INLINE int lowest_bit(unsigned bits) {
+#if defined(__GNUC__) || defined(__clang__)
+  return __builtin_ctz(bits);
+#else
+  int i = 0;
+  for (; (bits & 1u) == 0; bits >>= 1) ++i;
+  return i;
+#endif
+}
 KEXUE_INLINE int count_bits(unsigned bits) {
 #if defined(__GNUC__) || defined(__clang__)
   return __builtin_popcount(bits);
@@ -192,6 +211,23 @@ KEXUE_INLINE int append(R* p, Vec<R> x, unsigned bits) {
     p[n] = lane[i];
     n += static_cast<int>(bits >> i & 1u);
   }
+  return n;
+#endif
+}
+
+// Places of the bits that are set, the first being `first`, to p; a whole vector of room is needed.
+// Without branches where AVX-512 compresses: which bits are set is hard to predict.
+template <class R>
+KEXUE_INLINE int append_places(std::int32_t* p, std::int32_t first, unsigned bits) {
+#if KEXUE_X86_BYTES == 64
+  const __m512i lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i places = _mm512_add_epi32(lanes, _mm512_set1_epi32(first));
+  const __m512i kept = _mm512_maskz_compress_epi32((__mmask16)bits, places);
+  __builtin_memcpy(p, &kept, sizeof(std::int32_t) * kLanes<R>);
+  return count_bits(bits);
+#else
+  int n = 0;
+  for (; bits != 0; bits &= bits - 1) p[n++] = first + lowest_bit(bits);
   return n;
 #endif
 }

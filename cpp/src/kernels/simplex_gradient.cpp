@@ -108,38 +108,50 @@ KEXUE_INLINE F64 row_sums(const Vec<T>* v) {
   return fold<double>(each, [](F64 a, F64 b) { return a + b; });
 }
 
-// Rows of at most one vector: read once, and kept until their sums are known.
-template <Weight kind, class T>
+// Rows of kVectors vectors: read once, and kept until their sums are known.
+template <Weight kind, int kVectors, class T>
 void vjp_of_vectors(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, double scale) {
-  constexpr int kLane = kLanes<double>;
+  constexpr int kRows = kLanes<double>, kLane = kLanes<T>;
   const Vec<T> none = broadcast<T>(0), one = broadcast<T>(1), by = broadcast<T>((T)scale);
   const F64 zeros = broadcast<double>(0);
-  for (ptrdiff_t first = 0; first < n_rows; first += kLane) {
-    const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
-    Vec<T> w[kLane], direction[kLane], product[kLane];
-    unsigned inside[kLane];
+  for (ptrdiff_t first = 0; first < n_rows; first += kRows) {
+    const ptrdiff_t rows = n_rows - first < kRows ? n_rows - first : kRows;
+    Vec<T> w[kVectors][kRows], direction[kVectors][kRows];
+    F64 sum = zeros, total = zeros;
+    unsigned inside[kVectors][kRows];
     KEXUE_UNROLL
-    for (int r = 0; r < kLane; ++r) {
-      const ptrdiff_t at = (first + (r < rows ? r : rows - 1)) * n;
-      const Vec<T> pv = load_part<T>(p + at, n, T(0)), gv = load_part<T>(g + at, n, T(0));
-      inside[r] = above(pv, none);
-      const Mask<T> support = less<T>(none, pv);
-      w[r] = kind == Weight::probability ? pv : select<T>(support, one, pv * none);
-      if constexpr (kind == Weight::root) w[r] = root_of(pv);
-      direction[r] = select<T>(support, gv, pv * none);  // g counts inside, but NaN stays
-      product[r] = kind == Weight::support ? direction[r] : w[r] * direction[r];
+    for (int c = 0; c < kVectors; ++c) {
+      Vec<T> product[kRows];
+      KEXUE_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const ptrdiff_t at = (first + (r < rows ? r : rows - 1)) * n + c * kLane;
+        const Vec<T> pv = load_up_to<T>(p + at, n - c * kLane, T(0));
+        const Vec<T> gv = load_up_to<T>(g + at, n - c * kLane, T(0));
+        inside[c][r] = above(pv, none);
+        const Mask<T> support = less<T>(none, pv);
+        Vec<T>&weight = w[c][r], &towards = direction[c][r];
+        weight = kind == Weight::probability ? pv : select<T>(support, one, pv * none);
+        if constexpr (kind == Weight::root) weight = root_of(pv);
+        towards = select<T>(support, gv, pv * none);  // g counts inside, but NaN stays
+        product[r] = kind == Weight::support ? towards : weight * towards;
+      }
+      sum += row_sums<T>(product);
+      total += row_sums<T>(w[c]);
     }
-    const F64 sum = row_sums<T>(product), total = row_sums<T>(w);
     const F64 mean =
         select<double>(differs<double>(sum) | less<double>(zeros, total), sum / total, zeros);
-    double means[kLane];
+    double means[kRows];
     store<double>(means, mean);
     for (ptrdiff_t r = 0; r < rows; ++r) {
       const T high = (T)means[r], low = (T)(means[r] - (double)high);
-      Vec<T> v = (direction[r] - broadcast<T>(high)) - broadcast<T>(low);
-      if constexpr (kind != Weight::support) v = w[r] * v;
-      v = means[r] != means[r] ? broadcast<T>(high) : keep_where(inside[r], by * v);
-      store_part<T>(dx + (first + r) * n, v, n);
+      KEXUE_UNROLL
+      for (int c = 0; c < kVectors; ++c) {
+        Vec<T> v = (direction[c][r] - broadcast<T>(high)) - broadcast<T>(low);
+        if constexpr (kind != Weight::support) v = w[c][r] * v;
+        v = means[r] != means[r] ? broadcast<T>(high) : keep_where(inside[c][r], by * v);
+        const ptrdiff_t left = n - c * kLane;
+        store_part<T>(dx + (first + r) * n + c * kLane, v, left < kLane ? left : kLane);
+      }
     }
   }
 }
@@ -152,7 +164,8 @@ void vjp_of(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n, double
   constexpr int kLane = kLanes<double>;
 #if KEXUE_X86_BYTES == 64
   if constexpr (kind != Weight::power) {
-    if (n <= kLanes<T>) return vjp_of_vectors<kind>(p, g, dx, n_rows, n, scale);
+    if (n <= kLanes<T>) return vjp_of_vectors<kind, 1>(p, g, dx, n_rows, n, scale);
+    if (n <= 2 * kLanes<T>) return vjp_of_vectors<kind, 2>(p, g, dx, n_rows, n, scale);
   }
 #endif
   const F64 exponent = broadcast<double>(power);

@@ -1,6 +1,6 @@
 // Linear and power families (kexue/simplex/kernels.hpp), many short rows at once.
-#include "simplex_short_linear.hpp"
 #include "simplex_short_power.hpp"
+#include "simplex_short_sorted.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {

@@ -93,8 +93,6 @@ KEXUE_INLINE F32 narrow_down(F64 first, F64 second) {
   const __m512 low = _mm512_castps256_ps512(_mm512_cvt_roundpd_ps(first, kDown));
   return _mm512_insertf32x8(low, _mm512_cvt_roundpd_ps(second, kDown), 1);
 }
-// Rows of at most so many entries are all candidates.
-constexpr ptrdiff_t kDirect = 16;
 // Columns come in fours, the last ones filled up with -inf: four chains hide the latency of the
 // additions.
 constexpr ptrdiff_t kChains = 4;
@@ -153,21 +151,6 @@ KEXUE_INLINE Group<T> look_at_group(const T* x, ptrdiff_t rows, ptrdiff_t n, dou
   return group_of<T>(fold<T>(each, [](Vec<T> a, Vec<T> b) { return maximum(a, b); }), special, rows,
                      width);
 }
-// The same of rows that are columns already.
-template <class T>
-KEXUE_INLINE Group<T> look_at_columns(const Vec<T>* columns, ptrdiff_t rows, ptrdiff_t n,
-                                      double width) {
-  const Vec<T> lowest = broadcast<T>(-kInfinity<T>);
-  Vec<T> max[2] = {lowest, lowest};
-  unsigned special = 0;
-  for (ptrdiff_t j = 0; j < n; j += 2) {  // beyond n there is -inf
-    special |= unordered(columns[j], columns[j + 1]);
-    max[0] = maximum(max[0], columns[j]);
-    max[1] = maximum(max[1], columns[j + 1]);
-  }
-  return group_of<T>(maximum(max[0], max[1]), special, rows, width);
-}
-
 // The entries above the row's cut, then a vector of `rest`; returns how many.
 template <class T>
 KEXUE_INLINE ptrdiff_t compress_row(const T* row, ptrdiff_t n, T limit, T rest, T* kept) {
@@ -313,31 +296,43 @@ KEXUE_INLINE void solve_columns(const F32* x, ptrdiff_t n, F32 max, double radiu
   }
 }
 
+// scale (x - tau)_+ of the rows that are not special, and their roots; high + low is tau.
+template <class T>
+KEXUE_INLINE void write_group(const T* x, T* out, ptrdiff_t rows, ptrdiff_t n,
+                              const Group<T>& group, const double* root, const T* high,
+                              const T* low, double scale, double* tau) {
+  constexpr int kLane = kLanes<T>;
+  const Vec<T> none = broadcast<T>(0), factor = broadcast<T>((T)scale);
+  for (ptrdiff_t r = 0; r < rows; ++r) {
+    const T* row = x + r * n;
+    T* to = out + r * n;
+    if ((group.special >> r & 1u) != 0) {
+      if (to != row) copy<T>(row, to, n);
+      tau[r] = __builtin_nan("");
+      continue;
+    }
+    tau[r] = root[r];
+    const Vec<T> t = broadcast<T>(high[r]), rest = broadcast<T>(low[r]);
+    ptrdiff_t i = 0;
+    for (; i + kLane <= n; i += kLane) {
+      store<T>(to + i, factor * maximum(none, (load<T>(row + i) - t) - rest));
+    }
+    if (i < n) {
+      store_part<T>(to + i, factor * maximum(none, (row_part(row, i, n) - t) - rest), n - i);
+    }
+  }
+}
+
 template <class T>
 void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius,
                           double scale, double* tau) {
   constexpr int kLane = kLanes<T>;
-  const Vec<T> none = broadcast<T>(0), factor = broadcast<T>((T)scale);
   for (ptrdiff_t first = 0; first < n_rows; first += kLane, x += kLane * n, out += kLane * n) {
     const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
     if (n_rows - first >= 2 * kLane) prefetch(x + kLane * n, kLane * n);
     Vec<T> columns[kShortRow + kLane];
-    Group<T> group;
-    ptrdiff_t count;
-    if (n <= kDirect) {
-      for (ptrdiff_t c = 0; c < n; c += kLane) {
-        KEXUE_UNROLL
-        for (int r = 0; r < kLane; ++r) {
-          columns[c + r] = row_part(x + (r < rows ? r : rows - 1) * n, c, n);
-        }
-        transpose<T>(columns + c);
-      }
-      group = look_at_columns<T>(columns, rows, n, radius);
-      count = (n + kChains - 1) / kChains * kChains;
-    } else {
-      group = look_at_group(x, rows, n, radius);
-      count = candidate_columns(x, rows, n, group, columns);
-    }
+    const Group<T> group = look_at_group(x, rows, n, radius);
+    const ptrdiff_t count = candidate_columns(x, rows, n, group, columns);
     double root[kLane];
     T high[kLane], low[kLane];
     if constexpr (sizeof(T) == 8) {
@@ -353,37 +348,10 @@ void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, dou
         low[r] = (T)(root[r] - (double)high[r]);
       }
     }
-    for (ptrdiff_t r = 0; r < rows; ++r) {
-      const T* row = x + r * n;
-      T* to = out + r * n;
-      if ((group.special >> r & 1u) != 0) {
-        if (to != row) copy<T>(row, to, n);
-        tau[first + r] = __builtin_nan("");
-        continue;
-      }
-      tau[first + r] = root[r];
-      const Vec<T> t = broadcast<T>(high[r]), rest = broadcast<T>(low[r]);
-      ptrdiff_t i = 0;
-      for (; i + kLane <= n; i += kLane) {
-        store<T>(to + i, factor * maximum(none, (load<T>(row + i) - t) - rest));
-      }
-      if (i < n) {
-        store_part<T>(to + i, factor * maximum(none, (row_part(row, i, n) - t) - rest), n - i);
-      }
-    }
+    write_group<T>(x, out, rows, n, group, root, high, low, scale, tau + first);
   }
 }
 #endif
-
-template <class T>
-void short_linear(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius, double scale,
-                  double* tau) {
-#if KEXUE_X86_BYTES == 64
-  linear_by_candidates(x, out, n_rows, n, radius, scale, tau);
-#else
-  linear_in_lanes(x, out, n_rows, n, radius, scale, tau);
-#endif
-}
 
 }  // namespace
 }  // namespace kexue::KEXUE_ISA

@@ -3,6 +3,7 @@
 
 #include "kexue/simplex/kernels.hpp"
 #include "simplex_lanes.hpp"
+#include "simplex_short_sorted.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
@@ -169,7 +170,8 @@ F64 solve_power(const F64* w, ptrdiff_t n, double power, bool derivative, F64& d
   LaneSums at = lane_sums<kind>(w, n, power, drop);
   // The first step may go back.
   drop += select<double>(less<double>(none, at.slope_sum), norm_step<kind>(at, power), none);
-  const F64 limit = broadcast<double>(1 + (kSingle ? 1e-11 : 4e-16));
+  // An entry where the support ends is zero only if the drop is right to the last digit.
+  const F64 limit = broadcast<double>(1 + (kSingle && kind != Kind::square ? 1e-11 : 4e-16));
   F64 before = broadcast<double>(kInfinity<double>);
   for (int iteration = 0; iteration < 200; ++iteration) {
     at = lane_sums<kind>(w, n, power, drop);
@@ -267,6 +269,14 @@ void short_power_of(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double sl
 template <class T>
 void short_power(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
                  bool derivative, double* tau) {
+#if KEXUE_X86_BYTES == 64
+  if constexpr (sizeof(T) == 4) {
+    if (power == 2 && !derivative && n <= kSortedRow) {
+      return with_columns(
+          n, [&](auto columns) { square_sorted_of<columns.value>(x, out, n_rows, n, slope, tau); });
+    }
+  }
+#endif
   if (power == 2) {
     short_power_of<Kind::square>(x, out, n_rows, n, slope, power, derivative, tau);
   } else {

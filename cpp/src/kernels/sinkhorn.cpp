@@ -47,32 +47,30 @@ KEXUE_INLINE F32 narrow(F64 first, F64 second) {
 #endif
 }
 
-// x = k log 2 + r is split in float64, so that the error of e^x does not grow with |x|; e^r and the
-// scaling are float32.
+// x / log 2 is split into a whole number and a rest in float64, so that the error of e^x does not
+// grow with |x|; e^r and the scaling are float32.
 void exponentials_f32(const double* c, ptrdiff_t m, double f, const double* g, double inverse,
                       float* k, ptrdiff_t padded) {
   constexpr ptrdiff_t kStep = kLanes<float>;
-  const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse);
-  const F64 low = broadcast<double>(-87), high = broadcast<double>(100);
-  const F64 inverse_ln2 = broadcast<double>(0x1.71547652b82fep0);
-  const F64 minus_ln2 = broadcast<double>(-0x1.62e42fefa39efp-1);
+  constexpr double kLog2E = 0x1.71547652b82fep0;
+  const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse * kLog2E);
+  const F64 low = broadcast<double>(-200), high = broadcast<double>(200);
   const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 nothing = broadcast<double>(-200);
+  const F32 ln2 = broadcast<float>(0x1.62e43p-1f), least = broadcast<float>(-125.5f);
+  const F32 nothing = broadcast<float>(-200);
   for (ptrdiff_t j = 0; j < padded; j += kStep) {
     F64 rest[2], power[2];
     KEXUE_UNROLL
     for (int h = 0; h < 2; ++h) {
       const ptrdiff_t at = j + h * kWide;
-      const F64 x = at < m ? exponent(c, at, m, vf, g, vi) : nothing;
-      const F64 bounded = clamp(x, low, high);
-      const F64 n = multiply_add(bounded, inverse_ln2, rounder) - rounder;
-      rest[h] = multiply_add(n, minus_ln2, bounded);
-      power[h] = select<double>(less<double>(x, low), nothing, n);
+      const F64 x = at < m ? clamp(exponent(c, at, m, vf, g, vi), low, high) : low;
+      power[h] = (x + rounder) - rounder;
+      rest[h] = x - power[h];
     }
-    const F32 r = narrow(rest[0], rest[1]);
+    const F32 r = narrow(rest[0], rest[1]) * ln2, n = narrow(power[0], power[1]);
     const F32 series = polynomial<float>(r, ExpConstants<float>::kSeries);
     const F32 e = broadcast<float>(1) + multiply_add(r * r, series, r);
-    store<float>(k + j, scale_by_power(e, narrow(power[0], power[1])));
+    store<float>(k + j, scale_by_power(e, select<float>(less<float>(n, least), nothing, n)));
   }
 }
 
@@ -133,37 +131,39 @@ void add(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* coefficient
   }
 }
 
-void reciprocal(const double* x, double* y, ptrdiff_t n) {
+// A relaxed step never falls below a quarter of the plain one.
+void relax(const double* x, double omega, double* y, ptrdiff_t n) {
   const F64 none = zero<double>(), one = broadcast<double>(1);
+  const F64 take = broadcast<double>(omega), keep = broadcast<double>(1 - omega);
   for (ptrdiff_t j = 0; j < n; j += kWide) {
     const F64 value = load_up_to<double>(x + j, n - j, 1.0);
-    const I64 positive = less<double>(none, value);
-    const F64 inverse = one / select<double>(positive, value, one);
+    F64 next = one / select<double>(less<double>(none, value), value, one);
+    if (omega != 1) {
+      const F64 old = load_up_to<double>(y + j, n - j, 1.0), least = broadcast<double>(0.25) * next;
+      next = maximum(multiply_add(keep, old, take * next), least);
+    }
     if (j + kWide <= n) {
-      store<double>(y + j, inverse);
+      store<double>(y + j, next);
     } else {
-      store_part<double>(y + j, inverse, n - j);
+      store_part<double>(y + j, next, n - j);
     }
   }
-}
-
-template <class R, int rows>
-KEXUE_INLINE void add_balanced(const R* k, ptrdiff_t stride, const double* a, const double* u,
-                               double* t, ptrdiff_t padded) {
-  double coefficients[rows];
-  for (int r = 0; r < rows; ++r) coefficients[r] = a[r] * u[r];
-  add_of<R, rows>(k, stride, coefficients, t, padded);
 }
 
 // Rows that fit into the first-level cache together: their sums do not wait for one another.
 constexpr ptrdiff_t kResidentBytes = 24 * 1024;
 
 template <class R>
-void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
-              double* s, double* u, double* t, ptrdiff_t padded) {
+KEXUE_INLINE ptrdiff_t resident_rows(ptrdiff_t padded) {
   const ptrdiff_t row_bytes = padded * static_cast<ptrdiff_t>(sizeof(R));
-  ptrdiff_t at_once = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
-  if (at_once < kBlockRows) at_once = kBlockRows;
+  const ptrdiff_t rows = kResidentBytes / row_bytes / kBlockRows * kBlockRows;
+  return rows < kBlockRows ? kBlockRows : rows;
+}
+
+template <class R>
+void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, const double* a,
+              double omega, double* s, double* u, double* t, ptrdiff_t padded) {
+  const ptrdiff_t at_once = resident_rows<R>(padded);
   for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
     const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
     ptrdiff_t i = begin;
@@ -171,12 +171,62 @@ void balanced(const R* k, ptrdiff_t stride, ptrdiff_t rows, const double* w, con
       dots_of<R, kBlockRows>(k + i * stride, stride, w, padded, s + i);
     }
     for (; i < end; ++i) dots_of<R, 1>(k + i * stride, 0, w, padded, s + i);
-    reciprocal(s + begin, u + begin, end - begin);
+    relax(s + begin, omega, u + begin, end - begin);
+    for (i = begin; i < end; i += kBlockRows) {
+      const ptrdiff_t count = end - i < kBlockRows ? end - i : kBlockRows;
+      double coefficients[kBlockRows];
+      for (ptrdiff_t r = 0; r < count; ++r) coefficients[r] = a[i + r] * u[i + r];
+      add(k + i * stride, stride, count, coefficients, t, padded);
+    }
+  }
+}
+
+template <int rows>  // in float32: relative errors of about 1e-6
+KEXUE_INLINE void coarse_dots(const float* k, ptrdiff_t stride, const float* w, ptrdiff_t padded,
+                              double* sums) {
+  F32 sum[rows];
+  for (int r = 0; r < rows; ++r) sum[r] = zero<float>();
+  for (ptrdiff_t j = 0; j < padded; j += kLanes<float>) {
+    const F32 x = load<float>(w + j);
+    KEXUE_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      sum[r] = multiply_add(load<float>(k + r * stride + j), x, sum[r]);
+    }
+  }
+  for (int r = 0; r < rows; ++r) sums[r] = static_cast<double>(total<float>(sum[r]));
+}
+
+template <int rows>
+KEXUE_INLINE void coarse_add(const float* k, ptrdiff_t stride, const double* a, const double* u,
+                             float* t, ptrdiff_t padded) {
+  F32 factor[rows];
+  for (int r = 0; r < rows; ++r) factor[r] = broadcast<float>(static_cast<float>(a[r] * u[r]));
+  for (ptrdiff_t j = 0; j < padded; j += kLanes<float>) {
+    F32 sum = load<float>(t + j);
+    KEXUE_UNROLL
+    for (int r = 0; r < rows; ++r) {
+      sum = multiply_add(load<float>(k + r * stride + j), factor[r], sum);
+    }
+    store<float>(t + j, sum);
+  }
+}
+
+void coarse(const float* k, ptrdiff_t stride, ptrdiff_t rows, const float* w, const double* a,
+            double omega, double* s, double* u, float* t, ptrdiff_t padded) {
+  const ptrdiff_t at_once = resident_rows<float>(padded);
+  for (ptrdiff_t begin = 0; begin < rows; begin += at_once) {
+    const ptrdiff_t end = begin + at_once < rows ? begin + at_once : rows;
+    ptrdiff_t i = begin;
+    for (; i + kBlockRows <= end; i += kBlockRows) {
+      coarse_dots<kBlockRows>(k + i * stride, stride, w, padded, s + i);
+    }
+    for (; i < end; ++i) coarse_dots<1>(k + i * stride, 0, w, padded, s + i);
+    relax(s + begin, omega, u + begin, end - begin);
     i = begin;
     for (; i + kBlockRows <= end; i += kBlockRows) {
-      add_balanced<R, kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
+      coarse_add<kBlockRows>(k + i * stride, stride, a + i, u + i, t, padded);
     }
-    for (; i < end; ++i) add_balanced<R, 1>(k + i * stride, 0, a + i, u + i, t, padded);
+    for (; i < end; ++i) coarse_add<1>(k + i * stride, 0, a + i, u + i, t, padded);
   }
 }
 
@@ -342,7 +392,8 @@ const SinkhornKernels sinkhorn_kernels = {
     lower_and_raise,
     extremes,
     column_error,
-    reciprocal,
+    relax,
+    coarse,
     point_costs,
     point_pull};
 

@@ -7,7 +7,7 @@ namespace {
 
 using namespace kexue::KEXUE_ISA;
 
-constexpr int kParallel = 4;  // independent minima: the latency of compare and blend
+constexpr int kLatency = 4;  // independent minima: the latency of compare and blend
 
 template <class R>
 KEXUE_INLINE Mask<R> counting(Bits<R> first) {
@@ -16,111 +16,113 @@ KEXUE_INLINE Mask<R> counting(Bits<R> first) {
   return load<Bits<R>>(lane);
 }
 
-// The least of `size` values, and the index that stands beside it; ties go to the smaller index.
 template <class R>
-KEXUE_INLINE RowMinimum<R> least(const R* value, const Bits<R>* index, int size) {
-  RowMinimum<R> best{value[0], index[0]};
-  for (int i = 1; i < size; ++i) {
-    if (value[i] < best.value || (value[i] == best.value && index[i] < best.index)) {
-      best = {value[i], index[i]};
+KEXUE_INLINE Vec<R> smaller(Vec<R> x, Vec<R> y) {
+  return select<R>(less<R>(x, y), x, y);
+}
+
+// The least of what each lane has seen, where, and the second least.
+template <class R>
+struct Lowest {
+  Vec<R> low, next;
+  Mask<R> at;
+
+  KEXUE_INLINE void start(Mask<R> place) {
+    low = next = broadcast<R>(kInfinity<R>);
+    at = place;
+  }
+  KEXUE_INLINE void see(Vec<R> x, Mask<R> place) {
+    const Mask<R> lower = less<R>(x, low);
+    low = select<R>(lower, x, low);
+    at = select<Bits<R>>(lower, place, at);
+  }
+  KEXUE_INLINE void see_two(Vec<R> x, Mask<R> place) {
+    const Mask<R> lower = less<R>(x, low);
+    next = smaller<R>(select<R>(lower, low, x), next);
+    low = select<R>(lower, x, low);
+    at = select<Bits<R>>(lower, place, at);
+  }
+  KEXUE_INLINE void merge(const Lowest& other) {
+    next = smaller<R>(next, other.next);
+    see_two(other.low, other.at);
+  }
+  KEXUE_INLINE TwoMinima<R> result() const {
+    R lows[kLanes<R>], nexts[kLanes<R>];
+    Bits<R> places[kLanes<R>];
+    store<R>(lows, low);
+    store<R>(nexts, next);
+    store<Bits<R>>(places, at);
+    const R least = smallest<R>(low);
+    const int lane = lowest_bit(~above(low, broadcast<R>(least)));
+    lows[lane] = nexts[lane];
+    return {least, smallest<R>(load<R>(lows)), places[lane]};
+  }
+};
+
+// Shows x(j, n) to the lanes, vectors of n entries from j on, one after another.
+template <class R, bool kTwo, int kParallel, class Entries>
+KEXUE_INLINE TwoMinima<R> search(ptrdiff_t n, Entries&& x) {
+  constexpr ptrdiff_t kVector = kLanes<R>, kStep = kParallel * kVector;
+  Lowest<R> lowest[kParallel];
+  auto see = [&](Lowest<R>& to, Vec<R> entries, Mask<R> place) {
+    if constexpr (kTwo) {
+      to.see_two(entries, place);
+    } else {
+      to.see(entries, place);
+    }
+  };
+  Mask<R> place = counting<R>(0);
+  const Mask<R> step = broadcast<Bits<R>>(static_cast<Bits<R>>(kVector));
+  KEXUE_UNROLL
+  for (int u = 0; u < kParallel; ++u) lowest[u].start(place);
+  ptrdiff_t j = 0;
+  for (; j + kStep <= n; j += kStep) {
+    KEXUE_UNROLL
+    for (int u = 0; u < kParallel; ++u) {
+      see(lowest[u], x(j + u * kVector, kVector), place);
+      place = place + step;
     }
   }
-  return best;
+  for (; j < n; j += kVector) {
+    see(lowest[0], x(j, n - j), place);
+    place = place + step;
+  }
+  KEXUE_UNROLL
+  for (int u = 1; u < kParallel; ++u) lowest[0].merge(lowest[u]);
+  return lowest[0].result();
 }
 
 template <class R>
 RowMinimum<R> minimum(const R* c, const R* v, ptrdiff_t n) {
-  constexpr ptrdiff_t kStep = kParallel * kLanes<R>;
-  RowMinimum<R> best{kInfinity<R>, 0};
-  ptrdiff_t j = 0;
-  if (n >= kStep) {
-    Vec<R> low[kParallel];
-    Mask<R> at[kParallel], place[kParallel];
-    KEXUE_UNROLL
-    for (int u = 0; u < kParallel; ++u) {
-      low[u] = broadcast<R>(kInfinity<R>);
-      at[u] = place[u] = counting<R>(static_cast<Bits<R>>(u * kLanes<R>));
-    }
-    const Mask<R> step = broadcast<Bits<R>>(static_cast<Bits<R>>(kStep));
-    for (; j + kStep <= n; j += kStep) {
-      KEXUE_UNROLL
-      for (int u = 0; u < kParallel; ++u) {
-        const ptrdiff_t k = j + u * kLanes<R>;
-        const Vec<R> x = load<R>(c + k) - load<R>(v + k);
-        const Mask<R> lower = less<R>(x, low[u]);
-        low[u] = select<R>(lower, x, low[u]);
-        at[u] = select<Bits<R>>(lower, place[u], at[u]);
-        place[u] = place[u] + step;
-      }
-    }
-    R value[kStep];
-    Bits<R> index[kStep];
-    KEXUE_UNROLL
-    for (int u = 0; u < kParallel; ++u) {
-      store<R>(value + u * kLanes<R>, low[u]);
-      store<Bits<R>>(index + u * kLanes<R>, at[u]);
-    }
-    best = least<R>(value, index, kStep);
-  }
-  for (; j < n; ++j) {
-    const R x = c[j] - v[j];
-    if (x < best.value) best = {x, j};
-  }
-  return best;
+  const auto found = search<R, false, kLatency>(n, [=](ptrdiff_t j, ptrdiff_t some) {
+    return load_up_to<R>(c + j, some, kInfinity<R>) - load_up_to<R>(v + j, some, R{0});
+  });
+  return {found.value, found.index};
 }
 
 template <class R>
 TwoMinima<R> two_minima(const R* c, const R* v, ptrdiff_t n) {
-  constexpr ptrdiff_t kStep = kParallel * kLanes<R>;
-  TwoMinima<R> best{kInfinity<R>, kInfinity<R>, 0};
-  ptrdiff_t j = 0;
-  if (n >= kStep) {
-    Vec<R> low[kParallel], next[kParallel];
-    Mask<R> at[kParallel], place[kParallel];
-    KEXUE_UNROLL
-    for (int u = 0; u < kParallel; ++u) {
-      low[u] = next[u] = broadcast<R>(kInfinity<R>);
-      at[u] = place[u] = counting<R>(static_cast<Bits<R>>(u * kLanes<R>));
-    }
-    const Mask<R> step = broadcast<Bits<R>>(static_cast<Bits<R>>(kStep));
-    for (; j + kStep <= n; j += kStep) {
-      KEXUE_UNROLL
-      for (int u = 0; u < kParallel; ++u) {
-        const ptrdiff_t k = j + u * kLanes<R>;
-        const Vec<R> x = load<R>(c + k) - load<R>(v + k);
-        const Mask<R> lower = less<R>(x, low[u]);
-        const Vec<R> larger = select<R>(lower, low[u], x);
-        next[u] = select<R>(less<R>(larger, next[u]), larger, next[u]);
-        low[u] = select<R>(lower, x, low[u]);
-        at[u] = select<Bits<R>>(lower, place[u], at[u]);
-        place[u] = place[u] + step;
-      }
-    }
-    R value[kStep], second[kStep];
-    Bits<R> index[kStep];
-    KEXUE_UNROLL
-    for (int u = 0; u < kParallel; ++u) {
-      store<R>(value + u * kLanes<R>, low[u]);
-      store<R>(second + u * kLanes<R>, next[u]);
-      store<Bits<R>>(index + u * kLanes<R>, at[u]);
-    }
-    const RowMinimum<R> least_of_all = least<R>(value, index, kStep);
-    best.value = least_of_all.value;
-    best.index = least_of_all.index;
-    for (int i = 0; i < kStep; ++i) {
-      const R other = index[i] == best.index ? second[i] : value[i];
-      if (other < best.second) best.second = other;
-    }
-  }
-  for (; j < n; ++j) {
-    const R x = c[j] - v[j];
-    if (x < best.value) {
-      best = {x, best.value, j};
-    } else if (x < best.second) {
-      best.second = x;
-    }
-  }
-  return best;
+  return search<R, true, kLatency>(n, [=](ptrdiff_t j, ptrdiff_t some) {
+    return load_up_to<R>(c + j, some, kInfinity<R>) - load_up_to<R>(v + j, some, R{0});
+  });
+}
+
+// v[index[i]] for a whole vector of indices.
+template <class R>
+KEXUE_INLINE Vec<R> gather(const R* v, const std::int32_t* index) {
+#if KEXUE_X86_BYTES == 64
+  if constexpr (sizeof(R) == 4) return _mm512_i32gather_ps(_mm512_loadu_si512(index), v, 4);
+#endif
+  R lane[kLanes<R>];
+  for (int i = 0; i < kLanes<R>; ++i) lane[i] = v[index[i]];
+  return load<R>(lane);
+}
+
+template <class R>
+TwoMinima<R> two_minima_at(const R* c, const std::int32_t* index, const R* v, ptrdiff_t n) {
+  return search<R, true, 1>(n, [=](ptrdiff_t j, ptrdiff_t some) {
+    return load_up_to<R>(c + j, some, kInfinity<R>) - gather<R>(v, index + j);
+  });
 }
 
 template <class R>
@@ -138,10 +140,8 @@ ptrdiff_t select_below(const R* c, const R* v, R below, std::int32_t* found, ptr
   const Vec<R> bound = broadcast<R>(below);
   ptrdiff_t count = 0, j = 0;
   for (; j + kLanes<R> <= n; j += kLanes<R>) {
-    unsigned bits = above(bound, load<R>(c + j) - load<R>(v + j));
-    for (int i = 0; bits != 0; ++i, bits >>= 1) {
-      if (bits & 1u) found[count++] = static_cast<std::int32_t>(j + i);
-    }
+    const unsigned bits = above(bound, load<R>(c + j) - load<R>(v + j));
+    count += append_places<R>(found + count, static_cast<std::int32_t>(j), bits);
   }
   for (; j < n; ++j) {
     if (c[j] - v[j] < below) found[count++] = static_cast<std::int32_t>(j);
@@ -151,44 +151,32 @@ ptrdiff_t select_below(const R* c, const R* v, R below, std::int32_t* found, ptr
 
 RowMinimum<double> relax(const double* c, const double* v, double h, std::int64_t row, double* d,
                          std::int64_t* from, ptrdiff_t n) {
-  constexpr ptrdiff_t kStep = 2 * kLanes<double>;
+  constexpr ptrdiff_t kVector = kLanes<double>, kStep = 2 * kVector;
   const F64 head = broadcast<double>(h);
-  const I64 here = broadcast<std::int64_t>(row);
-  RowMinimum<double> best{kInfinity<double>, 0};
+  const I64 here = broadcast<std::int64_t>(row), step = broadcast<std::int64_t>(kVector);
+  I64 place = counting<double>(0);
+  Lowest<double> lowest[2];
+  lowest[0].start(place);
+  lowest[1].start(place);
   ptrdiff_t j = 0;
-  if (n >= kStep) {
-    F64 low[2];
-    I64 at[2], place[2];
+  for (; j + kStep <= n; j += kStep) {
+    KEXUE_UNROLL
     for (int u = 0; u < 2; ++u) {
-      low[u] = broadcast<double>(kInfinity<double>);
-      at[u] = place[u] = counting<double>(u * kLanes<double>);
+      const ptrdiff_t k = j + u * kVector;
+      const F64 x = (load<double>(c + k) - load<double>(v + k)) + head;
+      const F64 old = load<double>(d + k);
+      const I64 lower = less<double>(x, old);
+      const F64 now = select<double>(lower, x, old);
+      store<double>(d + k, now);
+      store<std::int64_t>(from + k,
+                          select<std::int64_t>(lower, here, load<std::int64_t>(from + k)));
+      lowest[u].see(now, place);
+      place = place + step;
     }
-    const I64 step = broadcast<std::int64_t>(kStep);
-    for (; j + kStep <= n; j += kStep) {
-      KEXUE_UNROLL
-      for (int u = 0; u < 2; ++u) {
-        const ptrdiff_t k = j + u * kLanes<double>;
-        const F64 x = (load<double>(c + k) - load<double>(v + k)) + head;
-        const F64 old = load<double>(d + k);
-        const I64 lower = less<double>(x, old);
-        const F64 now = select<double>(lower, x, old);
-        store<double>(d + k, now);
-        store<std::int64_t>(from + k,
-                            select<std::int64_t>(lower, here, load<std::int64_t>(from + k)));
-        const I64 least_yet = less<double>(now, low[u]);
-        low[u] = select<double>(least_yet, now, low[u]);
-        at[u] = select<std::int64_t>(least_yet, place[u], at[u]);
-        place[u] = place[u] + step;
-      }
-    }
-    double value[kStep];
-    std::int64_t index[kStep];
-    for (int u = 0; u < 2; ++u) {
-      store<double>(value + u * kLanes<double>, low[u]);
-      store<std::int64_t>(index + u * kLanes<double>, at[u]);
-    }
-    best = least<double>(value, index, kStep);
   }
+  lowest[0].merge(lowest[1]);
+  const auto found = lowest[0].result();
+  RowMinimum<double> best{found.value, found.index};
   for (; j < n; ++j) {
     const double x = (c[j] - v[j]) + h;
     if (x < d[j]) {
@@ -201,7 +189,8 @@ RowMinimum<double> relax(const double* c, const double* v, double h, std::int64_
 }
 
 template <class R>
-constexpr RowKernel<R> kRow = {&minimum<R>, &two_minima<R>, &lower_columns<R>, &select_below<R>};
+constexpr RowKernel<R> kRow = {&minimum<R>, &two_minima<R>, &two_minima_at<R>, &lower_columns<R>,
+                               &select_below<R>};
 
 }  // namespace
 

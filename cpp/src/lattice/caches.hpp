@@ -11,14 +11,19 @@
 
 namespace kexue::lattice {
 
-struct BestWord {
-  std::uint8_t count;
-  std::int32_t id[6];
+template <std::ptrdiff_t kMost>
+struct BestIds {
+  static constexpr std::ptrdiff_t kMostIds = kMost;
+  std::int32_t count;
+  std::int32_t id[kMost];
 };
+using BestWord = BestIds<6>;
+using BestPhrase = BestIds<14>;
+using PhraseKey = SegmentKey<kLongestPhrase>;
 
 struct BestWords {
-  static constexpr std::ptrdiff_t kMostIds = 6;
-  WordTable<BestWord> table{16};  // 8 MiB
+  WordTable<BestWord> table{17};                 // at most 8 MiB
+  WordTable<BestPhrase, PhraseKey> phrases{15};  // at most 4 MiB
 };
 
 // Which edge a uniform number u picks at one place of a word: the first whose bound exceeds u. If
@@ -38,7 +43,7 @@ struct SampleWord {
 
 struct SampleWords {
   static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 24 MiB
-  WordTable<SampleWord> table{16};
+  WordTable<SampleWord> table{17};
   std::vector<Choice> store;
 
   bool full() const { return std::ssize(store) + kMostBlocks > kRoom; }
@@ -73,7 +78,7 @@ struct NBestWord {
 struct NBestWords {
   static constexpr std::ptrdiff_t kMostRows = 8;  // of a word; texts with k above do without
   static constexpr std::size_t kRoom = 1 << 19;   // rows: about 20 MiB
-  WordTable<NBestWord> table{15};
+  WordTable<NBestWord> table{16};
   WordLists lists;
 
   bool full() const { return lists.score.size() + kMostRows > kRoom; }

@@ -19,9 +19,12 @@ class Emitter {
  public:
   Emitter(const Unigram& model, Ids& ids) : model_(model), ids_(ids), begin_(ids.size()) {}
 
+  // Ids from here on belong to another text.
+  void restart(const std::int32_t* here) { begin_ = count(here); }
   // Room for the ids of `bytes` bytes of text: at most 3 for each.
   std::int32_t* room(std::ptrdiff_t bytes) { return ids_.room(3 * bytes); }
   void close(const std::int32_t* end) { ids_.close(end); }
+  std::ptrdiff_t count(const std::int32_t* end) const { return end - ids_.data(); }
 
   // Writes the ids of an edge over these bytes and returns their end.
   std::int32_t* put(Edge edge, const std::uint8_t* text, std::int32_t* to) const {
@@ -102,6 +105,40 @@ Tokens for_each_row(std::span<const TextView> texts, std::ptrdiff_t size, int wo
           part.fault.text = i;
           return;
         }
+      },
+      workers);
+  return join(parts);
+}
+
+// work(scratch, begin, end, tokens) appends the rows of the texts begin .. end - 1, or sets
+// tokens.fault; otherwise as above.
+template <class MakeScratch, class Work>
+Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&& make_scratch,
+                      Work&& work) {
+  constexpr std::ptrdiff_t kChunk = 1 << 14;
+  std::vector<std::ptrdiff_t> first{0};  // of each chunk
+  std::ptrdiff_t bytes = 0;
+  for (std::ptrdiff_t i = 0; i < std::ssize(texts); ++i) {
+    if (bytes >= kChunk) {
+      first.push_back(i);
+      bytes = 0;
+    }
+    const TextView& text = texts[static_cast<std::size_t>(i)];
+    bytes += text.size * (text.storage < Storage::kUcs2 ? 1 : 3) + 16;
+  }
+  first.push_back(std::ssize(texts));
+  const std::ptrdiff_t n_chunks = std::ssize(first) - 1;
+  workers = planned_workers(n_chunks, workers);
+  using Scratch = decltype(make_scratch());
+  std::vector<Scratch> scratch;
+  scratch.reserve(static_cast<std::size_t>(workers));
+  for (int slot = 0; slot < workers; ++slot) scratch.push_back(make_scratch());
+  std::vector<Tokens> parts(static_cast<std::size_t>(n_chunks));
+  parallel_for(
+      n_chunks,
+      [&](std::ptrdiff_t chunk, int slot) {
+        const auto c = static_cast<std::size_t>(chunk);
+        work(scratch[static_cast<std::size_t>(slot)], first[c], first[c + 1], parts[c]);
       },
       workers);
   return join(parts);

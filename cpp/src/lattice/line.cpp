@@ -18,51 +18,66 @@ bool Line::encode(const TextView& text, Fault& fault) {
     source_size_ = text.size;
     return true;
   }
-  utf8_.clear();
-  const ptrdiff_t surrogate = append_utf8(text, utf8_);
+  const ptrdiff_t surrogate = write_utf8(text, utf8_, source_size_);
   if (surrogate >= 0) {
     fault = {TextFault::kSurrogate, fault.text, surrogate};
     return false;
   }
   source_ = utf8_.data();
-  source_size_ = std::ssize(utf8_);
   return true;
 }
 
-bool Line::open(const Unigram& model, const Normalizer* normalizer, const TextView& text,
-                bool with_origin, Fault& fault) {
+void Line::begin(const Unigram& model) {
+  valid_ = model.whole_characters();
+  margin_ = model.margin();
+  out_.bytes.assign(static_cast<size_t>(margin_), 0);
+  out_.origin.clear();
+  text_ends_.clear();
+}
+
+bool Line::append(const Unigram& model, const Normalizer* normalizer, const TextView& text,
+                  bool with_origin, Fault& fault) {
   if (!encode(text, fault)) return false;
-  bool utf8 = text.storage != Storage::kBytes;
-  if (!utf8 && (model.options().unicode || model.whole_characters())) {
+  if (text.storage == Storage::kBytes && (model.options().unicode || model.whole_characters())) {
     const ptrdiff_t wrong = first_invalid(source_, source_size_);
-    utf8 = wrong == source_size_;
-    if (!utf8 && model.options().unicode) {
+    if (wrong < source_size_ && model.options().unicode) {
       fault = {TextFault::kInvalidUtf8, fault.text, wrong};
       return false;
     }
+    valid_ = valid_ && wrong == source_size_;
   }
-  valid_ = utf8 && model.whole_characters();
-  margin_ = model.margin();
-  out_.bytes.resize(static_cast<size_t>(margin_), 0);
-  out_.origin.clear();
   if (normalizer != nullptr) {
     const std::string_view whole(reinterpret_cast<const char*>(source_),
                                  static_cast<size_t>(source_size_));
     normalizer->normalize(whole, with_origin, out_);
   } else {
+    const size_t begin = out_.bytes.size();
     out_.bytes.insert(out_.bytes.end(), source_, source_ + source_size_);
-    if (model.options().space_mark) replace_space_marks(with_origin);
+    if (model.options().space_mark) replace_space_marks(begin, with_origin);
   }
-  size_ = std::ssize(out_.bytes) - margin_;
-  out_.bytes.resize(out_.bytes.size() + static_cast<size_t>(margin_), 0);
-  ends_.clear();
-  model.segment(this->text(), size_, ends_);
+  text_ends_.push_back(std::ssize(out_.bytes) - margin_);
   return true;
 }
 
-// U+2581 becomes the byte 0x20.
-void Line::replace_space_marks(bool with_origin) {
-  uint8_t* const begin = out_.bytes.data() + margin_;
+void Line::close(const Unigram& model) {
+  size_ = text_ends_.empty() ? 0 : text_ends_.back();
+  out_.bytes.resize(static_cast<size_t>(margin_ + size_));
+  out_.bytes.resize(out_.bytes.size() + static_cast<size_t>(margin_), 0);
+  ends_.clear();
+  model.segment(text(), size_, text_ends_, ends_);
+}
+
+bool Line::open(const Unigram& model, const Normalizer* normalizer, const TextView& text,
+                bool with_origin, Fault& fault) {
+  begin(model);
+  if (!append(model, normalizer, text, with_origin, fault)) return false;
+  close(model);
+  return true;
+}
+
+// U+2581 becomes the byte 0x20 in what was appended.
+void Line::replace_space_marks(size_t first, bool with_origin) {
+  uint8_t* const begin = out_.bytes.data() + first;
   uint8_t* const end = out_.bytes.data() + out_.bytes.size();
   const auto is_mark = [&](const uint8_t* p) {
     return end - p >= 3 && p[0] == 0xE2 && p[1] == 0x96 && p[2] == 0x81;

@@ -1,7 +1,7 @@
 // Forward and backward messages of one sequence of a trellis, as scaled probabilities or, where
 // those could underflow, as logarithms.
 //
-// In the linear mode a message is at most 1 and a nonzero entry at least 1e-150; factors of
+// In the linear mode a message is at most 2^40 and a nonzero entry at least 1e-150; factors of
 // matrices lie in 1e-100..1 and of emissions in 1e-50..1, so no product of three underflows. Any
 // number outside makes the sequence start again in the logarithmic mode.
 #pragma once

@@ -178,6 +178,7 @@ class TextBest {
     scratch_.alternatives.clear();
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
+      words.table.make_room();
       const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
       for (const Word& word : std::span(scratch_.group, n)) {
         if (!find(word, words)) return false;

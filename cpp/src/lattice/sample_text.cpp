@@ -218,6 +218,7 @@ class TextSampler {
     if ((*scratch_.words).full()) (*scratch_.words).forget();
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
+      (*scratch_.words).table.make_room();
       const size_t n =
           look_ahead((*scratch_.words).table, line.text(), line.ends(), s, begin, scratch_.group);
       for (size_t k = 0; k < n; ++k) {

@@ -1,5 +1,7 @@
 #include "kexue/lattice/text.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cstring>
 
 namespace kexue::lattice {
@@ -20,44 +22,48 @@ bool eight_ascii(const uint8_t* text) {
   return (word & 0x8080808080808080) == 0;
 }
 
-uint8_t* put(uint32_t point, uint8_t* out) {
-  auto tail = [&](int shift) { *out++ = static_cast<uint8_t>(0x80 | (point >> shift & 0x3F)); };
-  if (point < 0x80) {
-    *out++ = static_cast<uint8_t>(point);
-  } else if (point < 0x800) {
-    *out++ = static_cast<uint8_t>(0xC0 | point >> 6);
-    tail(0);
-  } else if (point < 0x10000) {
-    *out++ = static_cast<uint8_t>(0xE0 | point >> 12);
-    tail(6);
-    tail(0);
+// A point below 2^16 without a branch: texts change their script too often to be foreseen. Four
+// bytes may be written.
+uint8_t* put_narrow(uint32_t point, uint8_t* out) {
+  const uint32_t last = 0x80 | (point & 0x3F), middle = 0x80 | (point >> 6 & 0x3F);
+  const uint32_t two = 0xC0 | point >> 6 | last << 8;
+  const uint32_t three = 0xE0 | point >> 12 | middle << 8 | last << 16;
+  const bool is_long = point >= 0x80, is_longer = point >= 0x800;
+  uint32_t bytes = is_long ? two : point;
+  bytes = is_longer ? three : bytes;
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(out, &bytes, sizeof bytes);
   } else {
-    *out++ = static_cast<uint8_t>(0xF0 | point >> 18);
-    tail(12);
-    tail(6);
-    tail(0);
+    for (int k = 0; k < 4; ++k) out[k] = static_cast<uint8_t>(bytes >> 8 * k);
   }
-  return out;
+  return out + 1 + is_long + is_longer;
+}
+
+uint8_t* put_wide(uint32_t point, uint8_t* out) {
+  out[0] = static_cast<uint8_t>(0xF0 | point >> 18);
+  for (int k = 1; k < 4; ++k) out[k] = static_cast<uint8_t>(0x80 | (point >> 6 * (3 - k) & 0x3F));
+  return out + 4;
 }
 
 // `widest`: bytes that one code point can take.
 template <class Unit>
-ptrdiff_t append_points(const void* data, ptrdiff_t size, int widest, std::vector<uint8_t>& out) {
-  const auto* points = static_cast<const Unit*>(data);
-  const size_t begin = out.size();
-  out.resize(begin + static_cast<size_t>(size) * static_cast<size_t>(widest));
-  uint8_t* to = out.data() + begin;
-  ptrdiff_t surrogate = -1;
-  for (ptrdiff_t i = 0; i < size; ++i) {
+ptrdiff_t write_points(const TextView& text, int widest, std::vector<uint8_t>& out,
+                       ptrdiff_t& size) {
+  const auto* points = static_cast<const Unit*>(text.data);
+  const size_t most = static_cast<size_t>(text.size) * static_cast<size_t>(widest) + 4;
+  if (out.size() < most) out.resize(most + most / 2);
+  uint8_t* to = out.data();
+  bool surrogates = false;
+  for (ptrdiff_t i = 0; i < text.size; ++i) {
     const uint32_t point = points[i];
-    if (point >= 0xD800 && point < 0xE000) {
-      surrogate = i;
-      break;
-    }
-    to = put(point, to);
+    surrogates |= (point & 0xFFFFF800) == 0xD800;
+    to = sizeof(Unit) < 4 || point < 0x10000 ? put_narrow(point, to) : put_wide(point, to);
   }
-  out.resize(static_cast<size_t>(to - out.data()));
-  return surrogate;
+  size = to - out.data();
+  if (!surrogates) return -1;
+  ptrdiff_t i = 0;
+  while ((uint32_t{points[i]} & 0xFFFFF800) != 0xD800) ++i;
+  return i;
 }
 
 }  // namespace
@@ -95,20 +101,22 @@ ptrdiff_t first_invalid(const uint8_t* text, ptrdiff_t size) {
   return size;
 }
 
-ptrdiff_t append_utf8(const TextView& text, std::vector<uint8_t>& out) {
+ptrdiff_t write_utf8(const TextView& text, std::vector<uint8_t>& out, ptrdiff_t& size) {
   switch (text.storage) {
     case Storage::kLatin1:
-      return append_points<uint8_t>(text.data, text.size, 2, out);
+      return write_points<uint8_t>(text, 2, out, size);
     case Storage::kUcs2:
-      return append_points<std::uint16_t>(text.data, text.size, 3, out);
+      return write_points<std::uint16_t>(text, 3, out, size);
     case Storage::kUcs4:
-      return append_points<uint32_t>(text.data, text.size, 4, out);
+      return write_points<uint32_t>(text, 4, out, size);
     case Storage::kBytes:
     case Storage::kAscii:
       break;
   }
   const auto* bytes = static_cast<const uint8_t*>(text.data);
-  out.insert(out.end(), bytes, bytes + text.size);
+  size = text.size;
+  if (std::ssize(out) < size) out.resize(static_cast<size_t>(size));
+  std::copy(bytes, bytes + size, out.data());
   return -1;
 }
 

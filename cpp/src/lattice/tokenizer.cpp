@@ -26,61 +26,161 @@ struct BestScratch {
   Line line;
   Best best;
   Word group[kGroup];
+  // Of each word of a group: its ids, if they are remembered, or else its walks and where its ids
+  // were put.
+  struct Known {
+    const int32_t* ids;
+    std::ptrdiff_t count;
+    size_t first_walk, n_walks;
+  };
+  Known known[kGroup];
+  std::vector<Walk> walks;
 };
 
-// Writes the ids of a segment; null if it has no path.
-int32_t* put_best(const Unigram& model, const Word& word, bool valid, Best& best,
-                  const Emitter& emit, int32_t* to) {
-  if (model.best(word.text, word.size, valid, best) == -kInf) return nullptr;
-  for (ptrdiff_t j = 0; j < word.size;) {
-    const Edge edge = best.edge[static_cast<size_t>(j)];
-    to = emit.put(edge, word.text + j, to);
-    j += edge.length;
+// Segments of a line to ids, a group at a time. What is found is remembered once the group is done,
+// so that what is remembered keeps its place until then.
+class BestWriter {
+ public:
+  BestWriter(const Unigram& model, BestScratch& scratch)
+      : model_(model), scratch_(scratch), words_(*scratch.words) {}
+
+  // The group of segments from number s on, which begins at `begin`; its number of segments.
+  size_t look_up(size_t s, Index begin) {
+    words_.table.make_room();
+    words_.phrases.make_room();
+    const Line& line = scratch_.line;
+    n_ = look_ahead(words_.table, line.text(), line.ends(), s, begin, scratch_.group);
+    n_walks_ = 0;
+    for (size_t w = 0; w < n_; ++w) find(scratch_.group[w], scratch_.known[w]);
+    model_.follow_walks(std::span(scratch_.walks).first(n_walks_));
+    return n_;
   }
-  return to;
-}
 
-void remember(const Unigram& model, const Word& word, const int32_t* ids, const int32_t* end,
-              BestWords& words) {
-  const ptrdiff_t count = end - ids;
-  if (count == 0 || count > BestWords::kMostIds) return;
-  // Whether an unknown piece stands alone depends on what is before it.
-  const int32_t unknown = model.unknown_piece();
-  if (unknown >= 0 && std::find(ids, end, unknown) != end) return;
-  BestWord found{static_cast<uint8_t>(count), {}};
-  std::copy(ids, end, found.id);
-  words.table.insert(word.key, word.size, word.place, found);
-}
+  // Writes the ids of the group's segment number w; null if it has no path.
+  int32_t* put(size_t w, const Emitter& emit, int32_t* to) {
+    BestScratch::Known& known = scratch_.known[w];
+    if (known.ids == nullptr) return put_new(scratch_.group[w], known, emit, to);
+    std::memcpy(to, known.ids, sizeof BestWord{}.id);
+    constexpr ptrdiff_t kFew = BestWord::kMostIds;
+    if (known.count > kFew) {
+      std::memcpy(to + kFew, known.ids + kFew, sizeof BestPhrase{}.id - sizeof BestWord{}.id);
+    }
+    return to + known.count;
+  }
 
-// The ids of an open line; false if it has no path.
-bool put_line(const Unigram& model, BestScratch& scratch, Ids& ids) {
+  // `base`: what the ids are counted from.
+  void remember_group(const int32_t* base) {
+    if (n_new_ == 0) return;
+    for (size_t w = 0; w < n_; ++w) {
+      const BestScratch::Known& known = scratch_.known[w];
+      const Word& word = scratch_.group[w];
+      if (known.ids != nullptr || word.size > kLongestPhrase) continue;
+      const int32_t* ids = base + known.first_walk;
+      if (word.size <= kLongestWord) {
+        remember(word.key, word, ids, known.count, words_.table);
+      } else {
+        remember(PhraseKey::of(word.text, word.size), word, ids, known.count, words_.phrases);
+      }
+    }
+    n_new_ = 0;
+  }
+
+ private:
+  void find(const Word& word, BestScratch::Known& known) {
+    if (word.size <= kLongestWord) {
+      const BestWord* found = words_.table.find(word.key, word.size, word.place);
+      known.ids = found == nullptr ? nullptr : found->id;
+      known.count = found == nullptr ? 0 : found->count;
+    } else {
+      known = {nullptr, 0, 0, 0};
+      if (word.size <= kLongestPhrase) {
+        const PhraseKey key = PhraseKey::of(word.text, word.size);
+        const size_t place = words_.phrases.place(key, word.size);
+        const BestPhrase* found = words_.phrases.find(key, word.size, place);
+        if (found != nullptr) known = {found->id, found->count, 0, 0};
+      }
+    }
+    if (known.ids != nullptr) return;
+    known.n_walks = 0;
+    if (!scratch_.line.valid() || word.size > kLongestPhrase) return;
+    const size_t most = n_walks_ + static_cast<size_t>(word.size);
+    if (scratch_.walks.size() < most) scratch_.walks.resize(2 * most);
+    known.first_walk = n_walks_;
+    known.n_walks = model_.begin_walks(word.text, word.size, static_cast<size_t>(word.size),
+                                       scratch_.walks.data() + n_walks_);
+    n_walks_ += known.n_walks;
+  }
+
+  int32_t* put_new(const Word& word, BestScratch::Known& known, const Emitter& emit, int32_t* to) {
+    Best& best = scratch_.best;
+    const auto walks =
+        std::span(scratch_.walks).subspan(known.n_walks == 0 ? 0 : known.first_walk, known.n_walks);
+    const double score = walks.empty()
+                             ? model_.best(word.text, word.size, scratch_.line.valid(), best)
+                             : model_.best(word.text, word.size, walks, best);
+    if (score == -kInf) return nullptr;
+    int32_t* const first = to;
+    for (ptrdiff_t j = 0; j < word.size;) {
+      const Edge edge = best.edge[static_cast<size_t>(j)];
+      to = emit.put(edge, word.text + j, to);
+      j += edge.length;
+    }
+    known.first_walk = static_cast<size_t>(emit.count(first));
+    known.count = to - first;
+    ++n_new_;
+    return to;
+  }
+
+  template <class Key, class Value>
+  void remember(const Key& key, const Word& word, const int32_t* ids, ptrdiff_t count,
+                WordTable<Value, Key>& table) const {
+    if (count == 0 || count > Value::kMostIds) return;
+    // Whether an unknown piece stands alone depends on what is before it.
+    const int32_t unknown = model_.unknown_piece();
+    if (unknown >= 0 && std::find(ids, ids + count, unknown) != ids + count) return;
+    const size_t place = table.place(key, word.size);
+    if (table.find(key, word.size, place) != nullptr) return;
+    Value found{static_cast<int32_t>(count), {}};
+    std::copy(ids, ids + count, found.id);
+    table.insert(key, word.size, place, found);
+  }
+
+  const Unigram& model_;
+  BestScratch& scratch_;
+  BestWords& words_;
+  size_t n_ = 0, n_walks_ = 0, n_new_ = 0;
+};
+
+// Appends the rows of an open line; a row whose text has no path ends the work.
+void put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
   const Line& line = scratch.line;
-  BestWords& words = *scratch.words;
-  Emitter emit(model, ids);
+  BestWriter writer(model, scratch);
+  Emitter emit(model, out.ids);
+  const Index* text_end = line.text_ends().data();
+  const Index* const last = text_end + line.text_ends().size();
+  const auto close_rows = [&](Index place, Index n_ids) {
+    for (; text_end < last && *text_end == place; ++text_end) out.offsets.push_back(n_ids);
+  };
+  close_rows(0, out.ids.size());
   Index begin = 0;
   for (size_t s = 0; s < line.ends().size();) {
-    const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch.group);
+    const size_t n = writer.look_up(s, begin);
     const Index end = line.ends()[s + n - 1];
     int32_t* to = emit.room(end - begin);
-    for (const Word& word : std::span(scratch.group, n)) {
-      const bool is_short = word.size <= kLongestWord;
-      const BestWord* known =
-          is_short ? words.table.find(word.key, word.size, word.place) : nullptr;
-      if (known != nullptr) {
-        std::memcpy(to, known->id, sizeof known->id);
-        to += known->count;
-        continue;
+    for (size_t w = 0; w < n; ++w) {
+      to = writer.put(w, emit, to);
+      if (to == nullptr) return;
+      const Index place = line.ends()[s + w];
+      if (place == *text_end) {
+        close_rows(place, emit.count(to));
+        emit.restart(to);
       }
-      const int32_t* first = to;
-      to = put_best(model, word, line.valid(), scratch.best, emit, to);
-      if (to == nullptr) return false;
-      if (is_short) remember(model, word, first, to, words);
     }
     emit.close(to);
+    writer.remember_group(out.ids.data());
     begin = end;
     s += n;
   }
-  return true;
 }
 
 }  // namespace
@@ -100,17 +200,29 @@ void Tokenizer::forget() const {
 }
 
 Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
-  return for_each_row(
-      texts, 1, workers, [&] { return BestScratch(caches_->best); },
-      [&](BestScratch& scratch, ptrdiff_t i, ptrdiff_t, ptrdiff_t, Tokens& out) {
-        const TextView& text = texts[static_cast<size_t>(i)];
+  const Normalizer* normalizer = normalizer_.get();
+  return for_each_chunk(
+      texts, workers, [&] { return BestScratch(caches_->best); },
+      [&](BestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
         Line& line = scratch.line;
-        if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
-        if (!put_line(*model_, scratch, out.ids)) {
-          out.fault = line.uncovered(*model_, normalizer_.get(), text);
-          return;
+        Fault refused;
+        line.begin(*model_);
+        ptrdiff_t i = begin;
+        while (i < end &&
+               line.append(*model_, normalizer, texts[static_cast<size_t>(i)], false, refused)) {
+          ++i;
         }
-        out.offsets.push_back(out.ids.size());
+        line.close(*model_);
+        put_rows(*model_, scratch, out);
+        const ptrdiff_t n_rows = std::ssize(out.offsets) - 1;
+        if (n_rows < i - begin) {
+          const TextView& text = texts[static_cast<size_t>(begin + n_rows)];
+          out.fault = line.uncovered(*model_, normalizer, text);
+          out.fault.text = begin + n_rows;
+        } else if (i < end) {
+          out.fault = refused;
+          out.fault.text = i;
+        }
       });
 }
 

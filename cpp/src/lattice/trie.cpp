@@ -156,9 +156,9 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
       }
     }
   }
-  const uint32_t nowhere = slots.reserve_block();
+  nowhere_ = slots.reserve_block();
   units_.resize(slots.size(), {0, 0});
-  for (const uint32_t slot : leaves) units_[slot].link |= nowhere << 8;
+  for (const uint32_t slot : leaves) units_[slot].link |= nowhere_ << 8;
   for (uint32_t slot = 0; slot < slots.size(); ++slot) {
     if (slots.used(slot)) continue;
     // A block with an empty slot has fewer bases than slots, so that a label remains.

@@ -1,6 +1,7 @@
 #include "kexue/lattice/unigram.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -39,6 +40,19 @@ uint32_t meeting_bit(const uint8_t* place) {
   std::memcpy(&right, place - 1, sizeof right);
   const uint64_t around = uint64_t{right} << 32 | left;
   return static_cast<uint32_t>((around * 0x9E3779B97F4A7C15) >> (64 - kMeetingBits));
+}
+
+// Bit i of 64: text[i] continues no character.
+uint64_t character_starts(const uint8_t* text) {
+  uint64_t starts = 0;
+  for (int k = 0; k < 8; ++k) {
+    uint64_t word = 0;
+    for (int b = 0; b < 8; ++b) word |= uint64_t{text[8 * k + b]} << 8 * b;
+    // The highest bit of a byte, unless the next one is set too.
+    const uint64_t inside = word & ~(word << 1) & 0x8080808080808080;
+    starts |= ((~inside >> 7 & 0x0101010101010101) * 0x0102040810204080 >> 56) << 8 * k;
+  }
+  return starts;
 }
 
 std::string with_spaces(std::string_view piece) {
@@ -132,6 +146,19 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
     join(text);
   }
   trie_ = Trie(sorted, values);
+  if (whole_characters_) walk_characters(sorted);
+}
+
+void Unigram::walk_characters(std::span<const std::string_view> pieces) {
+  after_three_.assign(1 << 16, {trie_.nowhere() << 8, 0});
+  for (const std::string_view piece : pieces) {
+    const uint8_t* text = bytes_of(piece);
+    if (!of_three(text[0])) continue;
+    TrieUnit unit{trie_.root() << 8, 0};
+    for (int k = 0; k < 3; ++k) unit = trie_.units()[unit.link >> 8 ^ text[k]];
+    after_three_[static_cast<size_t>((text[0] & 15) << 12 | (text[1] & 63) << 6 | (text[2] & 63))] =
+        unit;
+  }
 }
 
 // No cut between neighbours within a piece.
@@ -152,37 +179,54 @@ void Unigram::join(std::string_view piece) {
 }
 
 uint64_t Unigram::cuts(const uint8_t* text) const {
-  uint64_t found = 0, ask = 0;
-  for (int i = 0; i < 64; ++i) {
-    const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
-    found |= (pair & kCut) << i;
-    ask |= (pair >> 1) << i;
+  uint64_t begins = character_starts(text), found = 0;
+  if (begins == ~uint64_t{0}) {
+    for (int i = 0; i < 64; ++i) {
+      const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
+      found |= (pair & kCut) << i;
+    }
+    return found;
   }
-  for (; ask != 0; ask &= ask - 1) {
-    const int i = std::countr_zero(ask);
+  for (; begins != 0; begins &= begins - 1) {
+    const int i = std::countr_zero(begins);
+    const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
     const uint32_t bit = meeting_bit(text + i);
-    found |= (~meeting_[bit / 64] >> (bit % 64) & 1) << i;
+    const uint64_t apart = ~meeting_[bit / 64] >> (bit % 64);
+    found |= ((pair | (pair >> 1 & apart)) & 1) << i;
   }
   return found;
 }
 
-void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::vector<Index>& ends) const {
+void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::span<const Index> breaks,
+                      std::vector<Index>& ends) const {
+  size_t next = 0;
+  size_t n = ends.size();
   for (ptrdiff_t block = 0; block < size; block += 64) {
     uint64_t found = cuts(text + block);
+    for (; next < breaks.size() && breaks[next] < block + 64; ++next) {
+      found |= uint64_t{1} << (breaks[next] - block);
+    }
     if (block == 0) found &= ~uint64_t{1};
     if (size - block < 64) found &= (uint64_t{1} << (size - block)) - 1;
-    for (; found != 0; found &= found - 1) ends.push_back(block + std::countr_zero(found));
+    if (ends.size() < n + 65) ends.resize(2 * n + 128);
+    for (; found != 0; found &= found - 1) ends[n++] = block + std::countr_zero(found);
   }
+  ends.resize(n);
   if (size > 0) ends.push_back(size);
 }
 
 void Unigram::set_scores(std::span<const double> scores) {
   require(std::ssize(scores) == n_pieces(), "one score per piece");
   const std::vector<double> before = score_;
+  const double unknown = unknown_score_, largest = largest_score_;
   score_pieces(scores);
   bool same = true;
   for (size_t i = 0; i < before.size(); ++i) same &= (before[i] == -kInf) == (score_[i] == -kInf);
-  if (!same) score_ = before;
+  if (!same) {
+    score_ = before;
+    unknown_score_ = unknown;
+    largest_score_ = largest;
+  }
   require(same, "scores must be finite where they were");
 }
 
@@ -203,14 +247,10 @@ void Unigram::score_pieces(std::span<const double> scores) {
     if (types_[i] == PieceType::kNormal) score_[i + 1] = scores[i];
     if (types_[i] == PieceType::kUserDefined) score_[i + 1] = characters_[i] * highest - 0.1;
   }
-}
-
-double Unigram::largest_score() const {
-  double most = unknown_edges_ ? std::abs(unknown_score_) : 0;
+  largest_score_ = unknown_edges_ ? std::abs(unknown_score_) : 0;
   for (const double score : score_) {
-    if (score != -kInf) most = std::max(most, std::abs(score));
+    if (score != -kInf) largest_score_ = std::max(largest_score_, std::abs(score));
   }
-  return most;
 }
 
 Weights Unigram::weights(double alpha) const {

@@ -30,7 +30,7 @@ class Counter {
     std::copy(text.begin(), text.end(), padded_.begin() + margin);
     text_ = padded_.data() + margin;
     ends_.clear();
-    model_.segment(text_, std::ssize(text), ends_);
+    model_.segment(text_, std::ssize(text), {}, ends_);
     valid_ =
         model_.whole_characters() && first_invalid(text_, std::ssize(text)) == std::ssize(text);
   }

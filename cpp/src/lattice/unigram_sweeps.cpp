@@ -17,6 +17,7 @@ constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
 
+bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 
 // Of a valid character.
@@ -39,23 +40,113 @@ void grow(std::vector<T>& v, ptrdiff_t size) {
 
 }  // namespace
 
+// ---- The first two characters of walks
+
+// From a base over one character.
+inline TrieUnit Unigram::over(uint32_t base, const uint8_t* at, uint32_t length) const {
+  const TrieUnit* units = trie_.units();
+  const uint32_t nowhere = trie_.nowhere();
+  TrieUnit unit{nowhere << 8, 0};
+  bool found = true;
+  for (uint32_t k = 0; k < length; ++k) {
+    unit = units[base ^ at[k]];
+    found = (unit.link & 255) == at[k];
+    base = found ? unit.link >> 8 : nowhere;
+  }
+  return {base << 8, found ? unit.value : 0};
+}
+
+size_t Unigram::begin_walks(const uint8_t* text, ptrdiff_t end, size_t most, Walk* walks) const {
+  size_t n = 0;
+  for (ptrdiff_t i = end; i > 0 && n < most;) {
+    const uint8_t lead = text[--i];
+    if (continues(lead)) continue;
+    const uint32_t length = length_of(lead);
+    const TrieUnit one =
+        of_three(lead) ? after_three(text + i) : over(trie_.root(), text + i, length);
+    walks[n++] = {text + i, length, length, one, {0, 0}};
+  }
+  return n;
+}
+
+void Unigram::follow_walks(std::span<Walk> walks) const {
+  for (Walk& walk : walks) {
+    const uint8_t* next = walk.at + walk.first;
+    const uint32_t length = length_of(*next);
+    walk.two = over(walk.one.link >> 8, next, length);
+    walk.both += length;
+#if defined(__GNUC__)
+    __builtin_prefetch(score_.data() + (walk.one.value & kEntry));
+    __builtin_prefetch(score_.data() + (walk.two.value & kEntry));
+    __builtin_prefetch(trie_.units() + (walk.two.link >> 8 ^ next[length]));
+#endif
+  }
+}
+
 // ---- The best path
 
-template <bool valid>
-double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const {
-  grow(out.score, size + 1 + longest());
-  grow(out.edge, size + 1);
+inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) const {
+  const TrieUnit* units = trie_.units();
+  const double* scores = score_.data();
+  double most = scores[walk.one.value & kEntry] + after[walk.first];
+  uint32_t value = walk.one.value, length = walk.first;
+  const auto contend = [&](uint32_t other, uint32_t bytes) {
+    const double total = scores[other & kEntry] + after[bytes];
+    // Masks: compilers make a branch of a choice, which nobody could foresee.
+    const uint32_t better = 0 - static_cast<uint32_t>(total >= most);
+    most = most > total ? most : total;
+    value ^= (value ^ other) & better;
+    length ^= (length ^ bytes) & better;
+  };
+  contend(walk.two.value, walk.both);
+  uint32_t base = walk.two.link >> 8;
+  for (uint32_t k = walk.both;; ++k) {
+    const TrieUnit unit = units[base ^ walk.at[k]];
+    if ((unit.link & 255) != walk.at[k]) break;
+    contend(unit.value, k + 1);
+    base = unit.link >> 8;
+  }
+  best = {static_cast<std::int32_t>((value & kEntry) - 1), length};
+  if (unknown_edges_ && (walk.one.value & kOneUnit) == 0) {
+    const double total = unknown_score_ + after[walk.first];
+    if (total > most) {
+      most = total;
+      best = {-1, walk.first};
+    }
+  }
+  *after = most;
+}
+
+double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
+  Walk walks[kWalks];
+  for (ptrdiff_t end = size; end > 0;) {
+    const size_t n = begin_walks(text, end, kWalks, walks);
+    follow_walks({walks, n});
+    for (const Walk& walk : std::span(walks, n)) {
+      const ptrdiff_t i = walk.at - text;
+      best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
+    }
+    end = walks[n - 1].at - text;
+  }
+  return out.score[0];
+}
+
+double Unigram::best(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
+                     Best& out) const {
+  prepare(size, out);
+  for (const Walk& walk : walks) {
+    const ptrdiff_t i = walk.at - text;
+    best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
+  }
+  return out.score[0];
+}
+
+double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const {
   double* score = out.score.data();
-  std::fill_n(score + size + 1, longest(), -kInf);
-  score[size] = 0;
   const TrieUnit* units = trie_.units();
   const double* scores = score_.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if (valid && continues(text[i])) {
-      score[i] = -kInf;
-      continue;
-    }
     const uint8_t* at = text + i;
     const double* after = score + i + 1;
     double most = -kInf;
@@ -74,7 +165,7 @@ double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const 
     }
     Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
     if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      const uint32_t unit = unit_length(at, size - i);
       const double total = unknown_score_ + after[unit - 1];
       if (total > most) {
         most = total;
@@ -87,25 +178,62 @@ double Unigram::best_path(const uint8_t* text, ptrdiff_t size, Best& out) const 
   return score[0];
 }
 
+void Unigram::prepare(ptrdiff_t size, Best& out) const {
+  grow(out.score, size + 1 + longest());
+  grow(out.edge, size + 1);
+  out.score[static_cast<size_t>(size)] = 0;
+  std::fill_n(out.score.data() + size + 1, longest(), -kInf);
+}
+
 double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
-  return valid ? best_path<true>(text, size, out) : best_path<false>(text, size, out);
+  prepare(size, out);
+  return valid ? best_characters(text, size, out) : best_bytes(text, size, out);
 }
 
 // ---- Sums
 
-// False once B leaves its range.
-template <bool valid>
-bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+// False once B leaves its range. Terms are added in the order of the lengths of their pieces.
+inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* here) const {
+  const TrieUnit* units = trie_.units();
+  const double* weight = weights.weight.data();
+  double total = weight[walk.one.value & kEntry] * here[walk.first];
+  total += weight[walk.two.value & kEntry] * here[walk.both];
+  uint32_t base = walk.two.link >> 8;
+  for (uint32_t k = walk.both;; ++k) {
+    const TrieUnit unit = units[base ^ walk.at[k]];
+    if ((unit.link & 255) != walk.at[k]) break;
+    total += weight[unit.value & kEntry] * here[k + 1];
+    base = unit.link >> 8;
+  }
+  if (unknown_edges_ && (walk.one.value & kOneUnit) == 0) {
+    total += weights.unknown[walk.first] * here[walk.first];
+  }
+  *here = total;
+  std::fill_n(here + 1, walk.first - 1, 0.0);
+  return total < kLargest && (total > kSmallest || total == 0);
+}
+
+bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
+                             Sums& out) const {
+  Walk walks[kWalks];
+  for (ptrdiff_t end = size; end > 0;) {
+    const size_t n = begin_walks(text, end, kWalks, walks);
+    follow_walks({walks, n});
+    for (const Walk& walk : std::span(walks, n)) {
+      if (!sum_from(walk, weights, out.value.data() + (walk.at - text))) return false;
+    }
+    end = walks[n - 1].at - text;
+  }
+  return true;
+}
+
+bool Unigram::sum_bytes(const uint8_t* text, ptrdiff_t size, const Weights& weights,
                         Sums& out) const {
   double* value = out.value.data();
   const TrieUnit* units = trie_.units();
   const double* weight = weights.weight.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if (valid && continues(text[i])) {
-      value[i] = 0;
-      continue;
-    }
     const uint8_t* at = text + i;
     const double* after = value + i + 1;
     double total = 0;
@@ -119,7 +247,7 @@ bool Unigram::sum_plain(const uint8_t* text, ptrdiff_t size, const Weights& weig
       base = unit.link >> 8;
     }
     if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = valid ? length_of(at[0]) : unit_length(at, size - i);
+      const uint32_t unit = unit_length(at, size - i);
       total += weights.unknown[unit] * after[unit - 1];
     }
     value[i] = total;
@@ -155,20 +283,33 @@ void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& wei
   }
 }
 
+void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
+  grow(out.value, size + 1 + longest());
+  out.value[static_cast<size_t>(size)] = 1;
+  std::fill_n(out.value.data() + size + 1, longest(), 0.0);
+  out.scaled = !weights.exponent.empty();
+}
+
+bool Unigram::sum(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
+                  const Weights& weights, Sums& out) const {
+  prepare(size, weights, out);
+  for (size_t m = 0; m < walks.size() && !out.scaled; ++m) {
+    out.scaled = !sum_from(walks[m], weights, out.value.data() + (walks[m].at - text));
+  }
+  if (out.scaled) sum_scaled(text, size, weights, out);
+  return out.value[0] > 0;
+}
+
 bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights& weights,
                   Sums& out) const {
-  grow(out.value, size + 1 + longest());
-  double* value = out.value.data();
-  value[size] = 1;
-  std::fill_n(value + size + 1, longest(), 0.0);
-  out.scaled = !weights.exponent.empty();
+  prepare(size, weights, out);
   if (!out.scaled) {
-    const bool fits = valid ? sum_plain<true>(text, size, weights, out)
-                            : sum_plain<false>(text, size, weights, out);
+    const bool fits =
+        valid ? sum_characters(text, size, weights, out) : sum_bytes(text, size, weights, out);
     out.scaled = !fits;
   }
   if (out.scaled) sum_scaled(text, size, weights, out);
-  return value[0] > 0;
+  return out.value[0] > 0;
 }
 
 double Unigram::log_partition(const Sums& sums, const Weights& weights, ptrdiff_t size) {

@@ -4,14 +4,18 @@
 #include <cmath>
 #include <vector>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
 namespace kexue::lowrank {
 
 using std::ptrdiff_t;
 
+namespace {
+
+// The lower triangle of R R^H.
 template <class T>
-void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
+void lower_gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
   using W = wide_t<T>;
   const ptrdiff_t k = r.rows, n = r.cols;
   AlignedBuffer<W> wide, conjugated;
@@ -32,6 +36,39 @@ void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
     b = row_major<const W>(conjugated.data(), k, n);
   }
   add_lower_product<W>(1, a, b, out, false, workers);
+}
+
+}  // namespace
+
+template <class T>
+void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
+  using W = wide_t<T>;
+  const ptrdiff_t k = r.rows, n = r.cols;
+  // Few rows: a sum for every block of columns, which stays in the cache while it is packed, and at
+  // most 64 of them (122 x 4000: 2.2 ms without).
+  constexpr ptrdiff_t kFewRows = 256, kSums = 64, kColumns = 512;
+  const ptrdiff_t step = std::max(kColumns, (n + kSums - 1) / kSums);
+  const ptrdiff_t sums = (n + step - 1) / step;
+  if (k > kFewRows || sums < 2) {
+    lower_gram<T>(r, out, workers);
+  } else {
+    AlignedBuffer<W> memory(sums * k * k);
+    parallel_for(
+        sums,
+        [&](ptrdiff_t task, int) {
+          const ptrdiff_t first = task * step;
+          lower_gram<T>(r.block(0, first, k, std::min(step, n - first)),
+                        row_major(memory.data() + task * k * k, k, k), 1);
+        },
+        k * k * n < 250000 ? 1 : workers);
+    for (ptrdiff_t i = 0; i < k; ++i) {
+      std::copy_n(memory.data() + i * k, i + 1, &out(i, 0));
+      for (ptrdiff_t task = 1; task < sums; ++task) {
+        const W* part = memory.data() + (task * k + i) * k;
+        for (ptrdiff_t j = 0; j <= i; ++j) out(i, j) += part[j];
+      }
+    }
+  }
   for (ptrdiff_t i = 0; i < k; ++i) {
     for (ptrdiff_t j = 0; j < i; ++j) out(j, i) = conjugate(out(i, j));
   }

@@ -108,7 +108,14 @@ void gather_columns(MatrixView<const T> a, std::span<const ptrdiff_t> indices, M
         const ptrdiff_t end = std::min(a.rows, (block + 1) * kRows);
         for (ptrdiff_t i = block * kRows; i < end; ++i) {
           T* row = &out(i, 0);
-          for (ptrdiff_t j = 0; j < k; ++j) row[j] = a(i, indices[static_cast<std::size_t>(j)]);
+          [[maybe_unused]] const ptrdiff_t ahead = std::min(i + 4, a.rows - 1);
+          for (ptrdiff_t j = 0; j < k; ++j) {
+            const ptrdiff_t column = indices[static_cast<std::size_t>(j)];
+#if defined(__GNUC__)
+            __builtin_prefetch(&a(ahead, column));
+#endif
+            row[j] = a(i, column);
+          }
         }
       },
       workers_for(4 * a.rows * k, workers));

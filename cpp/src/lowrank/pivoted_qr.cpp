@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "candidate_pool.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/gram.hpp"
@@ -18,13 +19,6 @@ constexpr double kPicked = -1.0;  // squared norm that marks a column as taken
 
 template <class R>
 constexpr double kEpsilon = std::numeric_limits<R>::epsilon();
-
-template <class T>
-double squared_norm(const T* x, ptrdiff_t n) {
-  double sum = 0;
-  for (ptrdiff_t i = 0; i < n; ++i) sum += squared_modulus(x[i]);
-  return sum;
-}
 
 // r = inverse * b; the squared norms of columns that are not taken fall by the squares of r.
 // Returns the largest norm left.
@@ -57,10 +51,9 @@ class Factorization {
         n_(a_.cols()),
         max_rank_(max_rank),
         slack_(slack),
-        workers_(workers) {
-    // Whole strips of the micro-kernel; a larger batch is hardly used better.
-    const ptrdiff_t mr = gemm_kernels<R>().mr;
-    batch_ = mr * std::max<ptrdiff_t>(1, 24 / mr);
+        workers_(workers),
+        batch_(batch_size(slack)),
+        pool_(2 * batch_, m_, n_) {
     result_.rows = m_;
     result_.cols = n_;
     result_.q = AlignedBuffer<T>(max_rank_ * m_);
@@ -75,13 +68,15 @@ class Factorization {
   void take_prescribed(std::span<const ptrdiff_t> pivots) {
     ptrdiff_t done = 0;
     while (done < static_cast<ptrdiff_t>(pivots.size())) {
-      if (needs_refresh(norms_[static_cast<std::size_t>(pivots[done])])) refresh();
+      if (needs_refresh(norm(pivots[static_cast<std::size_t>(done)]))) refresh();
       const auto size = std::min(batch_, static_cast<ptrdiff_t>(pivots.size()) - done);
-      const std::vector<ptrdiff_t> candidates(pivots.begin() + done, pivots.begin() + done + size);
+      const auto candidates =
+          pivots.subspan(static_cast<std::size_t>(done)).first(static_cast<std::size_t>(size));
+      pool_.clear();
       load_batch(candidates);
       ptrdiff_t used = 0;
-      while (used < size && norms_[static_cast<std::size_t>(candidates[used])] > floor_ * floor_ &&
-             take(candidates[used], used)) {
+      while (used < size && norm(candidates[static_cast<std::size_t>(used)]) > floor_ * floor_ &&
+             take(used)) {
         ++used;
       }
       if (used == 0) break;
@@ -92,7 +87,7 @@ class Factorization {
   // Pivots of largest residual until none exceeds `stop` times the norm of the first rows of R.
   void take_largest(double stop) {
     double limit = rank() > 0 ? stop * leading_norm() : 0;
-    std::vector<ptrdiff_t> candidates;
+    pool_.clear();
     while (rank() < max_rank_) {
       double largest = *std::max_element(norms_.begin(), norms_.end());
       if (needs_refresh(largest)) {
@@ -100,9 +95,8 @@ class Factorization {
         largest = *std::max_element(norms_.begin(), norms_.end());
       }
       if (!(largest > std::max(limit * limit, floor_ * floor_))) break;
-      choose_candidates(candidates);
-      load_batch(candidates);
-      take_from_batch(candidates, largest, std::max(limit, floor_));
+      load_batch(choose_candidates());
+      take_from_pool(std::max(limit, floor_));
       if (limit == 0 && stop > 0) limit = stop * leading_norm();
     }
   }
@@ -113,8 +107,21 @@ class Factorization {
   ptrdiff_t rank() const { return result_.rank(); }
   T* q_row(ptrdiff_t i) { return result_.q.data() + i * m_; }
   T* r_row(ptrdiff_t i) { return result_.r.data() + i * n_; }
-  T* candidate(ptrdiff_t t) { return candidates_.data() + t * m_; }
-  T* product(ptrdiff_t t) { return products_.data() + t * n_; }
+  double norm(ptrdiff_t j) const { return norms_[static_cast<std::size_t>(j)]; }
+  ptrdiff_t argmax() const {
+    return std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
+  }
+  auto larger() const {
+    return [this](ptrdiff_t i, ptrdiff_t j) {
+      return norm(i) > norm(j) || (norm(i) == norm(j) && i < j);
+    };
+  }
+  // Whole strips of the micro-kernel. Of a larger batch fewer columns would become pivots; with
+  // slack more of them do.
+  static ptrdiff_t batch_size(double slack) {
+    const ptrdiff_t mr = gemm_kernels<R>().mr;
+    return mr * std::max<ptrdiff_t>(1, (slack == 1 ? 12 : 24) / mr);
+  }
 
   // One orthogonalisation leaves parts of size eps / ratio in a candidate, where `ratio` is how far
   // the norms have fallen since the last refresh, and its row of R then errs by eps / ratio^2: by
@@ -158,22 +165,25 @@ class Factorization {
     add_product<T>(PackedRows<T>(q, false, R(-1), workers_),
                    row_major<const T>(r_row(base_), fresh, n_), a_, workers_);
     base_ = rank();
+    pool_.clear();
     compute_norms();
   }
 
-  // The columns of largest residual norm; which of equal ones does not matter.
-  void choose_candidates(std::vector<ptrdiff_t>& candidates) {
-    candidates.resize(static_cast<std::size_t>(n_));
-    std::iota(candidates.begin(), candidates.end(), ptrdiff_t(0));
-    const auto size = static_cast<std::size_t>(std::min({batch_, n_, max_rank_ - rank() + 8}));
-    const auto larger = [&](ptrdiff_t i, ptrdiff_t j) {
-      const double a = norms_[static_cast<std::size_t>(i)], b = norms_[static_cast<std::size_t>(j)];
-      return a > b || (a == b && i < j);
-    };
-    std::nth_element(candidates.begin(), candidates.begin() + static_cast<ptrdiff_t>(size) - 1,
-                     candidates.end(), larger);
-    candidates.resize(size);
-    std::erase_if(candidates, [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)] < 0; });
+  // The columns of largest residual norm that are not in the pool, which makes room for them.
+  std::vector<ptrdiff_t> choose_candidates() {
+    const ptrdiff_t size = std::min({batch_, n_ - rank(), max_rank_ - rank() + 8});
+    pool_.keep(pool_.capacity() - size, larger());
+    std::vector<ptrdiff_t> columns(static_cast<std::size_t>(n_));
+    std::iota(columns.begin(), columns.end(), ptrdiff_t(0));
+    for (const auto& member : pool_.members()) {
+      columns[static_cast<std::size_t>(member.column)] = pool_.kGone;
+    }
+    std::erase_if(columns, [&](ptrdiff_t j) { return j == pool_.kGone || norm(j) < 0; });
+    if (size < std::ssize(columns)) {
+      std::nth_element(columns.begin(), columns.begin() + size, columns.end(), larger());
+      columns.resize(static_cast<std::size_t>(size));
+    }
+    return columns;
   }
 
   // A lower bound of ||A||_2 from the first rows of R, all of it but for rounding.
@@ -185,60 +195,86 @@ class Factorization {
     return std::sqrt(rayleigh<wide_t<T>>(g));
   }
 
-  // Residual columns of the candidates, orthogonal to Q, and their products with a_.
-  void load_batch(const std::vector<ptrdiff_t>& columns) {
-    const auto size = static_cast<ptrdiff_t>(columns.size());
-    if (candidates_.size() == 0) {
-      candidates_ = AlignedBuffer<T>(batch_ * m_);
-      products_ = AlignedBuffer<T>(batch_ * n_);
-      inner_ = AlignedBuffer<T>(batch_ * max_rank_);
-    }
-    for (ptrdiff_t t = 0; t < size; ++t) a_.gather_column(columns[t], candidate(t));
-    const auto c = row_major<T>(candidates_.data(), size, m_);
-    // What Q says of a column since the last refresh, R holds.
-    const ptrdiff_t fresh = rank() - base_;
+  // Adds columns to the pool: what is left of them, orthogonal to Q, and its products with a_. The
+  // older members follow the pivots since the last batch.
+  void load_batch(std::span<const ptrdiff_t> columns) {
+    if (inner_.size() == 0) inner_ = AlignedBuffer<T>(pool_.capacity() * max_rank_);
+    const ptrdiff_t old = pool_.size(), fresh = rank() - base_, size = std::ssize(columns);
     for (ptrdiff_t t = 0; t < size; ++t) {
-      for (ptrdiff_t i = 0; i < fresh; ++i) inner_[t * fresh + i] = r_row(base_ + i)[columns[t]];
+      const ptrdiff_t j = columns[static_cast<std::size_t>(t)];
+      pool_.add(j);
+      a_.gather_column(j, pool_.column(old + t));
+      // What Q says of a column since the last refresh, R holds.
+      for (ptrdiff_t i = 0; i < fresh; ++i) inner_[t * fresh + i] = r_row(base_ + i)[j];
     }
+    const auto added = row_major<T>(pool_.column(old), size, m_);
     const auto known = row_major<const T>(inner_.data(), size, fresh);
-    multiply<T>(PackedRows<T>(known, false, R(-1), workers_), q_strips_, true, c, workers_, base_);
+    multiply<T>(PackedRows<T>(known, false, R(-1), workers_), q_strips_, true, added, workers_,
+                base_);
+    for (ptrdiff_t t = 0; t < pool_.size(); ++t) pool_[t].loaded = pool_.squared_length(t);
     // Classical pivots want the last digit; those of a sketch do without, as the residual is formed
     // anew before cancellation has cost half of the digits.
-    loaded_norms_.assign(static_cast<std::size_t>(size), 0.0);
-    if (slack_ == 1 && rank() > 0) {
-      for (ptrdiff_t t = 0; t < size; ++t) {
-        loaded_norms_[static_cast<std::size_t>(t)] =
-            std::real(inner(candidate(t), candidate(t), m_));
-      }
-      const auto h = row_major<T>(inner_.data(), size, rank());
-      const auto q = row_major<const T>(result_.q.data(), rank(), m_);
-      gemm<T>(R(1), c, true, q.transposed(), false, h, workers_);
-      multiply<T>(PackedRows<T>(h, true, R(-1), workers_), q_strips_, true, c, workers_);
-    }
+    const bool twice = slack_ == 1;
+    orthogonalize(twice ? pool_.size() : old, twice ? 0 : batch_start_, old);
     batch_start_ = rank();
-    batch_norms_.resize(static_cast<std::size_t>(size));
-    for (ptrdiff_t t = 0; t < size; ++t) {
-      batch_norms_[static_cast<std::size_t>(t)] = std::real(inner(candidate(t), candidate(t), m_));
+    for (ptrdiff_t t = 0; t < pool_.size(); ++t) {
+      pool_[t].start = pool_.squared_length(t);
+      if (t < old) continue;
+      pool_[t].first = pool_[t].start;
+      // What the norm counted may have been rounding errors along Q.
+      double& counted = norms_[static_cast<std::size_t>(pool_[t].column)];
+      if (pool_[t].start < 0.5 * counted) counted = pool_[t].start;
     }
-    multiply<T>(PackedRows<T>(c, true, R(1), workers_), a_, false,
-                row_major<T>(products_.data(), size, n_), workers_);
+    multiply<T>(PackedRows<T>(added, true, R(1), workers_), a_, false,
+                row_major<T>(pool_.product(old), size, n_), workers_);
   }
 
-  void take_from_batch(const std::vector<ptrdiff_t>& candidates, double largest, double stop) {
-    const auto norm = [&](ptrdiff_t j) { return norms_[static_cast<std::size_t>(j)]; };
+  // The first `count` candidates less their parts along the rows of Q from `begin` on, and the
+  // products of the first `old` less what a_ holds of those. In blocks of rows of Q, whose number
+  // depends on the rank alone.
+  void orthogonalize(ptrdiff_t count, ptrdiff_t begin, ptrdiff_t old) {
+    const ptrdiff_t rows = rank() - begin;
+    if (count == 0 || rows == 0) return;
+    const auto c = row_major<T>(pool_.column(0), count, m_);
+    const auto h = row_major<T>(inner_.data(), rows, count);
+    const auto q = row_major<const T>(q_row(begin), rows, m_);
+    const ptrdiff_t step = 2 * gemm_kernels<R>().mr;
+    parallel_for((rows + step - 1) / step,
+                 [&](ptrdiff_t block, int) {
+                   const ptrdiff_t i = block * step, size = std::min(step, rows - i);
+                   gemm<T>(R(1), q.block(i, 0, size, m_), true, as_const(c).transposed(), false,
+                           h.block(i, 0, size, count), 1);
+                 },
+                 count * rows * m_ < 100000 ? 1 : workers_);
+    multiply<T>(PackedRows<T>(as_const(h).transposed(), false, R(-1), workers_), q_strips_, true, c,
+                workers_, begin);
+    const ptrdiff_t from = std::max(base_, begin), held = rank() - from;
+    if (old == 0 || held == 0) return;
+    gemm<T>(R(-1), as_const(h).block(from - begin, 0, held, old).transposed(), true,
+            row_major<const T>(r_row(from), held, n_), true,
+            row_major<T>(pool_.product(0), old, n_), workers_);
+  }
+
+  static MatrixView<const T> as_const(MatrixView<T> a) { return a; }
+
+  void take_from_pool(double stop) {
+    double largest = norm(argmax());
     while (rank() < max_rank_ && largest > stop * stop && !needs_refresh(largest)) {
-      const auto place = slack_ == 1
-                             ? std::find(candidates.begin(), candidates.end(), argmax())
-                             : std::max_element(candidates.begin(), candidates.end(),
-                                                [&](auto i, auto j) { return norm(i) < norm(j); });
-      if (place == candidates.end() || !(norm(*place) >= slack_ * slack_ * largest)) return;
-      if (!take(*place, place - candidates.begin())) return;
+      ptrdiff_t place = pool_.kGone;
+      if (slack_ == 1) {
+        place = pool_.place_of(argmax());
+      } else {
+        double least = slack_ * slack_ * largest;
+        for (ptrdiff_t t = 0; t < pool_.size(); ++t) {
+          const ptrdiff_t j = pool_[t].column;
+          if (j == pool_.kGone || !(norm(j) >= least)) continue;
+          if (place == pool_.kGone || norm(j) > least) place = t;
+          least = norm(j);
+        }
+      }
+      if (place == pool_.kGone || !take(place)) return;
       largest = largest_;
     }
-  }
-
-  ptrdiff_t argmax() const {
-    return std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
   }
 
   // A candidate is orthogonal to the Q before its batch to the rounding of its length before; where
@@ -252,13 +288,14 @@ class Factorization {
     subtract_rows(rank() - base_, h + base_, r_row(base_), n_, b, n_);
   }
 
-  // Makes candidate t, which is column j, the next pivot. False if its residual has cancelled.
-  bool take(ptrdiff_t j, ptrdiff_t t) {
-    const ptrdiff_t i = rank();
-    T* c = candidate(t);
-    T* b = product(t);
-    const double original = batch_norms_[static_cast<std::size_t>(t)];
-    const double negligible = kEpsilon<R> * kEpsilon<R> * original;
+  // Makes candidate t the next pivot. False if its residual has cancelled: it leaves the pool.
+  bool take(ptrdiff_t t) {
+    const auto member = pool_[t];
+    const ptrdiff_t i = rank(), j = member.column;
+    pool_[t].column = pool_.kGone;
+    T* c = pool_.column(t);
+    T* b = pool_.product(t);
+    const double negligible = kEpsilon<R> * kEpsilon<R> * member.start;
     const ptrdiff_t before = i - batch_start_;
     T* h = inner_.data();
     for (int pass = 0; pass < 2; ++pass) {
@@ -273,13 +310,13 @@ class Factorization {
       subtract_rows(before, h, r_row(batch_start_), n_, b, n_);
     }
     double squared = std::real(inner(c, c, m_));
-    const double longest = std::max(original, loaded_norms_[static_cast<std::size_t>(t)]);
-    if (slack_ == 1 && squared < 0.25 * longest) {
+    if (slack_ == 1 && squared < 0.25 * std::max(member.start, member.loaded)) {
       orthogonalize_again(c, b);
       squared = std::real(inner(c, c, m_));
     }
-    // Three lost digits are borne; the first of a batch has lost none.
-    if (i > batch_start_ && squared < 1e-6 * original) return false;
+    // Three lost digits are borne within a batch, half of one from batch to batch.
+    if (i > batch_start_ && squared < 1e-6 * member.start) return false;
+    if (member.start != member.first && squared < 0.1 * member.first) return false;
     if (!(squared > 0)) return false;
     const R norm = static_cast<R>(std::sqrt(squared));
     const R inverse = R(1) / norm;
@@ -301,14 +338,14 @@ class Factorization {
   double slack_;
   double largest_ = 0;  // largest squared norm after the last pivot
   int workers_;
-  ptrdiff_t batch_ = 0;
+  ptrdiff_t batch_;
   ptrdiff_t base_ = 0;
   ptrdiff_t batch_start_ = 0;
   double reference_ = 0;  // largest squared norm at the last refresh
   double floor_ = 0;
   std::vector<double> norms_;
-  std::vector<double> batch_norms_, loaded_norms_;
-  AlignedBuffer<T> candidates_, products_, inner_;
+  CandidatePool<T> pool_;
+  AlignedBuffer<T> inner_;
   PivotedQr<T> result_;
 };
 

@@ -1,7 +1,8 @@
 #include "kexue/lowrank/sketch.hpp"
 
 #include <algorithm>
-#include <cstring>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "kexue/core/pool.hpp"
@@ -11,7 +12,7 @@ namespace {
 
 using std::ptrdiff_t;
 
-// Rows of A per tile: with rows of 512 bytes a tile fills 192 KB of the second-level cache.
+// Rows of A per tile: it fills 192 KB of the second-level cache, a strip 24 KB of the first.
 constexpr ptrdiff_t kTileRows = 384;
 constexpr ptrdiff_t kProbeRows = 64;
 // Rows of A per partial sum when there are too few column panels to share out.
@@ -43,43 +44,56 @@ Target target_of(std::uint32_t word, Block block) {
           (word & 1) != 0};
 }
 
-// The nonzeros of S for one tile of rows, sorted by target row.
+// The nonzeros of S for one tile of rows, sorted by target row. Places are those of a strip.
 template <class R>
-struct TileLists {
-  std::vector<std::int32_t> offsets;  // n_tiles * (n_rows + 1)
-  std::vector<std::int32_t> rows;     // n_tiles * kTileRows * kSketchBlocks
-  std::vector<R> signs;
-
-  TileLists(ptrdiff_t m, ptrdiff_t n_rows, Key key, int workers) {
+class TileLists {
+ public:
+  TileLists(ptrdiff_t m, ptrdiff_t n_rows, Key key, int workers)
+      : n_rows_(n_rows),
+        offsets_(to_size(ceil_div(m, kTileRows) * (n_rows + 1))),
+        rows_(to_size(ceil_div(m, kTileRows) * kEntries)),
+        signs_(rows_.size()) {
     const ptrdiff_t n_tiles = ceil_div(m, kTileRows);
-    constexpr ptrdiff_t kEntries = kTileRows * kSketchBlocks;
-    offsets.resize(static_cast<std::size_t>(n_tiles * (n_rows + 1)));
-    rows.resize(static_cast<std::size_t>(n_tiles * kEntries));
-    signs.resize(static_cast<std::size_t>(n_tiles * kEntries));
-    const Key signs_key = sign_key(key);
-    const auto build = [&](ptrdiff_t t, int) {
-      std::int32_t* offset = offsets.data() + t * (n_rows + 1);
-      const ptrdiff_t begin = t * kTileRows, end = std::min(m, begin + kTileRows);
-      Target targets[kEntries];
-      std::fill_n(offset, n_rows + 1, 0);
-      for (ptrdiff_t i = begin; i < end; ++i) {
-        const PhiloxBlock words = philox(signs_key, static_cast<std::uint64_t>(i));
-        for (ptrdiff_t q = 0; q < kSketchBlocks; ++q) {
-          const Target target = target_of(words.word[q], block_of(n_rows, q));
-          targets[(i - begin) * kSketchBlocks + q] = target;
-          ++offset[target.row + 1];
-        }
-      }
-      for (ptrdiff_t j = 0; j < n_rows; ++j) offset[j + 1] += offset[j];
-      std::vector<std::int32_t> next(offset, offset + n_rows);
-      for (ptrdiff_t e = 0; e < (end - begin) * kSketchBlocks; ++e) {
-        const ptrdiff_t place = t * kEntries + next[static_cast<std::size_t>(targets[e].row)]++;
-        rows[static_cast<std::size_t>(place)] = static_cast<std::int32_t>(e / kSketchBlocks);
-        signs[static_cast<std::size_t>(place)] = targets[e].negative ? R(-0.5) : R(0.5);
-      }
-    };
-    parallel_for(n_tiles, build, n_tiles < 4 ? 1 : workers);
+    parallel_for(
+        n_tiles,
+        [&](ptrdiff_t t, int) {
+          const ptrdiff_t begin = t * kTileRows;
+          build(t, begin, std::min(m, begin + kTileRows), sign_key(key));
+        },
+        n_tiles < 4 ? 1 : workers);
   }
+
+  const std::int32_t* offsets(ptrdiff_t t) const { return offsets_.data() + t * (n_rows_ + 1); }
+  const std::int32_t* rows(ptrdiff_t t) const { return rows_.data() + t * kEntries; }
+  const R* signs(ptrdiff_t t) const { return signs_.data() + t * kEntries; }
+
+ private:
+  static constexpr ptrdiff_t kEntries = kTileRows * kSketchBlocks;
+  static std::size_t to_size(ptrdiff_t x) { return static_cast<std::size_t>(x); }
+
+  void build(ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, Key key) {
+    std::int32_t* offset = offsets_.data() + t * (n_rows_ + 1);
+    Target targets[kEntries];
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      const PhiloxBlock words = philox(key, static_cast<std::uint64_t>(i));
+      for (ptrdiff_t q = 0; q < kSketchBlocks; ++q) {
+        const Target target = target_of(words.word[q], block_of(n_rows_, q));
+        targets[(i - begin) * kSketchBlocks + q] = target;
+        ++offset[target.row + 1];
+      }
+    }
+    for (ptrdiff_t j = 0; j < n_rows_; ++j) offset[j + 1] += offset[j];
+    std::vector<std::int32_t> next(offset, offset + n_rows_);
+    for (ptrdiff_t e = 0; e < (end - begin) * kSketchBlocks; ++e) {
+      const auto place = to_size(t * kEntries + next[to_size(targets[e].row)]++);
+      rows_[place] = static_cast<std::int32_t>(e / kSketchBlocks * kSketchStrip<R>);
+      signs_[place] = targets[e].negative ? R(-0.5) : R(0.5);
+    }
+  }
+
+  ptrdiff_t n_rows_;
+  std::vector<std::int32_t> offsets_, rows_;
+  std::vector<R> signs_;
 };
 
 template <class R>
@@ -90,36 +104,161 @@ AlignedBuffer<R> probe_weights(ptrdiff_t m, ptrdiff_t n_probes, Key key, int wor
   return weights;
 }
 
-// Copies a block of A (a complex row is its interleaved reals) into a tile of `width` reals a row.
-template <class T>
-void pack_tile(MatrixView<const T> a, real_t<T>* tile, ptrdiff_t width) {
-  constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1;
-  const ptrdiff_t used = a.cols * kReals;
-  T* out = reinterpret_cast<T*>(tile);
-  const ptrdiff_t stride = width / kReals;
-  if (used < width) {
-    for (ptrdiff_t i = 0; i < a.rows; ++i) std::fill_n(tile + i * width + used, width - used, 0);
+// The weights with their rows padded to a multiple of what the kernel takes.
+template <class R>
+AlignedBuffer<R> padded_weights(ptrdiff_t m, ptrdiff_t n_probes, ptrdiff_t padded, Key key,
+                                int workers) {
+  auto weights = probe_weights<R>(m, n_probes, key, workers);
+  if (padded == n_probes) return weights;
+  AlignedBuffer<R> result(m * padded);
+  std::fill_n(result.data(), m * padded, R(0));
+  for (ptrdiff_t i = 0; i < m; ++i) {
+    std::copy_n(weights.data() + i * n_probes, n_probes, result.data() + i * padded);
   }
-  if (a.col_stride == 1) {
+  return result;
+}
+
+template <class R>
+constexpr ptrdiff_t kStripSize = kTileRows * kSketchStrip<R>;
+
+// A tile can be packed from the rows of a block as they lie.
+template <class T>
+bool is_whole(MatrixView<const T> a) {
+  return a.col_stride == 1 &&
+         a.cols * static_cast<ptrdiff_t>(sizeof(T) / sizeof(real_t<T>)) == kSketchWidth<real_t<T>>;
+}
+
+// Copies any other block of A (a complex row is its interleaved reals) into a tile, from its column
+// `first` on.
+template <class T>
+void pack_tile(MatrixView<const T> a, ptrdiff_t first, real_t<T>* tile) {
+  using R = real_t<T>;
+  constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1, kStrip = kSketchStrip<R>;
+  std::fill_n(tile, kSketchStrips * kStripSize<R>, R(0));
+  // A strip at a time, so that its cache lines are filled together.
+  constexpr ptrdiff_t kColumns = kStrip / kReals;
+  for (ptrdiff_t j0 = 0; j0 < a.cols;) {
+    const ptrdiff_t place = first + j0, cols = std::min(kColumns - place % kColumns, a.cols - j0);
+    T* strip = reinterpret_cast<T*>(tile + place / kColumns * kStripSize<R>) + place % kColumns;
     for (ptrdiff_t i = 0; i < a.rows; ++i) {
-#if defined(__GNUC__)
-      // The pieces lie a matrix row apart: no hardware prefetcher follows them.
-      const char* ahead = reinterpret_cast<const char*>(a.row(std::min(i + 16, a.rows - 1)));
-      for (int line = 0; line < 8; ++line) __builtin_prefetch(ahead + 64 * line);
-#endif
-      std::memcpy(static_cast<void*>(out + i * stride), a.row(i),
-                  static_cast<std::size_t>(a.cols) * sizeof(T));
+      for (ptrdiff_t j = 0; j < cols; ++j) strip[i * kColumns + j] = a(i, j0 + j);
     }
-  } else {
-    // Columns in groups of 8, so that a group's cache lines of the tile are filled together.
-    for (ptrdiff_t j0 = 0; j0 < a.cols; j0 += 8) {
-      const ptrdiff_t j1 = std::min(a.cols, j0 + 8);
-      for (ptrdiff_t i = 0; i < a.rows; ++i) {
-        for (ptrdiff_t j = j0; j < j1; ++j) out[i * stride + j] = a(i, j);
+    j0 += cols;
+  }
+}
+
+// Sums for one panel of kSketchWidth reals: strips of the rows of S A, then of the probes.
+template <class T>
+class Panels {
+  using R = real_t<T>;
+  static constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1, kStrip = kSketchStrip<R>;
+
+ public:
+  static constexpr ptrdiff_t kColumns = kSketchWidth<R> / kReals;
+
+  Panels(MatrixView<const T> a, ptrdiff_t n_rows, Key key, MatrixView<T> probes, int workers)
+      : a_(a),
+        shift_(shift_of(a)),
+        n_rows_(n_rows),
+        probes_(probes),
+        y_(n_rows, a.cols),
+        lists_(a.rows, n_rows, key, workers),
+        probe_rows_(ceil_div(probes.rows, kernels_.n_probes) * kernels_.n_probes),
+        weights_(padded_weights<R>(a.rows, probes.rows, probe_rows_, key, workers)) {}
+
+  ptrdiff_t sum_strip() const { return (n_rows_ + probe_rows_) * kStrip; }
+  ptrdiff_t sum_size() const { return kSketchStrips * sum_strip(); }
+  static constexpr ptrdiff_t tile_size() { return kSketchStrips * kStripSize<R>; }
+  ptrdiff_t n_tiles() const { return ceil_div(a_.rows, kTileRows); }
+  ptrdiff_t count() const { return ceil_div(a_.cols + shift_, kColumns); }
+  ColumnStrips<T>& result() { return y_; }
+
+  // Tiles first..last of a panel.
+  void add(ptrdiff_t panel, ptrdiff_t first, ptrdiff_t last, R* tile, R* sum) const {
+    const ptrdiff_t j0 = begin(panel), cols = begin(panel + 1) - j0;
+    std::fill_n(sum, sum_size(), R(0));
+    for (ptrdiff_t t = first; t < last; ++t) {
+      const ptrdiff_t i0 = t * kTileRows, rows = std::min(kTileRows, a_.rows - i0);
+      const auto block = a_.block(i0, j0, rows, cols);
+      const bool whole = is_whole(block);
+      const R* source = reinterpret_cast<const R*>(block.data);
+      const ptrdiff_t stride = a_.row_stride * kReals;
+      if (!whole) pack_tile<T>(block, panel == 0 ? shift_ : 0, tile);
+      if (whole && probe_rows_ == 0) kernels_.pack(source, stride, rows, tile, kStripSize<R>);
+      for (ptrdiff_t p = 0; p < probe_rows_; p += kernels_.n_probes) {
+        // Blocks of rows whose weights stay in the first-level cache.
+        for (ptrdiff_t k0 = 0; k0 < rows; k0 += kProbeRows) {
+          kernels_.probe(std::min(kProbeRows, rows - k0),
+                         weights_.data() + (i0 + k0) * probe_rows_ + p, probe_rows_,
+                         whole && p == 0 ? source + k0 * stride : nullptr, stride,
+                         a_.rows - i0 - k0, tile + k0 * kStrip, kStripSize<R>,
+                         sum + (n_rows_ + p) * kStrip, sum_strip());
+        }
+      }
+      for (ptrdiff_t s = 0; s < kSketchStrips; ++s) {
+        kernels_.gather(tile + s * kStripSize<R>, n_rows_, lists_.offsets(t), lists_.rows(t),
+                        lists_.signs(t), sum + s * sum_strip());
       }
     }
   }
-}
+
+  void store(ptrdiff_t panel, const R* sum) const {
+    const ptrdiff_t j0 = begin(panel), j1 = begin(panel + 1), nr = y_.width();
+    const ptrdiff_t origin = panel * kColumns - shift_;
+    for (ptrdiff_t j = j0; j < j1;) {
+      // Reals that lie together in the sums and in the result.
+      const ptrdiff_t r0 = (j - origin) * kReals, place = r0 % kStrip;
+      const ptrdiff_t run = std::min({kStrip - place, (nr - j % nr) * kReals, (j1 - j) * kReals});
+      const R* from = sum + r0 / kStrip * sum_strip() + place;
+      R* to = y_.strip(j / nr) + j % nr;
+      for (ptrdiff_t i = 0; i < n_rows_; ++i) {
+        for (ptrdiff_t r = 0; r < run; ++r) {
+          to[(r % kReals * n_rows_ + i) * nr + r / kReals] = from[i * kStrip + r];
+        }
+      }
+      for (ptrdiff_t i = 0; i < probes_.rows; ++i) {
+        std::copy_n(from + (n_rows_ + i) * kStrip, run, reinterpret_cast<R*>(&probes_(i, j)));
+      }
+      j += run / kReals;
+    }
+    if (j1 < a_.cols || a_.cols % nr == 0) return;
+    R* last = y_.strip(y_.n_strips() - 1);
+    for (ptrdiff_t i = 0; i < kReals * n_rows_; ++i) {
+      std::fill(last + i * nr + a_.cols % nr, last + (i + 1) * nr, R(0));
+    }
+  }
+
+ private:
+  // Panels begin where cache lines do: a load across two lines costs two (4000 x 4000: 1.3x).
+  static ptrdiff_t shift_of(MatrixView<const T> a) {
+    const auto size = static_cast<ptrdiff_t>(sizeof(T));
+    const auto before = static_cast<ptrdiff_t>(reinterpret_cast<std::uintptr_t>(a.data) % 64);
+    const bool same_for_all = a.col_stride == 1 && a.row_stride * size % 64 == 0;
+    return same_for_all && before % size == 0 && a.cols > kColumns ? before / size : 0;
+  }
+  // Panel 0 lacks the first shift_ columns, the last one those beyond the matrix.
+  ptrdiff_t begin(ptrdiff_t panel) const {
+    return std::clamp<ptrdiff_t>(panel * kColumns - shift_, 0, a_.cols);
+  }
+
+  static const SketchKernels<R>& kernels() {
+    if constexpr (std::is_same_v<R, float>) {
+      return sketch_tables().f32;
+    } else {
+      return sketch_tables().f64;
+    }
+  }
+
+  const SketchKernels<R>& kernels_ = kernels();
+  MatrixView<const T> a_;
+  ptrdiff_t shift_;
+  ptrdiff_t n_rows_;
+  MatrixView<T> probes_;
+  ColumnStrips<T> y_;
+  TileLists<R> lists_;
+  ptrdiff_t probe_rows_;
+  AlignedBuffer<R> weights_;
+};
 
 }  // namespace
 
@@ -127,93 +266,39 @@ template <class T>
 ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
                                    MatrixView<T> probes, int workers) {
   using R = real_t<T>;
-  constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1;
-  constexpr ptrdiff_t kWidth = kSketchWidth<R>, kColumns = kWidth / kReals;
-  const auto& gather = [] {
-    if constexpr (std::is_same_v<R, float>) return sketch_tables().f32.gather;
-    if constexpr (std::is_same_v<R, double>) return sketch_tables().f64.gather;
-  }();
-  const auto& kernels = gemm_kernels<R>();
-  const ptrdiff_t m = a.rows, n = a.cols, n_probes = probes.rows;
-  ColumnStrips<T> y(n_rows, n);
-  const TileLists<R> lists(m, n_rows, key, workers);
-  const auto weights = probe_weights<R>(m, n_probes, key, workers);
-  const PackedRows<R> packed_weights(row_major<const R>(weights.data(), m, n_probes).transposed(),
-                                     false, R(1), workers);
-
-  const ptrdiff_t panels = ceil_div(n, kColumns);
-  const ptrdiff_t splits = std::clamp<ptrdiff_t>(kEnoughPanels / std::max<ptrdiff_t>(panels, 1), 1,
-                                                 std::max<ptrdiff_t>(1, m / kSplitRows));
-  const ptrdiff_t probe_rows = packed_weights.n_strips() * kernels.mr;
-  const ptrdiff_t panel_size = (n_rows + probe_rows) * kWidth;
+  Panels<T> panels(a, n_rows, key, probes, workers);
+  const ptrdiff_t count = panels.count(), n_tiles = panels.n_tiles();
+  const ptrdiff_t splits = std::clamp<ptrdiff_t>(kEnoughPanels / std::max<ptrdiff_t>(count, 1), 1,
+                                                 std::max<ptrdiff_t>(1, a.rows / kSplitRows));
   // With one split a worker's panel goes straight to the output, else all are kept and summed.
-  const int used = planned_workers(panels * splits, m * n < 20000 ? 1 : workers);
-  AlignedBuffer<R> sums((splits > 1 ? panels * splits : used) * panel_size);
-  AlignedBuffer<R> tiles(used * kTileRows * kWidth);
-
-  const auto store = [&](ptrdiff_t panel, const R* sum) {
-    const ptrdiff_t j0 = panel * kColumns, cols = std::min(kColumns, n - j0), nr = y.width();
-    // Columns beyond the matrix are zero in the tile too.
-    for (ptrdiff_t c = 0; c < kColumns && j0 + c < n; c += nr) {
-      const R* from = sum + c * kReals;
-      R* to = y.strip((j0 + c) / nr);
-      for (ptrdiff_t i = 0; i < n_rows; ++i) {
-        for (ptrdiff_t j = 0; j < nr; ++j) {
-          for (ptrdiff_t plane = 0; plane < kReals; ++plane) {
-            to[(plane * n_rows + i) * nr + j] = from[i * kWidth + kReals * j + plane];
-          }
-        }
-      }
-    }
-    for (ptrdiff_t i = 0; i < n_probes; ++i) {
-      std::memcpy(static_cast<void*>(&probes(i, j0)), sum + (n_rows + i) * kWidth,
-                  static_cast<std::size_t>(cols) * sizeof(T));
-    }
-  };
-
+  const int used = planned_workers(count * splits, a.rows * a.cols < 20000 ? 1 : workers);
+  const ptrdiff_t size = panels.sum_size();
+  AlignedBuffer<R> sums((splits > 1 ? count * splits : used) * size);
+  AlignedBuffer<R> tiles(used * panels.tile_size());
   parallel_for(
-      panels * splits,
+      count * splits,
       [&](ptrdiff_t chunk, int slot) {
         const ptrdiff_t panel = chunk / splits, split = chunk % splits;
-        const ptrdiff_t j0 = panel * kColumns, cols = std::min(kColumns, n - j0);
-        R* tile = tiles.data() + slot * kTileRows * kWidth;
-        R* sum = sums.data() + (splits > 1 ? chunk : slot) * panel_size;
-        std::fill_n(sum, panel_size, R(0));
-        const ptrdiff_t n_tiles = ceil_div(m, kTileRows);
-        for (ptrdiff_t t = n_tiles * split / splits; t < n_tiles * (split + 1) / splits; ++t) {
-          const ptrdiff_t i0 = t * kTileRows, rows = std::min(kTileRows, m - i0);
-          pack_tile<T>(a.block(i0, j0, rows, cols), tile, kWidth);
-          // Blocks of rows that stay in the first-level cache, for every strip of the probes.
-          for (ptrdiff_t k0 = 0; k0 < rows; k0 += kProbeRows) {
-            const ptrdiff_t depth = std::min(kProbeRows, rows - k0);
-            for (ptrdiff_t c = 0; c < kWidth; c += kernels.nr) {
-              for (ptrdiff_t s = 0; s < packed_weights.n_strips(); ++s) {
-                kernels.micro(depth, packed_weights.strip(s) + (i0 + k0) * kernels.mr,
-                              tile + k0 * kWidth + c, kWidth,
-                              sum + (n_rows + s * kernels.mr) * kWidth + c, kWidth);
-              }
-            }
+        R* sum = sums.data() + (splits > 1 ? chunk : slot) * size;
+        panels.add(panel, n_tiles * split / splits, n_tiles * (split + 1) / splits,
+                   tiles.data() + slot * panels.tile_size(), sum);
+        if (splits == 1) panels.store(panel, sum);
+      },
+      used);
+  if (splits > 1) {
+    parallel_for(
+        count,
+        [&](ptrdiff_t panel, int) {
+          R* total = sums.data() + panel * splits * size;
+          for (ptrdiff_t s = 1; s < splits; ++s) {
+            const R* part = total + s * size;
+            for (ptrdiff_t i = 0; i < size; ++i) total[i] += part[i];
           }
-          const auto entries = static_cast<std::size_t>(t * kTileRows * kSketchBlocks);
-          gather(tile, kWidth, n_rows, lists.offsets.data() + t * (n_rows + 1),
-                 lists.rows.data() + entries, lists.signs.data() + entries, sum);
-        }
-        if (splits == 1) store(panel, sum);
-      },
-      used);
-  if (splits == 1) return y;
-  parallel_for(
-      panels,
-      [&](ptrdiff_t panel, int) {
-        R* total = sums.data() + panel * splits * panel_size;
-        for (ptrdiff_t s = 1; s < splits; ++s) {
-          const R* part = total + s * panel_size;
-          for (ptrdiff_t i = 0; i < panel_size; ++i) total[i] += part[i];
-        }
-        store(panel, total);
-      },
-      used);
-  return y;
+          panels.store(panel, total);
+        },
+        used);
+  }
+  return std::move(panels.result());
 }
 
 template <class T, class Index>

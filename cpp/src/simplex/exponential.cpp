@@ -41,7 +41,7 @@ Exponential<T> exponential_below(T max, const Scale<T>& scale) {
   f.scale_low = scale.low;
   const double top = static_cast<double>(max) * scale.value;
   f.shift = std::abs(top) < kReach ? T(0) : max;
-  f.power = std::nearbyint((static_cast<double>(max) - f.shift) * scale.value / kLog2);
+  f.power = std::nearbyint((static_cast<double>(max) - f.shift) * scale.value / kLog2) - kLift<T>;
   const double depth = sizeof(T) == 8 ? 760 : 110;
   const double lowest =
       static_cast<double>(max) - static_cast<double>(f.shift) - depth / scale.value;
@@ -59,8 +59,8 @@ double add(double a, double b, double& low) {
   return next;
 }
 
-// Rows of a chunk at least, where each is written beside the next.
-constexpr ptrdiff_t kOverlapped = 8;
+// Rows of a chunk at least, where each is written beside the next: but for the first and the last.
+constexpr ptrdiff_t kOverlapped = 64;
 
 // What one row, or a part of it, has added up: sum e^{(x - shift) scale} 2^-power.
 template <class T>
@@ -81,8 +81,10 @@ struct Part {
     const double product = static_cast<double>(f.shift) * scale.value;
     double low = std::fma(static_cast<double>(f.shift), scale.value, -product);
     if constexpr (sizeof(T) == 8) low += f.shift * scale.low;
-    low += f.power * kLog2Low;
-    const double high = add(add(product, f.power * kLog2High, low), std::log(sum), low);
+    const double power = f.power + kLift<T>;
+    low += power * kLog2Low;
+    const double rest = std::log(sum * std::ldexp(1.0, -kLift<T>));
+    const double high = add(add(product, power * kLog2High, low), rest, low);
     return {high, low};
   }
   // The sum in the units of `other`, whose maximum is not smaller.
@@ -178,13 +180,12 @@ ptrdiff_t softmax_row(const T* x, T* out, ptrdiff_t n, const Scale<T>& scale, Em
 }
 
 // Rows whose results go past the cache: each is written while the next one's exponentials are
-// computed. scratch holds two rows.
+// computed, from where these are then kept. scratch holds a row.
 template <class T>
 ptrdiff_t softmax_rows_past(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n,
                             const Scale<T>& scale, Empty empty, double* lse, T* scratch) {
   ptrdiff_t count = 0;
   Beside<T> beside{nullptr, nullptr, T(0), nullptr};
-  T* kept[2] = {scratch, scratch + n + kRoom};
   const auto write = [&] {
     if (beside.done != nullptr) {
       softmax_kernels<T>().scale(beside.done, beside.out, n, beside.factor, true);
@@ -193,14 +194,14 @@ ptrdiff_t softmax_rows_past(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n,
   };
   for (ptrdiff_t r = 0; r < n_rows; ++r, x += n, out += n) {
     beside.ahead = x + (r + 1 < n_rows ? n : 0);
-    const Part<T> row = look<T>(x, kept[r % 2], n, scale, &beside);
+    const Part<T> row = look<T>(x, scratch, n, scale, &beside);
     if (!row.ordinary()) {
       write();
       count += finish_special(x, out, n, empty, row, lse == nullptr ? nullptr : lse + r);
       continue;
     }
     if (lse != nullptr) lse[r] = row.log_sum(scale);
-    beside = {kept[r % 2], out, static_cast<T>(1 / row.sum), nullptr};
+    beside = {scratch, out, static_cast<T>(1 / row.sum), nullptr};
   }
   write();
   return count;
@@ -261,7 +262,7 @@ ptrdiff_t softmax(const Batch<T>& batch, double temperature, Empty empty, double
     return n_empty;
   }
   const int workers = planned_workers(planned_row_chunks(batch.n_rows, n), batch.workers);
-  SlotBuffers<T> scratch(workers, 2 * (n + kRoom));
+  SlotBuffers<T> scratch(workers, n + kRoom);
   std::vector<ptrdiff_t> empty_rows(static_cast<std::size_t>(workers));
   // Rows written past the cache are not alone: some overlap with one another.
   const ptrdiff_t together = past && n > kShortRow ? kOverlapped : 1;

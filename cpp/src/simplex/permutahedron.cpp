@@ -80,6 +80,7 @@ ptrdiff_t pool(const double* a, const double* w, ptrdiff_t n, const Balance& by,
     Run run = Run::of(i, a[i], w[i], by);
     bool tied = i > 0 && a[i] == a[i - 1];
     while (count > 0 && (tied || runs[count - 1].level <= run.level)) {
+      poll();
       Run& before = runs[count - 1];
       before.add(run, by);
       run = before;
@@ -119,7 +120,11 @@ void for_finite_rows(MatrixView<const T> x, Regularization kind, MatrixView<T> o
   for (int s = 0; s < slots; ++s) scratch.emplace_back(n, kind);
   for_each_row(x.rows, n, slots, [&](ptrdiff_t i, int slot) {
     const T* row = x.row(i);
-    if (std::all_of(row, row + n, [](T v) { return std::isfinite(v); })) {
+    bool finite = true;
+    for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+      finite = finite && std::all_of(row + begin, row + end, [](T v) { return std::isfinite(v); });
+    });
+    if (finite) {
       f(i, scratch[static_cast<std::size_t>(slot)]);
     } else {
       std::fill_n(out.row(i), n, std::numeric_limits<T>::quiet_NaN());
@@ -211,15 +216,12 @@ void prepare_rank(const T* x, ptrdiff_t n, Regularization kind, bool descending,
   s.order.sort(x, n);
   for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
     for (ptrdiff_t i = begin; i < end; ++i) {
-      s.a[i] = static_cast<double>(x[s.order[i]]);
+      const auto entry = static_cast<double>(x[s.order[i]]);
+      s.a[descending ? n - 1 - i : i] = descending ? -entry : entry;
       s.w[i] = static_cast<double>(n - i);
       if (kind == Regularization::kl) s.w[i] = std::log(s.w[i]);
     }
   });
-  if (descending) {
-    std::reverse(s.a.data(), s.a.data() + n);
-    for (ptrdiff_t i = 0; i < n; ++i) s.a[i] = -s.a[i];
-  }
 }
 // The entry of x behind place i of a.
 template <class T>

@@ -72,7 +72,7 @@ void Assigner::prices(const double* start, int workers) {
   }
   if (n_ * m_ < kSmall) return;
   const ScaledCosts scaled(cost_, workers);
-  const std::vector<double> ones(at(m_), 1.0);
+  const std::vector<int64_t> ones(at(m_), 1);
   std::vector<float> v(at(m_), 0.0f);
   AuctionOptions options;
   options.last_step = 2e-6f;

@@ -11,7 +11,9 @@ namespace kexue::transport {
 namespace {
 constexpr std::ptrdiff_t kChunks = 32;
 // Entries below which a chunk is not worth handing out: about ten microseconds.
-constexpr std::ptrdiff_t kChunkEntries = 32768;
+constexpr std::ptrdiff_t kChunkEntries = 65536;
+// Beyond, memory sets the pace of a pass and not arithmetic.
+constexpr std::ptrdiff_t kNearBytes = std::ptrdiff_t{1} << 24;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::ptrdiff_t rows_per_chunk(std::ptrdiff_t n, std::ptrdiff_t m) {
@@ -70,18 +72,19 @@ void each_cost_row(const Costs& costs, int workers, std::ptrdiff_t chunk_rows, F
 CostRange range_of(const Costs& costs, int workers) {
   const std::ptrdiff_t chunk_rows = rows_per_chunk(costs.rows(), costs.cols());
   const std::ptrdiff_t chunks = (costs.rows() + chunk_rows - 1) / chunk_rows;
-  std::vector<CostRange> part(static_cast<std::size_t>(chunks), {kInfinity, -kInfinity, false});
+  std::vector<CostRange> part(static_cast<std::size_t>(chunks),
+                              {kInfinity, -kInfinity, false, false});
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t, const double* c, std::ptrdiff_t chunk) {
                   const CostExtent e = sinkhorn_kernels().extent(c, costs.cols());
                   CostRange& to = part[static_cast<std::size_t>(chunk)];
                   to = {std::min(to.lowest, e.lowest), std::max(to.highest, e.highest),
-                        to.invalid || e.invalid};
+                        to.invalid || e.invalid, to.forbidden || e.finite < costs.cols()};
                 });
   CostRange all = part[0];
   for (const CostRange& p : part) {
     all = {std::min(all.lowest, p.lowest), std::max(all.highest, p.highest),
-           all.invalid || p.invalid};
+           all.invalid || p.invalid, all.forbidden || p.forbidden};
   }
   return all;
 }
@@ -169,6 +172,9 @@ Gibbs::Gibbs(const Costs& costs, bool single, std::ptrdiff_t stored_bytes, int w
       cost_rows_(costs.points() ? slots_ * padded_ : 0) {
   if (stored_bytes / entry_bytes() / padded_ >= costs.rows()) stored_rows_ = costs.rows();
   stored_ = AlignedBuffer<char>(stored_rows_ * padded_ * entry_bytes());
+  if (single_ && stored_rows_ == costs.rows() && stored_.size() < kNearBytes) {
+    coarse_ = AlignedBuffer<float>((slots_ + 1) * padded_);
+  }
   if (stored_rows_ < costs.rows()) {
     fresh_ = AlignedBuffer<char>(slots_ * kBlockRows * padded_ * entry_bytes());
   }
@@ -214,7 +220,8 @@ const void* Gibbs::block(std::ptrdiff_t i, std::ptrdiff_t count, int slot) {
   return to;
 }
 
-void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u, double* t) {
+void Gibbs::balanced_pass(const double* w, const double* a, double omega, double* s, double* u,
+                          double* t) {
   const SinkhornKernels& kernels = sinkhorn_kernels();
   parallel_for(
       n_chunks_,
@@ -229,14 +236,36 @@ void Gibbs::balanced_pass(const double* w, const double* a, double* s, double* u
               i < stored_rows_ ? std::min(end, stored_rows_) - i : std::min(kBlockRows, end - i);
           const void* k = block(i, count, slot);
           if (single_) {
-            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, s + i,
-                                 u + i, sum, padded_);
+            kernels.f32.balanced(static_cast<const float*>(k), padded_, count, w, a + i, omega,
+                                 s + i, u + i, sum, padded_);
           } else {
-            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, s + i,
-                                 u + i, sum, padded_);
+            kernels.f64.balanced(static_cast<const double*>(k), padded_, count, w, a + i, omega,
+                                 s + i, u + i, sum, padded_);
           }
           i += count;
         }
+      },
+      slots_);
+  if (n_chunks_ > 1) reduce(t);
+}
+
+void Gibbs::coarse_pass(const double* w, const double* a, double omega, double* s, double* u,
+                        double* t) {
+  const SinkhornKernels& kernels = sinkhorn_kernels();
+  float* narrow = coarse_.data();
+  for (std::ptrdiff_t j = 0; j < padded_; ++j) narrow[j] = static_cast<float>(w[j]);
+  parallel_for(
+      n_chunks_,
+      [&](std::ptrdiff_t chunk, int slot) {
+        float* part = narrow + (slot + 1) * padded_;
+        std::fill(part, part + padded_, 0.0F);
+        const std::ptrdiff_t begin = chunk * chunk_rows_;
+        const std::ptrdiff_t end = std::min(rows(), begin + chunk_rows_);
+        const float* k = reinterpret_cast<const float*>(stored_.data()) + begin * padded_;
+        kernels.coarse(k, padded_, end - begin, narrow, a + begin, omega, s + begin, u + begin,
+                       part, padded_);
+        double* sum = n_chunks_ == 1 ? t : partial_.data() + chunk * padded_;
+        for (std::ptrdiff_t j = 0; j < padded_; ++j) sum[j] = static_cast<double>(part[j]);
       },
       slots_);
   if (n_chunks_ > 1) reduce(t);

@@ -54,8 +54,14 @@ class Gibbs {
         slots_);
     if (n_chunks_ > 1) reduce(t);
   }
-  // The pass with u_i = 1 / s_i (1 where s_i is not positive) and rule(i, s_i) = a_i u_i.
-  void balanced_pass(const double* w, const double* a, double* s, double* u, double* t);
+  // The pass with u_i = (1 - omega) u_i + omega / s_i (1 where s_i is not positive) and the rule
+  // a_i u_i.
+  void balanced_pass(const double* w, const double* a, double omega, double* s, double* u,
+                     double* t);
+  // The same with sums in float32, while errors are far larger than those. Only where coarse()
+  // says so, for w and a u that float32 holds.
+  void coarse_pass(const double* w, const double* a, double omega, double* s, double* u, double* t);
+  bool coarse() const { return coarse_.size() > 0; }
   // body(i, k, c): row i of K and of C.
   template <class Body>
   void each_row(Body&& body) {
@@ -106,6 +112,7 @@ class Gibbs {
   std::vector<double> f_;
   AlignedBuffer<double> g_, partial_, cost_rows_;
   AlignedBuffer<char> stored_, fresh_;
+  AlignedBuffer<float> coarse_;  // w, and t of every slot
 };
 
 }  // namespace kexue::transport

@@ -58,10 +58,12 @@ Semidual::Semidual(const Costs& costs, const SinkhornOptions& o)
 
 // ---- One pass ---------------------------------------------------------------------------------
 
-void Semidual::evaluate() {
+void Semidual::evaluate(bool coarse, double omega) {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
-  if (balanced_rows()) {
-    kernel.balanced_pass(w.data(), a.data(), s.data(), u.data(), t.data());
+  if (coarse && moderate && balanced_rows() && kernel.coarse()) {
+    kernel.coarse_pass(w.data(), a.data(), omega, s.data(), u.data(), t.data());
+  } else if (balanced_rows()) {
+    kernel.balanced_pass(w.data(), a.data(), omega, s.data(), u.data(), t.data());
   } else {
     const double share = 1 / (1 + reg / options.rho_rows);
     kernel.pass(w.data(), t.data(), [&](std::ptrdiff_t i, double sum) {
@@ -306,7 +308,9 @@ void Semidual::energies(SinkhornSolution& out) const {
     if (k > 0 && !(col > 0)) primal += options.rho_cols * b[j];
   }
   out.objective = primal - reg * (total - pa * pb);
-  out.dual = dual - reg * (total - pa * pb);
+  // The plan misses its marginals by up to `error`, so that its objective can fall below the dual;
+  // a lower dual bounds the optimum as well.
+  out.dual = std::min(dual - reg * (total - pa * pb), out.objective);
 }
 
 }  // namespace kexue::transport

@@ -21,8 +21,9 @@ struct Semidual {
 
   Semidual(const Costs& costs, const SinkhornOptions& o);
 
-  // u, t, c, tau and the error that belong to v.
-  void evaluate();
+  // u, t, c, tau and the error that belong to v; roughly if `coarse` and the kernel can. Balanced
+  // rows are over-relaxed by omega, and exact for 1.
+  void evaluate(bool coarse = false, double omega = 1);
   // The marginal that the potentials ask for, relative to b.
   void set_targets();
   bool balanced_rows() const { return options.rho_rows == kBalanced; }
@@ -62,6 +63,7 @@ struct Semidual {
   Buffer b, g, v, w, t, c, tau, next_v, r, x, p, q;
   double shift = 0;  // f + shift and g - shift are meant where rho is finite
   double reg = 0, error = 0, mass = 0, tol = 0;
+  bool moderate = false;  // no mass beyond 1e-12..1e12
   std::ptrdiff_t passes = 0, builds = 0, rescues = 0;
 };
 

@@ -42,7 +42,7 @@ class Simplex {
   BasisTree start();
   bool price_candidates();
   bool price_all();
-  double artificial_flow();
+  void refresh();
   void raise_forbidden(double factor);
   void extract();
   double true_flows(std::vector<double>& flow);
@@ -52,7 +52,7 @@ class Simplex {
   SimplexOptions options_;
   SimplexResult result_;
   std::vector<Arc> arcs_;
-  double range_ = 0, forbidden_ = 0;
+  double range_ = 0, forbidden_ = 0, tolerance_ = 0;
   BasisTree tree_;
   size_t next_ = 0;
 };
@@ -60,39 +60,43 @@ class Simplex {
 BasisTree Simplex::start() {
   const ptrdiff_t n = cost_.rows, m = cost_.cols;
   const ScaledCosts scaled(cost_, options_.workers);
+  const Masses masses = integer_masses(a_, n, b_, m);
   range_ = scaled.range;
   std::vector<float> v(at(m), 0.0f);
+  AuctionOptions auction_options;
   if (options_.start != nullptr) {
+    auction_options.first_step = auction_options.last_step;
     for (ptrdiff_t j = 0; j < m; ++j) {
       const double price = range_ > 0 ? options_.start[j] / range_ : 0;
       v[at(j)] = static_cast<float>(std::clamp(price, -1e30, 1e30));
     }
-  } else if (n * m >= kSmall) {
-    result_.bids = auction(scaled.view(), a_, b_, AuctionOptions{}, v.data());
+  }
+  std::vector<Shipment> shipments;
+  if (n * m >= kSmall) {
+    std::vector<int64_t> rows(at(n)), cols(at(m));
+    for (ptrdiff_t i = 0; i < n; ++i) rows[at(i)] = masses.rows[at(i)].units;
+    for (ptrdiff_t j = 0; j < m; ++j) cols[at(j)] = masses.cols[at(j)].units;
+    shipments = auction(scaled.view(), rows.data(), cols.data(), auction_options, v.data());
   }
   arcs_ = candidate_arcs(cost_, scaled, v.data(), kPerRow, options_.workers);
   forbidden_ = 4 * std::max(range_, options_.scale) + std::numeric_limits<double>::min();
   std::vector<double> prices(at(m));
   for (ptrdiff_t j = 0; j < m; ++j) prices[at(j)] = static_cast<double>(v[at(j)]) * range_;
-  const auto basis =
-      greedy_basis(cost_, arcs_, prices.data(), integer_masses(a_, n, b_, m), forbidden_);
-  std::sort(arcs_.begin(), arcs_.end(), [](const Arc& x, const Arc& y) {
-    return x.row < y.row || (x.row == y.row && x.col < y.col);
-  });
-  return BasisTree(n, m, basis);
+  const auto basis = first_basis(cost_, shipments, arcs_, prices, masses, forbidden_);
+  return BasisTree(masses, basis);
 }
 
 // Pivots on the best of a block of candidates until none is violated; false at the pivot limit.
 bool Simplex::price_candidates() {
   const size_t size = arcs_.size();
-  const size_t block =
+  const auto block =
       std::max<size_t>(32, static_cast<size_t>(std::sqrt(static_cast<double>(size))));
   const double *u = tree_.u(), *v = tree_.v();
   size_t clean = 0;
   while (clean < size) {
     if (next_ >= size) next_ = 0;
     const size_t end = std::min(size, next_ + block);
-    double least = -options_.tolerance;
+    double least = -tolerance_;
     size_t best = size;
     for (size_t k = next_; k < end; ++k) {
       const double reduced = arcs_[k].cost - u[arcs_[k].row] - v[arcs_[k].col];
@@ -130,9 +134,9 @@ bool Simplex::price_all() {
         for (ptrdiff_t i = chunk * block; i < std::min(n, (chunk + 1) * block); ++i) {
           const double* c = cost_.row(i);
           const auto best = kernel.minimum(c, v, m);
-          if (!(best.value - u[i] < -options_.tolerance)) continue;
+          if (!(best.value - u[i] < -tolerance_)) continue;
           indices.resize(at(m));
-          const double below = 0.5 * (best.value + u[i] - options_.tolerance);
+          const double below = 0.5 * (best.value + u[i] - tolerance_);
           const auto count = at(kernel.select_below(c, v, below, indices.data(), m));
           list.push_back(
               {static_cast<int32_t>(i), static_cast<int32_t>(best.index), c[best.index]});
@@ -149,6 +153,18 @@ bool Simplex::price_all() {
   for (const auto& list : found) arcs_.insert(arcs_.end(), list.begin(), list.end());
   next_ = before;
   return arcs_.size() > before;
+}
+
+// Potentials afresh, and what their rounding can make of a reduced cost: a lone huge cost that the
+// basis does not use has no part in it.
+void Simplex::refresh() {
+  tree_.recompute();
+  double size = 0;
+  const ptrdiff_t nodes = cost_.rows + cost_.cols;
+  for (ptrdiff_t node = 0; node < nodes; ++node) {
+    size = std::max({size, std::abs(tree_.u()[node]), std::abs(tree_.arc_cost(node))});
+  }
+  tolerance_ = options_.tolerance * std::min(size, options_.scale);
 }
 
 double Simplex::true_flows(std::vector<double>& flow) {
@@ -181,7 +197,7 @@ void Simplex::raise_forbidden(double factor) {
     const ptrdiff_t i = tree_.is_row(node) ? node : other, j = tree_.is_row(node) ? other : node;
     if (!(cost_(i, j - n) < kInfinite)) tree_.set_arc_cost(node, forbidden_);
   }
-  tree_.recompute();
+  refresh();
 }
 
 void Simplex::extract() {
@@ -223,10 +239,11 @@ SimplexResult Simplex::run() {
   for (ptrdiff_t i = 0; i < cost_.rows; ++i) total += a_[i];
   const double largest_forbidden =
       4 * static_cast<double>(cost_.rows + cost_.cols) * std::max(range_, options_.scale);
+  refresh();
   for (;;) {
     bool finished = price_candidates();
     if (finished) {
-      tree_.recompute();
+      refresh();
       poll_interrupt();
       if (price_all()) continue;
       std::vector<double> flow;

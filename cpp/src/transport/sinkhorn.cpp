@@ -15,24 +15,60 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
 // the hard potentials of hard_start.
 constexpr double kDirect = 8e-3;
+// Below this largest cost / reg the kernel of no potentials is within e^-30..e^30.
+constexpr double kPlainReach = 30;
 constexpr double kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-3;
 // A level that starts with more than this share of the mass misplaced was too bold.
 constexpr double kBold = 0.5;
 constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps = 1000;
 constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
 constexpr int kHalvings = 10;
-constexpr double kLongestStep = 20;  // in log v
+constexpr double kWorthRelaxing = 3;
+constexpr double kMostRelaxed = 40;    // passes; then Newton's method takes fewer
+constexpr double kLongestStep = 20;    // in log v
+constexpr double kCoarseError = 1e-4;  // of the mass: above it sums in float32 do
+
+// Over-relaxation of both marginals: if plain steps shrink the error by `rate`, the best omega does
+// by omega - 1 (Young 1954; Thibault, Chizat, Dossal & Papadakis 2021).
+struct Relaxation {
+  double omega = 1, look = 0;
+
+  static double best(double rate) { return 2 / (1 + std::sqrt(1 - std::min(rate, 0.9999))); }
+  // False if the passes that this promises are too many.
+  bool start(double rate, double error, double target) {
+    if (!(rate < 1)) return false;
+    omega = best(rate);
+    look = error;
+    if (std::log(target / error) > kMostRelaxed * std::log(omega - 1)) return true;
+    omega = 1;
+    return false;
+  }
+  // A look at the error every fourth step; false if it does not fall.
+  bool follow(double error, std::ptrdiff_t step) {
+    if (step % 4 != 0) return true;
+    const double rate = std::sqrt(std::sqrt(error / look));
+    look = error;
+    if (!(rate < 1)) return false;
+    // The plain rate behind the observed one.
+    const double root = rate + omega - 1;
+    if (rate > omega - 1) omega = std::max(omega, best(root * root / (rate * omega * omega)));
+    return true;
+  }
+};
 
 }  // namespace
 
 struct Sinkhorn::State : Semidual {
   using Semidual::Semidual;
 
+  Buffer short_space;
+
   // ---- Steps ------------------------------------------------------------------------------------
 
-  void sinkhorn_step() {
+  // Over-relaxed by omega if all marginals are balanced.
+  void sinkhorn_step(double omega = 1) {
     if (balanced_cols()) {
-      sinkhorn_kernels().reciprocal(t.data(), v.data(), padded);
+      sinkhorn_kernels().relax(t.data(), omega, v.data(), padded);
     } else {
       const double share = 1 / (1 + reg / options.rho_cols);
       log_of(t, m);
@@ -42,7 +78,7 @@ struct Sinkhorn::State : Semidual {
       }
     }
     translate();
-    evaluate();
+    evaluate(error > kCoarseError * mass, omega);
   }
 
   // Newton's direction x in log v: (diag(c + k tau) - K-part) x = tau - c, weighted by b.
@@ -116,11 +152,12 @@ struct Sinkhorn::State : Semidual {
     tol = target;
     double older[3] = {kInfinity, kInfinity, kInfinity};
     double best = error;
-    std::ptrdiff_t since_best = 0, plain = 0;
-    bool newton = false;
+    std::ptrdiff_t since_best = 0, plain = 0, relaxed = 0;
+    bool newton = false, exact = true;
+    Relaxation pace;
     while (passes < last_pass) {
       // Sums are checked now and then, and whenever something looks wrong or is about to be used.
-      const bool done = error <= target;
+      const bool done = error <= target && exact;
       if (done || newton || plain % kCheckEvery == 0 || !(error < kInfinity)) {
         if (!settle()) return;
         if (done && error <= target) return;
@@ -136,18 +173,36 @@ struct Sinkhorn::State : Semidual {
         older[0] = older[1];
         older[1] = older[2];
         older[2] = error;
-        sinkhorn_step();
-        if (++plain >= 4) newton = slow(three_ago, target);
+        // The last steps are plain, so that rows are exact.
+        const double omega = error <= 2 * target ? 1 : pace.omega;
+        sinkhorn_step(omega);
+        exact = omega == 1;
+        ++plain;
+        if (pace.omega > 1) {
+          if (!pace.follow(error, ++relaxed) || double(relaxed) > kMostRelaxed) {
+            pace.omega = 1;
+            newton = true;
+            sinkhorn_step();
+            exact = true;
+          }
+        } else if (plain >= 4) {
+          const double rate = std::cbrt(error / three_ago);
+          const bool relaxes = relaxed == 0 && balanced_rows() && balanced_cols() &&
+                               promised(rate, target) > kWorthRelaxing &&
+                               pace.start(rate, error, target);
+          newton = !relaxes && promised(rate, target) > kNewtonAfter;
+        }
       }
       // Rounding ends every descent.
       since_best = error < 0.9 * best ? 0 : since_best + 1;
       best = std::min(best, error);
-      if (since_best > kStalled && error < 1e-10 * mass) return;
+      if (since_best > kStalled && error < 1e-10 * mass && exact) return;
     }
+    if (!exact) evaluate();
   }
-  bool slow(double before, double target) const {
-    const double rate = std::cbrt(error / before);
-    return !(rate < 1) || std::log(target / error) < double(kNewtonAfter) * std::log(rate);
+  // Plain passes to the target.
+  double promised(double rate, double target) const {
+    return rate < 1 ? std::log(target / error) / std::log(rate) : kInfinity;
   }
 
   // ---- Levels of reg
@@ -197,9 +252,38 @@ struct Sinkhorn::State : Semidual {
     }
   }
 
+  // Small balanced problems that need no care, in the nearest caches.
+  bool solve_short(SinkhornSolution& out) {
+    const Costs& costs = kernel.costs();
+    if (!short_shape(n, m) || costs.points() || !balanced_rows() || !balanced_cols() ||
+        options.single) {
+      return false;
+    }
+    if (options.max_passes < kShortPasses) return false;
+    if (short_space.size() == 0) short_space = Buffer(short_scratch(n, m));
+    out.plan.reg = options.reg;
+    for (auto* vector : {&out.f, &out.plan.base_f, &out.plan.left}) vector->resize(std::size_t(n));
+    for (auto* vector : {&out.g, &out.plan.base_g, &out.plan.right}) vector->resize(std::size_t(m));
+    const ShortAnswer found = short_kernels().solve(
+        {n, m, n > 1 ? costs.row(1, nullptr) - costs.row(0, nullptr) : m, costs.row(0, nullptr),
+         a.data(), b.data(), options.reg, options.tol, kShortPasses, short_space.data(),
+         out.f.data(), out.g.data(), out.plan.base_f.data(), out.plan.left.data(),
+         out.plan.right.data()});
+    out.value = found.value;
+    out.objective = found.objective;
+    out.dual = found.dual;
+    out.error = found.error;
+    out.passes = passes = found.passes;
+    out.converged = found.solved;
+    return found.solved;
+  }
+
   void start(const double* init_f, const double* init_g) {
-    passes = builds = rescues = 0;
+    builds = rescues = 0;
     mass = sum_of(b.data(), m);
+    moderate = mass < 1e12;
+    for (std::ptrdiff_t i = 0; i < n; ++i) moderate = moderate && (!(a[i] > 0) || a[i] > 1e-12);
+    for (std::ptrdiff_t j = 0; j < m; ++j) moderate = moderate && (!(b[j] > 0) || b[j] > 1e-12);
     tol = options.tol;
     if (init_f != nullptr) {
       std::copy(init_f, init_f + n, f.data());
@@ -209,6 +293,12 @@ struct Sinkhorn::State : Semidual {
         level(options.tol, options.max_passes);
         return;
       }
+    }
+    if (options.largest_cost <= kPlainReach * options.reg) {
+      std::fill(f.data(), f.data() + n, 0.0);
+      std::fill(g.data(), g.data() + m, 0.0);
+      descend(options.reg);
+      return;
     }
     const double width =
         hard_start(kernel.costs(), a.data(), b.data(), f.data(), g.data(), kernel.workers());
@@ -232,6 +322,11 @@ SinkhornSolution Sinkhorn::solve(const Costs& costs, const double* a, const doub
   std::fill(s.b.data() + s.m, s.b.data() + s.padded, 0.0);
   for (Semidual::Buffer* buffer : {&s.v, &s.p, &s.t, &s.q}) {
     std::fill(buffer->data(), buffer->data() + s.padded, 0.0);
+  }
+  s.passes = 0;
+  if (init_f == nullptr) {
+    SinkhornSolution out;
+    if (s.solve_short(out)) return out;
   }
   s.start(init_f, init_g);
   return s.answer();

@@ -4,8 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "kexue/core/buffer.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/transport/sinkhorn_kernels.hpp"
 
 namespace kexue::transport {
 
@@ -16,14 +18,13 @@ std::ptrdiff_t problems_at_once(std::ptrdiff_t n, std::ptrdiff_t m) {
   return std::clamp<std::ptrdiff_t>((std::ptrdiff_t{1} << 17) / (n * m), 1, 64);
 }
 
-Costs costs_of(const SinkhornBatch& batch, std::ptrdiff_t p) {
-  const double* c = batch.costs + (batch.shared_costs ? 0 : p * batch.n * batch.m);
-  return Costs(row_major(c, batch.n, batch.m));
+const double* costs_of(const SinkhornBatch& batch, std::ptrdiff_t p) {
+  return batch.costs + (batch.shared_costs ? 0 : p * batch.n * batch.m);
 }
 
 void copy_to(double* to, const std::vector<double>& from, std::ptrdiff_t p) {
   const auto size = static_cast<std::ptrdiff_t>(from.size());
-  if (to != nullptr) std::copy(from.begin(), from.end(), to + p * size);
+  std::copy(from.begin(), from.end(), to + p * size);
 }
 
 void store(const SinkhornBatch& batch, std::ptrdiff_t p, const SinkhornSolution& s) {
@@ -34,10 +35,32 @@ void store(const SinkhornBatch& batch, std::ptrdiff_t p, const SinkhornSolution&
   copy_to(batch.left, s.plan.left, p);
   copy_to(batch.right, s.plan.right, p);
   batch.error[p] = s.error;
-  if (batch.value != nullptr) batch.value[p] = s.value;
-  if (batch.objective != nullptr) batch.objective[p] = s.objective;
-  if (batch.dual != nullptr) batch.dual[p] = s.dual;
-  if (batch.passes != nullptr) batch.passes[p] = s.passes;
+  batch.value[p] = s.value;
+  batch.objective[p] = s.objective;
+  batch.dual[p] = s.dual;
+  batch.passes[p] = s.passes;
+}
+
+bool fits_short(const SinkhornBatch& batch, const SinkhornOptions& options) {
+  return short_shape(batch.n, batch.m) && options.max_passes >= kShortPasses;
+}
+
+// True when that was enough.
+bool solve_short(const SinkhornBatch& batch, const SinkhornOptions& options, std::ptrdiff_t p,
+                 double* scratch) {
+  const std::ptrdiff_t row = p * batch.n, col = p * batch.m;
+  const ShortAnswer found = short_kernels().solve(
+      {batch.n, batch.m, batch.m, costs_of(batch, p), batch.a + row, batch.b + col, options.reg,
+       options.tol, kShortPasses, scratch, batch.f + row, batch.g + col, batch.base_f + row,
+       batch.left + row, batch.right + col});
+  if (!found.solved) return false;
+  std::fill(batch.base_g + col, batch.base_g + col + batch.m, 0.0);
+  batch.value[p] = found.value;
+  batch.objective[p] = found.objective;
+  batch.dual[p] = found.dual;
+  batch.error[p] = found.error;
+  batch.passes[p] = found.passes;
+  return true;
 }
 
 }  // namespace
@@ -49,13 +72,21 @@ void sinkhorn_batch(const SinkhornBatch& batch, const SinkhornOptions& options) 
   SinkhornOptions one = options;
   one.workers = 1;
   std::vector<std::unique_ptr<Sinkhorn>> solvers(static_cast<std::size_t>(slots));
+  const bool shorts = fits_short(batch, options);
+  const std::ptrdiff_t space = shorts ? short_scratch(batch.n, batch.m) : 0;
+  const AlignedBuffer<double> scratch(space * slots);
   parallel_for(
       chunks,
       [&](std::ptrdiff_t chunk, int slot) {
         std::unique_ptr<Sinkhorn>& solver = solvers[static_cast<std::size_t>(slot)];
         const std::ptrdiff_t end = std::min(batch.count, (chunk + 1) * step);
         for (std::ptrdiff_t p = chunk * step; p < end; ++p) {
-          const Costs costs = costs_of(batch, p);
+          if (shorts && solve_short(batch, options, p, scratch.data() + space * slot)) continue;
+          const Costs costs(row_major(costs_of(batch, p), batch.n, batch.m));
+          if (range_of(costs, 1).invalid) {
+            batch.passes[p] = -1;
+            continue;
+          }
           if (!solver) solver = std::make_unique<Sinkhorn>(costs, one);
           try {
             store(batch, p, solver->solve(costs, batch.a + p * batch.n, batch.b + p * batch.m));
@@ -68,31 +99,17 @@ void sinkhorn_batch(const SinkhornBatch& batch, const SinkhornOptions& options) 
 }
 
 void batch_plans(const SinkhornBatch& batch, double reg, double* out, int workers) {
-  const std::ptrdiff_t n = batch.n, m = batch.m, padded = padded_row(m);
-  const std::ptrdiff_t step = problems_at_once(n, m);
-  const std::ptrdiff_t chunks = (batch.count + step - 1) / step;
-  const int slots = planned_workers(chunks, workers);
-  const AlignedBuffer<double> scratch(3 * padded * slots);
-  const GibbsKernels<double>& kernels = sinkhorn_kernels().f64;
-  parallel_for(
-      chunks,
-      [&](std::ptrdiff_t chunk, int slot) {
-        double* g = scratch.data() + 3 * padded * slot;
-        double *w = g + padded, *k = w + padded;
-        std::fill(g, g + 2 * padded, 0.0);
-        const std::ptrdiff_t end = std::min(batch.count, (chunk + 1) * step);
-        for (std::ptrdiff_t p = chunk * step; p < end; ++p) {
-          const Costs costs = costs_of(batch, p);
-          std::copy_n(batch.base_g + p * m, m, g);
-          std::copy_n(batch.right + p * m, m, w);
-          for (std::ptrdiff_t i = 0; i < n; ++i) {
-            kernels.exponentials(costs.row(i, nullptr), m, batch.base_f[p * n + i], g, 1 / reg, k,
-                                 padded);
-            kernels.scale(k, w, batch.left[p * n + i], out + (p * n + i) * m, m);
-          }
-        }
-      },
-      slots);
+  const std::ptrdiff_t n = batch.n, m = batch.m, step = problems_at_once(n, m);
+  parallel_for((batch.count + step - 1) / step,
+               [&](std::ptrdiff_t chunk, int) {
+                 const std::ptrdiff_t end = std::min(batch.count, (chunk + 1) * step);
+                 for (std::ptrdiff_t p = chunk * step; p < end; ++p) {
+                   short_kernels().entries(costs_of(batch, p), n, m, reg, batch.base_f + p * n,
+                                           batch.base_g + p * m, batch.left + p * n,
+                                           batch.right + p * m, out + p * n * m);
+                 }
+               },
+               workers);
 }
 
 }  // namespace kexue::transport

@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstring>
 
+#include "kexue/core/pool.hpp"
+
 namespace kexue::transport {
 
 using std::ptrdiff_t;
@@ -45,19 +47,28 @@ void merge_sort(Item* items, Item* other, ptrdiff_t n) {
   }
 }
 
+// work(i) for i < n, unless the watch ends it.
+template <class Work>
+void each(ptrdiff_t n, Watch& watch, Work&& work) {
+  for (ptrdiff_t first = 0; first < n && watch.go_on(); first += Watch::kBlock) {
+    const ptrdiff_t end = std::min(n, first + Watch::kBlock);
+    for (ptrdiff_t i = first; i < end; ++i) work(i);
+  }
+}
+
 // Sorts items by key, using `other` of the same length; returns where they ended up.
 template <class Item>
-Item* radix_sort(Item* items, Item* other, ptrdiff_t n) {
+Item* radix_sort(Item* items, Item* other, ptrdiff_t n, Watch& watch) {
   if (n <= kShort) {
     merge_sort(items, other, n);
     return items;
   }
   std::uint32_t wide_counts[kDigits][256];
   std::memset(wide_counts, 0, sizeof(wide_counts));
-  for (ptrdiff_t i = 0; i < n; ++i) {
+  each(n, watch, [&](ptrdiff_t i) {
     const uint64_t key = items[i].key;
     for (int d = 0; d < kDigits; ++d) ++wide_counts[d][key >> (8 * d) & 255];
-  }
+  });
   for (int d = 0; d < kDigits; ++d) {
     const auto& count = wide_counts[d];
     if (count[items[0].key >> (8 * d) & 255] == static_cast<std::uint32_t>(n)) continue;
@@ -66,7 +77,7 @@ Item* radix_sort(Item* items, Item* other, ptrdiff_t n) {
       place[value] = next;
       next += count[value];
     }
-    for (ptrdiff_t i = 0; i < n; ++i) other[place[items[i].key >> (8 * d) & 255]++] = items[i];
+    each(n, watch, [&](ptrdiff_t i) { other[place[items[i].key >> (8 * d) & 255]++] = items[i]; });
     std::swap(items, other);
   }
   return items;
@@ -82,22 +93,34 @@ double from_ordered_bits(uint64_t bits) {
   return std::bit_cast<double>((bits & kSign) != 0 ? bits ^ kSign : ~bits);
 }
 
-void sort_values(const double* x, ptrdiff_t n, uint64_t* scratch, double* sorted) {
+bool Watch::go_on() {
+  if (given_up_.load(std::memory_order_relaxed)) return false;
+  if (std::this_thread::get_id() != owner_) return true;
+  try {
+    poll_interrupt();
+  } catch (...) {
+    given_up_.store(true, std::memory_order_relaxed);
+    throw;
+  }
+  return true;
+}
+
+void sort_values(const double* x, ptrdiff_t n, uint64_t* scratch, double* sorted, Watch& watch) {
   auto* items = reinterpret_cast<Key*>(scratch);
-  for (ptrdiff_t i = 0; i < n; ++i) items[i] = {ordered_bits(x[i])};
-  const Key* result = radix_sort(items, items + n, n);
-  for (ptrdiff_t i = 0; i < n; ++i) sorted[i] = from_ordered_bits(result[i].key);
+  each(n, watch, [&](ptrdiff_t i) { items[i] = {ordered_bits(x[i])}; });
+  const Key* result = radix_sort(items, items + n, n, watch);
+  each(n, watch, [&](ptrdiff_t i) { sorted[i] = from_ordered_bits(result[i].key); });
 }
 
 void sort_pairs(const double* x, const uint64_t* companion, ptrdiff_t n, uint64_t* scratch,
-                double* sorted, uint64_t* sorted_companion) {
+                double* sorted, uint64_t* sorted_companion, Watch& watch) {
   auto* items = reinterpret_cast<Pair*>(scratch);
-  for (ptrdiff_t i = 0; i < n; ++i) items[i] = {ordered_bits(x[i]), companion[i]};
-  const Pair* result = radix_sort(items, items + n, n);
-  for (ptrdiff_t i = 0; i < n; ++i) {
+  each(n, watch, [&](ptrdiff_t i) { items[i] = {ordered_bits(x[i]), companion[i]}; });
+  const Pair* result = radix_sort(items, items + n, n, watch);
+  each(n, watch, [&](ptrdiff_t i) {
     sorted[i] = from_ordered_bits(result[i].key);
     sorted_companion[i] = result[i].companion;
-  }
+  });
 }
 
 }  // namespace kexue::transport

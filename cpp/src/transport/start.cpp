@@ -55,6 +55,25 @@ float typical_bound(MatrixView<const float> cost, const float* v, ptrdiff_t rank
   return *middle;
 }
 
+// What costs of another order of magnitude are measured by: 2^12 times the sixteenth part of a row
+// that is closest to its least entry, the median over some rows; 0 if that says nothing.
+double usual_range(MatrixView<const double> cost) {
+  const ptrdiff_t sampled = std::min<ptrdiff_t>(cost.rows, 32);
+  std::vector<double> row, quantiles;
+  for (ptrdiff_t s = 0; s < sampled; ++s) {
+    const double* c = cost.row(s * cost.rows / sampled);
+    row.assign(c, c + cost.cols);
+    const auto nth = row.begin() + cost.cols / 16;
+    std::nth_element(row.begin(), nth, row.end());
+    const double low = *std::min_element(row.begin(), nth + 1);
+    if (*nth > low && *nth < kInfinite) quantiles.push_back(*nth - low);
+  }
+  if (quantiles.empty()) return 0;
+  const auto middle = quantiles.begin() + static_cast<ptrdiff_t>(quantiles.size() / 2);
+  std::nth_element(quantiles.begin(), middle, quantiles.end());
+  return 0x1p12 * *middle;
+}
+
 }  // namespace
 
 ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
@@ -72,6 +91,8 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
     }
   });
   range = *std::max_element(high.begin(), high.end());
+  const double usual = usual_range(cost);
+  if (usual > 0) range = std::min(range, usual);
   const double factor = range > 0 ? 1 / range : 1;
   // 1 / range overflows for subnormal ranges; such costs count as equal here.
   const double usable = std::isfinite(factor) ? factor : 0;
@@ -81,7 +102,7 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
       float* to = data.data() + i * cols;
       for (ptrdiff_t j = 0; j < cols; ++j) {
         const double x = c[j] - shift;
-        to[j] = static_cast<float>(x < kInfinite ? x * usable : x);
+        to[j] = static_cast<float>(x <= range ? x * usable : kInfinite);
       }
     }
   });
@@ -127,18 +148,14 @@ std::vector<Arc> candidate_arcs(MatrixView<const double> cost, const ScaledCosts
       kernel.lower_columns(view.row(i), low[at(i)], i, best.data(), from.data(), m);
     }
   }
-  std::vector<Candidate> all;
-  for (const auto& list : found) all.insert(all.end(), list.begin(), list.end());
-  for (ptrdiff_t j = 0; j < m; ++j) {
-    if (from[at(j)] >= 0) all.push_back({best[at(j)] - v[j], from[at(j)], static_cast<int32_t>(j)});
+  std::vector<Arc> arcs;
+  arcs.reserve(at(m + n * per_row));
+  auto add = [&](int32_t i, int32_t j) { arcs.push_back({i, j, cost(i, j)}); };
+  for (const auto& list : found) {
+    for (const auto& candidate : list) add(candidate.row, candidate.col);
   }
-  std::sort(all.begin(), all.end(), [](const Candidate& x, const Candidate& y) {
-    if (x.reduced != y.reduced) return x.reduced < y.reduced;
-    return x.row < y.row || (x.row == y.row && x.col < y.col);
-  });
-  std::vector<Arc> arcs(all.size());
-  for (size_t k = 0; k < all.size(); ++k) {
-    arcs[k] = {all[k].row, all[k].col, cost(all[k].row, all[k].col)};
+  for (ptrdiff_t j = 0; j < m; ++j) {
+    if (from[at(j)] >= 0) add(from[at(j)], static_cast<int32_t>(j));
   }
   return arcs;
 }
@@ -167,54 +184,6 @@ Masses integer_masses(const double* a, ptrdiff_t n, const double* b, ptrdiff_t m
   }
   masses.cols[at(largest)] += Mass{difference, n};
   return masses;
-}
-
-std::vector<BasicArc> greedy_basis(MatrixView<const double> cost, const std::vector<Arc>& arcs,
-                                   const double* v, const Masses& masses, double forbidden) {
-  const ptrdiff_t n = cost.rows, m = cost.cols;
-  std::vector<Mass> supply = masses.rows, demand = masses.cols;
-  std::vector<char> row_done(at(n), 0), col_done(at(m), 0);
-  std::vector<BasicArc> basis;
-  basis.reserve(at(n + m));
-  // Closes the row or the column, whichever runs out; the infinitesimals let both run out only at
-  // the very end.
-  auto ship = [&](ptrdiff_t i, ptrdiff_t j, double c) {
-    const bool row_ends = supply[at(i)] < demand[at(j)];
-    const Mass flow = row_ends ? supply[at(i)] : demand[at(j)];
-    basis.push_back({static_cast<int32_t>(i), static_cast<int32_t>(j), c, flow});
-    supply[at(i)] -= flow;
-    demand[at(j)] -= flow;
-    (row_ends ? row_done[at(i)] : col_done[at(j)]) = 1;
-  };
-  for (const auto& arc : arcs) {
-    if (!row_done[at(arc.row)] && !col_done[at(arc.col)]) ship(arc.row, arc.col, arc.cost);
-  }
-  std::vector<ptrdiff_t> open;
-  for (ptrdiff_t j = 0; j < m; ++j) {
-    if (!col_done[at(j)]) open.push_back(j);
-  }
-  const size_t whole = at(n + m - 1);
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    while (!row_done[at(i)] && basis.size() < whole) {
-      double best = kInfinite;
-      size_t kept = 0;
-      ptrdiff_t chosen = -1;
-      for (const ptrdiff_t j : open) {
-        if (col_done[at(j)]) continue;
-        open[kept++] = j;
-        const double reduced = cost(i, j) - v[j];
-        if (chosen < 0 || reduced < best) {
-          best = reduced;
-          chosen = j;
-        }
-      }
-      open.resize(kept);
-      if (chosen < 0) break;
-      const double c = cost(i, chosen);
-      ship(i, chosen, c < kInfinite ? c : forbidden);
-    }
-  }
-  return basis;
 }
 
 }  // namespace kexue::transport

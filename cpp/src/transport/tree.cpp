@@ -11,13 +11,16 @@ using std::int32_t;
 using std::ptrdiff_t;
 using std::size_t;
 
-BasisTree::BasisTree(ptrdiff_t n, ptrdiff_t m, const std::vector<BasicArc>& arcs) : rows_(n) {
-  const size_t nodes = at(n + m);
+BasisTree::BasisTree(const Masses& masses, const std::vector<Arc>& arcs)
+    : rows_(static_cast<ptrdiff_t>(masses.rows.size())) {
+  const ptrdiff_t n = rows_;
+  const size_t nodes = masses.rows.size() + masses.cols.size();
   require(arcs.size() + 1 == nodes, "a basis has one arc less than nodes");
   nodes_.assign(nodes, {-1, -1, -1, -1, 1});
   potential_.assign(nodes, 0);
   cost_.assign(nodes, 0);
-  flow_.assign(nodes, {0, 0});
+  flow_ = masses.rows;
+  flow_.insert(flow_.end(), masses.cols.begin(), masses.cols.end());
   std::vector<int32_t> first(nodes + 1, 0), around(2 * arcs.size());
   for (const auto& arc : arcs) {
     ++first[at(arc.row) + 1];
@@ -45,16 +48,20 @@ BasisTree::BasisTree(ptrdiff_t n, ptrdiff_t m, const std::vector<BasicArc>& arcs
       if (seen[at(y)]) continue;
       seen[at(y)] = 1;
       attach(y, x);
-      flow_[at(y)] = arc.flow;
       cost_[at(y)] = arc.cost;
       potential_[at(y)] = arc.cost - potential_[at(x)];
       order_.push_back(y);
     }
   }
   require(order_.size() == nodes, "a basis must be connected");
+  // From the leaves inwards: what a node does not pass on goes to, or comes from, its parent.
   for (size_t k = nodes; k-- > 1;) {
-    nodes_[at(nodes_[at(order_[k])].parent)].size += nodes_[at(order_[k])].size;
+    const size_t node = at(order_[k]), parent = at(nodes_[node].parent);
+    nodes_[parent].size += nodes_[node].size;
+    flow_[parent] -= flow_[node];
+    require(Mass{0, 0} < flow_[node], "a basis must be feasible");
   }
+  flow_[at(root_)] = {0, 0};
 }
 
 void BasisTree::detach(int32_t node) {

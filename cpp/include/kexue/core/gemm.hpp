@@ -28,6 +28,9 @@ struct GemmKernels {
   // c[i * ldc + j] += sum_k a[i * lda + k] * b[k * nr + j]: A as it lies, in rows.
   void (*micro_rows)(std::ptrdiff_t depth, const R* a, std::ptrdiff_t lda, const R* b, R* c,
                      std::ptrdiff_t ldc);
+  // out[s * strip + k * nr + j] = b[k * ldb + s * nr + j] for s < n_strips, k < depth, j < nr.
+  void (*pack)(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n_strips,
+               R* out, std::ptrdiff_t strip);
 };
 
 struct GemmTables {

@@ -38,4 +38,7 @@ struct Points {
 // The points of all cells that are not empty, weights as in the moments.
 Points gauss_points(std::span<const double> moments);
 
+// Those of points t in [-1, 1) with weights w, in a power of two of cells.
+Points condense(std::span<const double> t, std::span<const double> w, std::ptrdiff_t cells);
+
 }  // namespace kexue::density

@@ -17,9 +17,9 @@ class Ids {
   const std::int32_t* data() const { return memory_.data(); }
   std::int32_t* data() { return memory_.data(); }
 
-  // Where the next ids go: room for n of them, and 8 more that may be spoilt.
+  // Where the next ids go: room for n of them, and 16 more that may be spoilt.
   std::int32_t* room(std::ptrdiff_t n) {
-    if (memory_.size() - size_ < n + 8) grow(n + 8);
+    if (memory_.size() - size_ < n + 16) grow(n + 16);
     return memory_.data() + size_;
   }
   // The ids now end here.

@@ -1,4 +1,4 @@
-// One text made ready for a Unigram: UTF-8, normalised, with margins around it.
+// Texts made ready for a Unigram: UTF-8, normalised, one after the other with margins around them.
 #pragma once
 
 #include <cstddef>
@@ -17,10 +17,17 @@ struct Fault {
   std::ptrdiff_t position = -1;
 };
 
-// Scratch for one text at a time.
+// Scratch for one text at a time, or for several.
 class Line {
  public:
-  // `normalizer` may be null. False, with a fault but for its text, if the text is refused.
+  // Several: begin(), append() each, close(). False, with a fault but for its text, if a text is
+  // refused; then close() leaves it out.
+  void begin(const Unigram& model);
+  bool append(const Unigram& model, const Normalizer* normalizer, const TextView& text,
+              bool with_origin, Fault& fault);
+  void close(const Unigram& model);
+  // One.
+  // `normalizer` may be null.
   bool open(const Unigram& model, const Normalizer* normalizer, const TextView& text,
             bool with_origin, Fault& fault);
 
@@ -28,8 +35,9 @@ class Line {
   std::ptrdiff_t size() const { return size_; }
   // See Unigram: `valid` of its sweeps.
   bool valid() const { return valid_; }
-  // Where the segments end.
+  // Where the segments end, and where the texts do: the latter are among the former.
   const std::vector<Index>& ends() const { return ends_; }
+  const std::vector<Index>& text_ends() const { return text_ends_; }
 
   // For a line opened with its origin: where byte i of the line was made from, in the units of the
   // text's storage; `up` rounds to the end of a code point.
@@ -39,18 +47,18 @@ class Line {
 
  private:
   bool encode(const TextView& text, Fault& fault);
-  void replace_space_marks(bool with_origin);
+  void replace_space_marks(std::size_t begin, bool with_origin);
   void number_points();
 
   std::ptrdiff_t margin_ = 0, size_ = 0;
   bool valid_ = false, points_ = false;
   TextView view_;
-  std::vector<std::uint8_t> utf8_;  // of the source, unless it is bytes already
+  std::vector<std::uint8_t> utf8_;  // of the source, unless it is bytes already; and more
   const std::uint8_t* source_ = nullptr;
   std::ptrdiff_t source_size_ = 0;
   Bytes out_;
   std::vector<std::ptrdiff_t> point_;  // code points before each byte of the source
-  std::vector<Index> ends_;
+  std::vector<Index> ends_, text_ends_;
 };
 
 }  // namespace kexue::lattice

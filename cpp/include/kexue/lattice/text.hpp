@@ -43,7 +43,9 @@ std::ptrdiff_t utf8_length(const std::uint8_t* text, std::ptrdiff_t size);
 // The first byte that begins no valid sequence, `size` if all is valid.
 std::ptrdiff_t first_invalid(const std::uint8_t* text, std::ptrdiff_t size);
 
-// Appends the UTF-8 of a text to `out` and returns -1, or the place of the first lone surrogate.
-std::ptrdiff_t append_utf8(const TextView& text, std::vector<std::uint8_t>& out);
+// Writes the UTF-8 of a text to the front of `out`, which grows as needed, and its length to
+// `size`. Returns -1, or the place of the first lone surrogate.
+std::ptrdiff_t write_utf8(const TextView& text, std::vector<std::uint8_t>& out,
+                          std::ptrdiff_t& size);
 
 }  // namespace kexue::lattice

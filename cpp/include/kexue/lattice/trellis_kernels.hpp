@@ -39,8 +39,8 @@ struct TrellisKernels {
   TrellisKernel<double> f64;
 };
 
-// In the linear domain a message is at most 1 and a nonzero entry at least kLeastMessage; factors
-// of emissions lie in exp(-kEmissionRange)..1.
+// In the linear domain a message is at most 2^40 and a nonzero entry at least kLeastMessage;
+// factors of emissions lie in exp(-kEmissionRange)..1.
 inline constexpr double kLeastMessage = 1e-150, kEmissionRange = 115;
 
 struct Weighed {

@@ -34,6 +34,7 @@ class Trie {
 
   const TrieUnit* units() const { return units_.data(); }
   std::uint32_t root() const { return units_[0].link >> 8; }  // the base of the root
+  std::uint32_t nowhere() const { return nowhere_; }          // a base without children
   std::ptrdiff_t longest() const { return longest_; }
   std::ptrdiff_t n_nodes() const { return n_nodes_; }
 
@@ -52,6 +53,7 @@ class Trie {
 
  private:
   std::vector<TrieUnit> units_;
+  std::uint32_t nowhere_ = 0;
   std::ptrdiff_t longest_ = 0;
   std::ptrdiff_t n_nodes_ = 0;
 };

@@ -88,6 +88,13 @@ struct Best {
   std::vector<Edge> edge;  // the first edge of the best path from each place
 };
 
+// Where a walk from a place stands after its first character and after its second.
+struct Walk {
+  const std::uint8_t* at;
+  std::uint32_t first, both;  // bytes
+  TrieUnit one, two;
+};
+
 class Unigram {
  public:
   // One score and one type per piece; -inf takes a piece out. Pieces that are normal or user
@@ -116,7 +123,7 @@ class Unigram {
   double edge_score(std::int32_t piece) const {
     return piece < 0 ? unknown_score_ : score_[static_cast<std::size_t>(piece) + 1];
   }
-  double largest_score() const;  // the largest modulus of an edge's score
+  double largest_score() const { return largest_score_; }  // the largest modulus of an edge's score
   // Whether texts must be valid UTF-8, and whether on valid UTF-8 the bytes inside of characters
   // can be passed over.
   bool whole_characters() const { return whole_characters_; }
@@ -125,8 +132,10 @@ class Unigram {
 
   // Bit i: a segment ends before text[i]. 72 bytes from text[0] and 8 before it may be read.
   std::uint64_t cuts(const std::uint8_t* text) const;
-  // The places 0 < p < size where segments end, and `size`, appended to `ends`.
-  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::vector<Index>& ends) const;
+  // The places 0 < p < size where segments end, and `size` unless it is 0, appended to `ends`.
+  // Segments end at `breaks` too, which ascend and lie in 0 .. size.
+  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
+               std::vector<Index>& ends) const;
 
   // What follows takes a segment (or several together) of a text that may be read margin() bytes
   // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
@@ -138,6 +147,21 @@ class Unigram {
   // False if there is no path.
   bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
            Sums& out) const;
+
+  // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
+  // their first two characters, which is as far as most come, are therefore made without a branch
+  // for many places together, so that the waits overlap. begin_walks() takes the last `most`
+  // characters before text[end], from the right to the left, and returns their number;
+  // follow_walks() completes any number of them. With all of a segment's walks, best() and sum()
+  // are as above.
+  std::size_t begin_walks(const std::uint8_t* text, std::ptrdiff_t end, std::size_t most,
+                          Walk* walks) const;
+  void follow_walks(std::span<Walk> walks) const;
+  double best(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
+              Best& out) const;
+  bool sum(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
+           const Weights& weights, Sums& out) const;
+
   // log Z of summed segments.
   static double log_partition(const Sums& sums, const Weights& weights, std::ptrdiff_t size);
   // The last place that a path from 0 reaches: `size` if there is a path.
@@ -167,15 +191,28 @@ class Unigram {
 
   void join(std::string_view piece);
   void build_trie(std::span<const std::string_view> pieces);
+  void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
-  template <bool valid>
-  double best_path(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
-  template <bool valid>
-  bool sum_plain(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+  static constexpr std::size_t kWalks = 32;
+  TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
+  void best_from(const Walk& walk, double* after, Edge& best) const;
+  bool sum_from(const Walk& walk, const Weights& weights, double* here) const;
+  void prepare(std::ptrdiff_t size, Best& out) const;
+  void prepare(std::ptrdiff_t size, const Weights& weights, Sums& out) const;
+  double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
+                      Sums& out) const;
+  bool sum_bytes(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                  Sums& out) const;
   void sum_scaled(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                   Sums& out) const;
+  // What the sweeps over valid text begin with at a character of three bytes.
+  TrieUnit after_three(const std::uint8_t* at) const {
+    return after_three_[static_cast<std::size_t>((at[0] & 15) << 12 | (at[1] & 63) << 6 |
+                                                 (at[2] & 63))];
+  }
   static std::uint32_t unit_length(const std::uint8_t* text, std::ptrdiff_t size);
 
   UnigramOptions options_;
@@ -185,13 +222,16 @@ class Unigram {
   std::vector<std::uint32_t> length_;  // in bytes
   std::vector<std::uint32_t> characters_;
   std::vector<double> score_;  // entry 0 is -inf; as in Weights
-  double unknown_score_ = 0;
+  double unknown_score_ = 0, largest_score_ = 0;
   std::int32_t unknown_piece_ = -1;
   std::array<std::int32_t, 256> byte_piece_{};
   bool byte_fallback_ = false;
   bool unknown_edges_ = false;
   bool whole_characters_ = true;
   Trie trie_{{}, {}};
+  // With whole characters, where the walk from the root stands after a character of three bytes, by
+  // its sixteen bits.
+  std::vector<TrieUnit> after_three_;
   // By two neighbouring bytes, the left one in the lower half: kCut, kAsk or 0.
   std::vector<std::uint8_t> pair_;
   std::vector<std::uint64_t> meeting_;  // bits, by a hash of two characters of three bytes

@@ -6,16 +6,17 @@
 // column of largest residual norm, the first of equals. The classical algorithm reads the whole
 // matrix once per pivot; this one reads it once per batch. One product B = C^H A with the b columns
 // of largest residual norm gives, for every candidate, the row of R it would contribute; as long as
-// the next pivot is a candidate, its row is B's, corrected by the pivots already taken from the
-// batch, and all residual norms follow by downdating. The batch ends when the next pivot is no
-// candidate or when its correction has cancelled (then its row would be inaccurate). About a third
-// of a batch is used on slowly decaying spectra.
+// the next pivot is a candidate, its row is B's, corrected by the pivots taken since, and all
+// residual norms follow by downdating. A batch ends when the next pivot is no candidate or when its
+// correction has cancelled (then its row would be inaccurate). Candidates that were not taken stay
+// in a pool of two batches, made orthogonal to Q anew with every batch: half of all candidates
+// become pivots on slowly decaying spectra, against a quarter without the pool.
 //
 // Downdated norms lose accuracy by cancellation: when the largest has fallen far below the largest
 // at the last refresh, the residual A - Q R is formed and the norms are computed anew.
 //
 // Cost: 2 m n b per batch and 2 m n per pivot for the refreshes, all as matrix products; memory:
-// the packed copy of A that the caller hands over, rank * (m + n) and b * (m + n).
+// the packed copy of A that the caller hands over, rank * (m + n) and 2 b * (m + n).
 #pragma once
 
 #include <cstddef>

@@ -20,22 +20,37 @@
 
 namespace kexue {
 
+// A tile is a block of rows and 512 bytes of columns, held as eight strips of 64 bytes a row: one
+// strip stays in the first-level cache while its rows are gathered.
+inline constexpr int kSketchStrips = 8;
+// Reals per row of a strip, and of a tile.
+template <class R>
+inline constexpr std::ptrdiff_t kSketchStrip = 64 / static_cast<std::ptrdiff_t>(sizeof(R));
+template <class R>
+inline constexpr std::ptrdiff_t kSketchWidth = kSketchStrips * kSketchStrip<R>;
+
 template <class R>
 struct SketchKernels {
-  // y[j, :] += sum over e in [offsets[j], offsets[j + 1]) of signs[e] * tile[rows[e], :] for
-  // j < n_rows; the rows of tile and y hold `width` entries, a multiple of kSketchWidth<R>.
-  void (*gather)(const R* tile, std::ptrdiff_t width, std::ptrdiff_t n_rows,
-                 const std::int32_t* offsets, const std::int32_t* rows, const R* signs, R* y);
+  std::ptrdiff_t n_probes;  // rows that `probe` adds to at a time
+  // tile[s * strip_size + i * kSketchStrip + c] = a[i * stride + s * kSketchStrip + c]
+  void (*pack)(const R* a, std::ptrdiff_t stride, std::ptrdiff_t n_rows, R* tile,
+               std::ptrdiff_t strip_size);
+  // For one strip and j < n_rows: y[j * kSketchStrip + c] += sum over e in [offsets[j],
+  // offsets[j + 1]) of signs[e] * tile[rows[e] + c].
+  void (*gather)(const R* tile, std::ptrdiff_t n_rows, const std::int32_t* offsets,
+                 const std::int32_t* rows, const R* signs, R* y);
+  // For all strips: y[s * y_strip_size + i * kSketchStrip + c] += sum over k < depth of
+  // weights[k * stride + i] * tile[s * strip_size + k * kSketchStrip + c], i < n_probes. Where `a`
+  // is not null the tile is packed from it on the way; `ahead` of its rows exist.
+  void (*probe)(std::ptrdiff_t depth, const R* weights, std::ptrdiff_t stride, const R* a,
+                std::ptrdiff_t a_stride, std::ptrdiff_t ahead, R* tile, std::ptrdiff_t strip_size,
+                R* y, std::ptrdiff_t y_strip_size);
 };
 struct SketchTables {
   SketchKernels<float> f32;
   SketchKernels<double> f64;
 };
 const SketchTables& sketch_tables();
-
-// Reals per row of a tile: 512 bytes.
-template <class R>
-inline constexpr std::ptrdiff_t kSketchWidth = 512 / static_cast<std::ptrdiff_t>(sizeof(R));
 
 namespace lowrank {
 

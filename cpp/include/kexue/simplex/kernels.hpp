@@ -37,7 +37,12 @@ struct Kept {
   std::ptrdiff_t count;
 };
 
-// e^{(x - shift) (scale + scale_low)} 2^{-power}
+// Exponentials are kept 2^kLift larger than their ratio to the row's largest: the smallest that
+// count are normal numbers then, and so is the sum of the largest.
+template <class T>
+inline constexpr int kLift = sizeof(T) == 8 ? 512 : 60;
+
+// e^{(x - shift) (scale + scale_low)} 2^{-power}, power = (log2 of the row's largest) - kLift
 template <class T>
 struct Exponential {
   T shift, scale, scale_low;
@@ -61,8 +66,8 @@ struct LinearRow {
 };
 
 // What is done beside the exponentials of a row, whose arithmetic leaves the memory idle: the row
-// before is written, out_i = factor done_i, past the cache (done may be null), and n entries from
-// `ahead` on are fetched.
+// before is written, out_i = factor done_i, past the cache (done may be null, or where the
+// exponentials are kept), and n entries from `ahead` on are fetched.
 template <class T>
 struct Beside {
   const T* done;

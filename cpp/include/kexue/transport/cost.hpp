@@ -41,6 +41,7 @@ class Costs {
 struct CostRange {
   double lowest, highest;  // of the finite entries; lowest > highest if there are none
   bool invalid;            // a NaN or -inf
+  bool forbidden;          // an entry that is not finite
 };
 CostRange range_of(const Costs& costs, int workers = 0);
 

@@ -30,6 +30,9 @@ struct LinePlan {
   std::vector<std::int64_t> rows, cols;  // in the order of the points
   std::vector<double> mass, f, g;
   double value = 0;
+  // The potentials of exact arithmetic, which are feasible, have a dual value that is at most
+  // `drift` below that of f and g; costs are right to the relative error `cost_error`.
+  double drift = 0, cost_error = 0;
 };
 // One problem, p finite; masses given.
 LinePlan line_plan(const LineSide& x, const LineSide& y, double p);

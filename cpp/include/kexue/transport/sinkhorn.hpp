@@ -17,6 +17,7 @@
 // from one level to the next (Schmitzer 2019 scales without extrapolating). Measured, two Gaussian
 // clouds of 1000 points, passes to 1e-9: reg/range 1e-2: 34 (Sinkhorn 62); 1e-3: 113 (650); 1e-4:
 // 440; 1e-5: 1700, where Sinkhorn's error stays above 1e-1.
+// Small problems of moderate costs are over-relaxed in the nearest caches (kernels/sinkhorn_short).
 //
 // Guarantees: `error` is the L1 error of the plan that plan.hpp rebuilds; what a kernel held in
 // float32 leaves out is below 2e-12 of the mass; no NaN, and no zero column or row with mass:
@@ -42,6 +43,8 @@ struct SinkhornOptions {
   std::ptrdiff_t max_passes = 50'000;  // over the kernel
   bool single = false;                 // K in float32
   std::ptrdiff_t stored_bytes = std::numeric_limits<std::ptrdiff_t>::max();
+  // At least every |C_ij|; a finite one says that all are finite, and saves a look at them.
+  double largest_cost = std::numeric_limits<double>::infinity();
   int workers = 0;
 };
 

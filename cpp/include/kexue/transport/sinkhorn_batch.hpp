@@ -6,7 +6,7 @@
 namespace kexue::transport {
 
 // Arrays of `count` problems, row-major; costs have one matrix for all if shared_costs, and masses
-// likewise. Outputs may be null except f, g and error.
+// likewise.
 struct SinkhornBatch {
   std::ptrdiff_t count = 0, n = 0, m = 0;
   const double* costs = nullptr;
@@ -15,7 +15,7 @@ struct SinkhornBatch {
   const double* b = nullptr;  // (count, m)
   double *f = nullptr, *g = nullptr;
   double *value = nullptr, *objective = nullptr, *dual = nullptr, *error = nullptr;
-  std::ptrdiff_t* passes = nullptr;
+  std::ptrdiff_t* passes = nullptr;  // -1 where a cost is NaN or -inf; then nothing else is set
   // Factors of the plans: base_f, left (count, n) and base_g, right (count, m).
   double *base_f = nullptr, *base_g = nullptr, *left = nullptr, *right = nullptr;
 };

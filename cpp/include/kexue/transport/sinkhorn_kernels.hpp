@@ -40,10 +40,11 @@ struct GibbsKernels {
   // t_j += sum_r coefficients[r] k[r * stride + j]
   void (*add)(const R* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const double* coefficients,
               double* t, std::ptrdiff_t padded);
-  // One balanced pass over any number of rows: s_i = sum_j k_ij w_j, u_i = 1 / s_i (1 where s_i is
-  // not positive), t_j += sum_i k_ij a_i u_i.
+  // One balanced pass over any number of rows: s_i = sum_j k_ij w_j, `relax` of u_i by s_i, t_j +=
+  // sum_i k_ij a_i u_i.
   void (*balanced)(const R* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const double* w,
-                   const double* a, double* s, double* u, double* t, std::ptrdiff_t padded);
+                   const double* a, double omega, double* s, double* u, double* t,
+                   std::ptrdiff_t padded);
   // sum_j c_j k_j w_j over the entries with k_j w_j > 0
   double (*cost)(const double* c, const R* k, const double* w, std::ptrdiff_t m);
   // out_j = coefficient k_j w_j
@@ -62,8 +63,12 @@ struct SinkhornKernels {
   // c_j = v_j t_j; returns sum_j b_j |1 - c_j|. Vectors are padded.
   double (*column_error)(const double* v, const double* t, const double* b, double* c,
                          std::ptrdiff_t padded);
-  // y_j = 1 / x_j, 1 where x_j is not positive
-  void (*reciprocal)(const double* x, double* y, std::ptrdiff_t n);
+  // y_j = (1 - omega) y_j + omega / x_j, where 1 / x_j is 1 if x_j is not positive
+  void (*relax)(const double* x, double omega, double* y, std::ptrdiff_t n);
+  // GibbsKernels<float>::balanced with float32 vectors w and t, and float32 sums.
+  void (*coarse)(const float* k, std::ptrdiff_t stride, std::ptrdiff_t rows, const float* w,
+                 const double* a, double omega, double* s, double* u, float* t,
+                 std::ptrdiff_t padded);
   // out_j = cost(x, y_j) where y lies as d rows of `padded` coordinates
   void (*point_costs)(const double* x, std::ptrdiff_t d, const double* y, std::ptrdiff_t padded,
                       PointCost kind, double* out);
@@ -72,6 +77,44 @@ struct SinkhornKernels {
                      PointCost kind, const double* c, const double* p, double* pull);
 };
 const SinkhornKernels& sinkhorn_kernels();
+
+// Problems of at most kShortSide rows and columns and kShortEntries entries, whose costs in a row
+// lie within kShortReach reg, are solved by one call; others, and those that would take long, are
+// left unsolved.
+inline constexpr std::ptrdiff_t kShortSide = 64, kShortEntries = 4096, kShortPasses = 64;
+inline constexpr double kShortReach = 125;
+
+constexpr bool short_shape(std::ptrdiff_t n, std::ptrdiff_t m) {
+  return n <= kShortSide && m <= kShortSide && n * m <= kShortEntries;
+}
+constexpr std::ptrdiff_t short_scratch(std::ptrdiff_t n, std::ptrdiff_t m) {
+  constexpr std::ptrdiff_t kMost = 8;  // lanes of a vector
+  const std::ptrdiff_t rows = n + kMost, cols = m + kMost;
+  return 2 * rows * cols + 4 * (rows + cols);
+}
+
+struct ShortProblem {
+  std::ptrdiff_t n, m, stride;  // of the rows of c
+  const double *c, *a, *b;
+  double reg, tol;
+  std::ptrdiff_t max_passes;
+  double* scratch;  // short_scratch(n, m)
+  // P_ij = left_i exp((base_f_i - c_ij) / reg) right_j
+  double *f, *g, *base_f, *left, *right;
+};
+struct ShortAnswer {
+  double value, objective, dual, error;
+  std::ptrdiff_t passes;
+  bool solved;
+};
+struct ShortKernels {
+  ShortAnswer (*solve)(const ShortProblem& problem);
+  // out_ij = left_i exp((base_f_i + base_g_j - c_ij) / reg) right_j; rows one after the other
+  void (*entries)(const double* c, std::ptrdiff_t n, std::ptrdiff_t m, double reg,
+                  const double* base_f, const double* base_g, const double* left,
+                  const double* right, double* out);
+};
+const ShortKernels& short_kernels();
 
 template <class R>
 const GibbsKernels<R>& gibbs_kernels() {

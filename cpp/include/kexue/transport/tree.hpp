@@ -1,10 +1,10 @@
 // The basis of the transportation simplex: a spanning tree of rows and columns with its flows.
 //
 // Nodes 0 .. n-1 are rows, n .. n+m-1 columns; the arc of a node leads to its parent and joins a
-// row to a column. Flows are exact: masses are integers (2^61 units in all), and to every row's
-// mass one and to one column's mass n infinitesimal units are added (Orden 1956), counted apart.
-// Then no basic flow is ever zero, every pivot lowers the perturbed cost, and degenerate problems
-// end.
+// row to a column. Flows are exact: masses are integers (about 2^60 units in all), and to every
+// row's mass one and to one column's mass n infinitesimal units are added (Orden 1956), counted
+// apart. Then no basic flow is ever zero, every pivot lowers the perturbed cost, and degenerate
+// problems end.
 //
 // A pivot costs O(cycle) for flows and links; potentials change on one side of the cut, and the
 // smaller side is taken, since adding a constant to all u and subtracting it from all v changes
@@ -36,16 +36,20 @@ struct Mass {
   }
 };
 
-struct BasicArc {
+struct Arc {
   std::int32_t row, col;
   double cost;
-  Mass flow;
+};
+
+// What rows send and columns take; the sums agree, infinitesimals too.
+struct Masses {
+  std::vector<Mass> rows, cols;
 };
 
 class BasisTree {
  public:
-  // A spanning tree of n rows and m columns. potential(): u of the rows, then v of the columns.
-  BasisTree(std::ptrdiff_t n, std::ptrdiff_t m, const std::vector<BasicArc>& arcs);
+  // Of a spanning tree's arcs, whose flows follow from the masses and must be positive.
+  BasisTree(const Masses& masses, const std::vector<Arc>& arcs);
 
   // The arc (row, col) of this cost, whose reduced cost is `reduced` < 0, enters.
   void pivot(std::ptrdiff_t row, std::ptrdiff_t col, double cost, double reduced);
