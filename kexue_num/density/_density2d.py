@@ -16,6 +16,7 @@ from kexue_num._validation import (
     as_generator,
     check_choice,
     check_integer,
+    check_memory,
     check_positive,
     check_real,
     check_workers,
@@ -268,6 +269,7 @@ class FourierDensity2D:
         """Independent samples, (size, 2) or (2,): variable 0, then variable 1 given it."""
         self._require_fitted()
         count = 1 if size is None else check_integer("rvs", "size", size, minimum=0)
+        check_memory("rvs", "size", size, 40.0 * count)
         generator = as_generator("rvs", self.rng if rng is None else rng)
         first = self.marginal(0).rvs(count, rng=generator)
         u = generator.random(count)

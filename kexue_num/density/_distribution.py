@@ -15,6 +15,7 @@ from kexue_num._validation import (
     as_generator,
     check_fraction,
     check_integer,
+    check_memory,
     check_workers,
     draw_key,
     message,
@@ -125,6 +126,7 @@ class Distribution:
         workers = check_workers("rvs", self.workers)
         shape = () if size is None else size if isinstance(size, tuple) else (size,)
         shape = tuple(check_integer("rvs", "size", n, minimum=0) for n in shape)
+        check_memory("rvs", "size", size, 8.0 * math.prod(shape))
         samples = self._model.sample(draw_key(generator), math.prod(shape), workers)
         return samples.reshape(shape)[()]
 

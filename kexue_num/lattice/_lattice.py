@@ -15,6 +15,7 @@ from kexue_num._validation import (
     as_array,
     as_generator,
     check_integer,
+    check_memory,
     check_real,
     check_workers,
     draw_key,
@@ -289,6 +290,8 @@ class Lattice:
         first samples are the same for every `size`.
         """
         size = check_integer("Lattice.sample", "size", size, minimum=0)
+        # A path has at least one edge, and every path an offset.
+        check_memory("Lattice.sample", "size", size, 16.0 * size)
         sweep = self._sweep("sample", alpha)
         threads = check_workers("Lattice.sample", workers)
         key = draw_key(as_generator("Lattice.sample", rng))
@@ -343,6 +346,7 @@ class Lattice:
         Edges keep their numbers: those dropped have score -inf. ValueError if no path is left.
         """
         threshold = check_real("Lattice.prune", "threshold", threshold, minimum=0, maximum=1)
+        self._check_alpha("prune", alpha)
         kept = self.marginals(alpha=alpha) >= threshold
         scores = np.where(kept, self.scores, -np.inf)
         try:

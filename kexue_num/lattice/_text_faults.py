@@ -13,7 +13,11 @@ _SURROGATE, _INVALID_UTF8, _UNCOVERED, _NO_TEXT = 1, 2, 3, 4
 
 def as_texts(function: str, texts: object) -> tuple[Any, ...]:
     """The items of any iterable but a text itself."""
-    if isinstance(texts, (str, bytes)) or not isinstance(texts, Iterable):
+    if (
+        isinstance(texts, (str, bytes))
+        or not isinstance(texts, Iterable)
+        or not getattr(texts, "ndim", 1)  # an array without axes
+    ):
         got = Phrase(type(texts).__name__)
         raise TypeError(message(function, "texts", "must be a sequence of str or bytes", got))
     return tuple(texts)

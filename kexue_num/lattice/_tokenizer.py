@@ -13,6 +13,7 @@ from kexue_num._validation import (
     as_generator,
     check_choice,
     check_integer,
+    check_memory,
     check_workers,
     draw_key,
     message,
@@ -329,6 +330,8 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
         slope = self._check_alpha(function, alpha)
         number = METHODS.index(check_choice(function, "method", method, METHODS))
         threads = check_workers(function, workers)
+        # At least an offset and an id for each sample.
+        check_memory(function, "size", size, 12.0 * size * len(items))
         key = draw_key(as_generator(function, rng))
         ids, offsets, fault = self._core().sample(
             items, slope, size, key, first_index, number, threads
@@ -360,6 +363,9 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
         if isinstance(rows, TokenRows):
             flat, offsets = self._as_ids(function, rows.ids), rows.offsets
         else:
+            if not hasattr(rows, "__iter__") or not getattr(rows, "ndim", 1):
+                got = Phrase(type(rows).__name__)
+                raise TypeError(message(function, "rows", "must be a sequence of rows of ids", got))
             parts = [as_integers(function, "rows", row) for row in rows]
             offsets = np.cumsum([0, *(len(part) for part in parts)], dtype=np.int64)
             flat = self._as_ids(function, np.concatenate([np.empty(0, np.int64), *parts]))

@@ -44,6 +44,8 @@ def spectral_norm(rows: Array, workers: int) -> float:
     top = float(_core.lowrank.max_component(rows, workers)) if rows.size else 0.0
     if top == 0:
         return 0.0
+    if not math.isfinite(top):
+        return math.inf
     exponent = binary_exponent(top, rows.dtype)
     rows = np.ascontiguousarray(rows)
     # Squares in double precision are safe from 2^-400 to 2^400, as all of single precision is.
@@ -52,7 +54,8 @@ def spectral_norm(rows: Array, workers: int) -> float:
     else:
         scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
         gram = _core.lowrank.gram(scaled, workers)
-    return math.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent)
+    with np.errstate(over="ignore"):
+        return float(np.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent))
 
 
 class Residual:

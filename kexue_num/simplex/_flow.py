@@ -127,8 +127,10 @@ def wasserstein_flow(
             raise ValueError(
                 message(function, "gradient", expected, Phrase(f"shape {slope.shape}"))
             )
-        norm = float(np.sqrt(np.mean(np.sum(np.square(slope, dtype=np.float64), axis=1))))
-        x -= step * slope.astype(x.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            squares = np.sum(np.square(slope, dtype=np.float64))
+            norm = float(np.sqrt(squares / max(len(slope), 1)))
+            x -= step * slope.astype(x.dtype, copy=False)
         taken += 1
         if not np.isfinite(x).all():
             raise NumericalError(

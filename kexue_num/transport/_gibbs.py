@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from kexue_num import _core
 from kexue_num._errors import NumericalError
-from kexue_num._validation import Phrase, check_integer, check_real, message, round_result
+from kexue_num._validation import (
+    LARGEST_INTEGER,
+    Phrase,
+    check_integer,
+    check_real,
+    message,
+    round_result,
+)
 from kexue_num.transport._inputs import Problem, require_memory
 from kexue_num.transport._result import Bracket
 
@@ -95,7 +102,9 @@ def check_settings(
     return Settings(
         check_real(function, "reg", reg, above=0),
         check_real(function, "tol", tol, above=0),
-        50_000 if max_iter is None else check_integer(function, "max_iter", max_iter, minimum=1),
+        50_000
+        if max_iter is None
+        else check_integer(function, "max_iter", max_iter, minimum=1, maximum=LARGEST_INTEGER),
         workers,
     )
 

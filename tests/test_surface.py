@@ -1,0 +1,88 @@
+"""What holds for every public function: the same result for every number of workers,
+from many threads and in a child."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import kexue_num
+from tests import surface
+from tests.interpreter import run
+
+CALLS = surface.calls(4)
+LARGER = surface.calls(40)
+
+
+def test_the_table_is_complete():
+    assert set(CALLS) | surface.ELSEWHERE == set(surface.public_names())
+    assert not set(CALLS) & surface.ELSEWHERE
+    for name, call in CALLS.items():
+        assert list(surface.flatten(call())) or name.endswith(".forget"), name
+
+
+def test_samples_beyond_the_memory_are_refused():
+    for name in (
+        "density.FourierDensity.rvs",
+        "density.FourierDensity2D.rvs",
+        "lattice.Lattice.sample",
+        "lattice.UnigramTokenizer.sample",
+        "lattice.trellis.sample",
+    ):
+        with pytest.raises(MemoryError, match=r"'size' needs .* GiB of the"):
+            CALLS[name](size=2**45)
+
+
+def test_no_sequence_of_texts_or_rows():
+    for name, argument in (("encode_batch", "texts"), ("decode_batch", "rows")):
+        for value in (None, np.array(2)):
+            with pytest.raises(TypeError, match=f"{name}: '{argument}' must be a sequence"):
+                CALLS[f"lattice.UnigramTokenizer.{name}"](**{argument: value})
+
+
+def test_a_flow_of_no_particles():
+    flow = CALLS["simplex.wasserstein_flow"](particles=np.zeros((0, 2)))
+    assert flow.particles.shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", sorted(LARGER))
+def test_results_do_not_depend_on_the_number_of_workers(name):
+    results = []
+    for workers in (1, 2, 5):
+        with kexue_num.worker_limit(workers):
+            results.append(LARGER[name]())
+    assert surface.same(results[0], results[1]) and surface.same(results[0], results[2])
+
+
+@pytest.mark.parametrize("area", surface.AREAS)
+def test_many_threads_compute_what_one_computes(area):
+    names = [name for name in LARGER if name.rpartition(".")[0].startswith(area)] * 2
+    expected = [LARGER[name]() for name in names]
+    with ThreadPoolExecutor(8) as executor:
+        found = list(executor.map(lambda name: LARGER[name](), names))
+    wrong = [n for n, a, b in zip(names, expected, found, strict=True) if not surface.same(a, b)]
+    assert wrong == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_child_computes_what_its_parent_computes():
+    script = f"""
+import sys, os, signal, warnings
+sys.path.insert(0, {str(surface.ROOT)!r})
+warnings.simplefilter("ignore", DeprecationWarning)
+import kexue_num
+from tests import surface
+kexue_num.set_workers(3)
+calls = surface.calls(40)
+expected = {{name: call() for name, call in calls.items()}}
+child = os.fork()
+if child == 0:
+    signal.alarm(50)
+    wrong = [name for name, call in calls.items() if not surface.same(call(), expected[name])]
+    print(wrong, flush=True)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+print(os.waitstatus_to_exitcode(status))
+"""
+    assert run(script) == "[]\n0\n"
