@@ -271,8 +271,10 @@ def check_integer(
     """A Python or NumPy integer (no bool, no 2.0) within the inclusive bounds."""
     number = _integer(function, argument, value, "an integer")
     if (minimum is not None and number < minimum) or (maximum is not None and number > maximum):
-        if minimum is None or maximum is None:
-            expected = f"must be >= {minimum}" if maximum is None else f"must be <= {maximum}"
+        if minimum is None:
+            expected = f"must be <= {maximum}"
+        elif maximum is None or (maximum == LARGEST_INTEGER and number < minimum):
+            expected = f"must be >= {minimum}"
         else:
             expected = f"must lie in {minimum}..{maximum}"
         raise ValueError(message(function, argument, expected, value))

@@ -7,6 +7,9 @@
 #include <mutex>
 #include <new>
 #include <utility>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace kexue {
 namespace {
@@ -94,9 +97,21 @@ class Store {
 // cache).
 constexpr std::size_t kPage = 4096, kWithin = kPage / 2;
 
+// From here on the system is asked for large pages: fewer faults when a block is new, and fewer
+// misses of the address cache in loops that jump about in it. As NumPy does for its arrays.
+constexpr std::size_t kLargePages = std::size_t{4} << 20;
+
+void advise([[maybe_unused]] std::byte* page, [[maybe_unused]] std::size_t size) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  // An advice: where it is refused, the block has small pages.
+  if (size >= kLargePages) static_cast<void>(::madvise(page, size, MADV_HUGEPAGE));
+#endif
+}
+
 void* new_block(std::size_t size) {
   if (size < kLeast) return ::operator new(size, kAlignment);
   auto* page = static_cast<std::byte*>(::operator new(size + kPage, std::align_val_t{kPage}));
+  advise(page, size);
   return page + kWithin;
 }
 void delete_block(void* memory, std::size_t size) {
