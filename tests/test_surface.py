@@ -54,6 +54,8 @@ def test_no_sequence_of_texts_or_rows():
          "'corpus' must be an iterable of texts, got 2"),
         ("lowrank.truncated_svd", {"max_iter": 2**63}, ValueError,
          r"^truncated_svd: 'max_iter' must lie in 1\.\."),
+        ("transport.unbalanced", {"C": 1e7 * np.abs(np.random.default_rng(1).normal(size=(4, 5)))},
+         kexue_num.NumericalError, "^unbalanced: all masses underflow"),
         ("transport.sliced", {"n_projections": 2**63}, MemoryError,
          "^sliced: 'n_projections' needs .* GiB of the"),
     ],

@@ -268,7 +268,8 @@ def _reduced(
     rows: Rows, values: Array, gradient: Array | None, reduction: str, weight: float
 ) -> Any:
     each = reduction == "none"
-    value: Any = rows.of_rows(values) if each else np.float64(values.sum() * weight)
+    with np.errstate(over="ignore"):
+        value: Any = rows.of_rows(values) if each else np.float64(values.sum() * weight)
     if gradient is None:
         return value
     return Loss(value, round_result(rows.unfold(gradient), rows.dtype))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
-from kexue_num._errors import ConvergenceWarning
+from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._validation import (
     Phrase,
     as_array,
@@ -175,6 +176,8 @@ def barycenter(
         single,
         settings.workers,
     )
+    if math.isnan(found["error"]):
+        raise NumericalError(f"{function}: masses underflow, 'reg' is too small for the costs 'C'")
     if not found["converged"]:
         warnings.warn(
             f"{function}: stopped at a marginal error of {found['error']:.2g} after "

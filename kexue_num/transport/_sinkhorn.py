@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
-from kexue_num._errors import ConvergenceWarning
+from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._validation import check_workers
 from kexue_num.transport._feasible import require_feasible
 from kexue_num.transport._gibbs import Solution, check_init, check_settings, matrix_costs, solve
@@ -115,6 +116,10 @@ def sinkhorn(
 
 def result_fields(function: str, found: Solution, tol: float) -> dict[str, Any]:
     """The fields of a result, after a warning if the tolerance was missed."""
+    if math.isnan(found.error):
+        raise NumericalError(
+            f"{function}: all masses underflow, 'reg' and 'reg_m' are too small for the costs 'C'"
+        )
     if found.converged:
         status = "converged"
     else:

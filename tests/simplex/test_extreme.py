@@ -185,3 +185,14 @@ def test_l1inf_ball_scales_with_its_argument(scale):
     expected = simplex.project_l1inf_ball(x, radius=7.0)
     found = simplex.project_l1inf_ball(x * scale, radius=7.0 * scale)
     np.testing.assert_allclose(found / scale, expected, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_log_softmax_of_scores_beyond_the_temperature(dtype):
+    # The largest score over the temperature overflows; differences of equal ones do not.
+    big = np.finfo(dtype).max
+    x = np.array([[big, big, 0.0, -big], [-big, -big, -big, -big]], dtype)
+    found = simplex.log_softmax(x, temperature=0.5)
+    expected = [[-np.log(2), -np.log(2), -np.inf, -np.inf], [-np.log(4)] * 4]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert simplex.logsumexp(x, temperature=0.5).tolist() == [np.inf, -np.inf]

@@ -335,6 +335,10 @@ ptrdiff_t log_softmax(const Batch<T>& batch, double temperature, Empty empty) {
       return;
     }
     const Level level = part.log_level(scale);
+    if (!(std::abs(level.high) <= static_cast<double>(std::numeric_limits<T>::max()))) {
+      log_softmax_beyond(x, out, n, part.max, temperature);
+      return;
+    }
     const T high = static_cast<T>(level.high);
     const T low = static_cast<T>((level.high - high) + level.low);
     if (n < kHugeRow) {
@@ -363,6 +367,9 @@ ptrdiff_t logsumexp(const Batch<T>& batch, double temperature, double* lse) {
   for_levels(batch, scale, [&](ptrdiff_t r, const Part<T>& part, int slot) {
     if (part.ordinary()) {
       lse[r] = part.log_sum(scale);
+      if (std::isnan(lse[r])) {  // the largest score over the temperature overflows
+        lse[r] = std::copysign(std::numeric_limits<double>::infinity(), part.max);
+      }
       return;
     }
     lse[r] = part.nan ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(part.max);

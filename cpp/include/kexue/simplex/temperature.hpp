@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kexue/simplex/maps.hpp"
+#include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
 
 namespace kexue::simplex {
@@ -34,6 +35,25 @@ std::vector<double> divide_rows(const Batch<T>& batch, T* out, double temperatur
         }
       });
   return shift;
+}
+
+// log_softmax of a row whose largest entry over the temperature overflows.
+template <class T>
+void log_softmax_beyond(const T* x, T* out, std::ptrdiff_t n, T max, double temperature) {
+  const auto scaled = [=](std::ptrdiff_t i) {
+    return (static_cast<double>(x[i]) - static_cast<double>(max)) / temperature;
+  };
+  Poll poll;
+  double sum = 0;
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    poll();
+    sum += std::exp(scaled(i));
+  }
+  const double log_sum = std::log(sum);
+  for (std::ptrdiff_t i = 0; i < n; ++i) {
+    poll();
+    out[i] = static_cast<T>(scaled(i) - log_sum);
+  }
 }
 
 }  // namespace kexue::simplex
