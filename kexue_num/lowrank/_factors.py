@@ -70,7 +70,8 @@ class Factors:
         finite = np.isfinite(left).all() and np.isfinite(right).all()
         if check_finite and not finite:
             for label, a in (("X", self.x), ("Y", self.y)):
-                require_finite(name, label, a if isinstance(a, np.ndarray) else a.data)
+                entries = self.restore(a) if isinstance(a, np.ndarray) else a.data
+                require_finite(name, label, entries)
         mantissa_x, exponent_x = np.frexp(left)
         mantissa_y, exponent_y = np.frexp(right)
         mantissas, exponents = mantissa_x * mantissa_y, exponent_x + exponent_y

@@ -53,7 +53,8 @@ class Source:
             scaled, exponents = f.scaled(), f.exponents(f.x) + f.exponents(f.y)
         else:
             scaled, exponents = f.balanced()
-        inner = product(scaled.y, scaled.repeated(z), f.workers).reshape(f.count, -1, _PROBES)
+        inner = product(scaled.y, scaled.repeated(z), f.workers)
+        inner = inner.reshape(f.count, f.length, _PROBES)
         kept = np.take_along_axis(inner, indices[:, :, None], axis=1)
         kept = (weights @ kept if full else weights[:, :, None] * kept).astype(f.dtype)
         passed = inner
@@ -63,7 +64,7 @@ class Source:
         if full:
             c = scaled.take(indices)[0]
             e = e - product(c, kept if f.stacked else kept[0], f.workers)
-        wide = e.reshape(f.count, -1).astype(np.result_type(f.dtype, np.float64))
+        wide = e.reshape(f.count, f.shape[-2] * _PROBES).astype(np.result_type(f.dtype, np.float64))
         norms = np.linalg.norm(wide, axis=1) / math.sqrt(_PROBES)
         return self.restore(np.ldexp(norms, exponents))
 

@@ -35,6 +35,8 @@ def expected_squared_errors(
     `sizes` are those of the terms, in units of 2**exponent. "iid" has the form of Drineas, Kannan
     and Mahoney; otherwise E ||sum_i ([i in S] / pi_i - 1) M_i||^2 is a sum over pairs of terms.
     """
+    if factors.count == 0:
+        return np.zeros(0)
     if rank == 0:
         return _squared_norms(factors, exponents)
     if method == "iid":
@@ -49,8 +51,10 @@ def expected_squared_errors(
         return independent
     if factors.stacked and factors.length <= _BLOCK:
         return independent + _dependences_of_stack(factors, pi, weighted)
-    others = [_dependence_of(factors, b, pi, weighted) for b in range(factors.count)]
-    return independent + np.array(others).reshape(factors.count)
+    dependent = np.zeros(factors.count)
+    for b in range(factors.count):
+        dependent[b] = _dependence_of(factors, b, pi, weighted)
+    return independent + dependent
 
 
 def _squared_norms(f: Factors, exponents: Array) -> Array:

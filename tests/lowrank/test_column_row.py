@@ -438,6 +438,19 @@ def test_batches(method):
 
 
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weights", ["auto", "ls_diag", "ls_full"])
+def test_empty_batches(method, weights):
+    for batch in ((0,), (2, 0)):
+        X, Y = np.zeros((*batch, 3, 4)), np.zeros((*batch, 4, 2))
+        p = cr_matmul(X, Y, 2, method=method, weights=weights, rng=0)
+        assert p.toarray().shape == p.shape == (*batch, 3, 2)
+        assert p.error_estimate.shape == batch
+        if p.variance is not None:
+            assert p.variance.shape == batch
+    assert cr_probabilities(X, Y).shape == (2, 0, 4)
+
+
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", [csr_array, csc_matrix, coo_array])
 def test_sparse(method, kind):
     rng = np.random.default_rng(0)
@@ -491,6 +504,23 @@ def test_workers_do_not_matter(method):
 def test_messages(arguments, options, error, text):
     with pytest.raises(error, match="cr_matmul: .*" + text):
         cr_matmul(*arguments, **options)
+
+
+def test_messages_of_probabilities():
+    with pytest.raises(
+        ValueError, match=r"cr_probabilities: 'X' must be finite, got nan at \[1, 0\]"
+    ):
+        cr_probabilities([[1.0, 2.0], [np.nan, 0.0]], np.eye(2))
+    with pytest.raises(
+        ValueError, match=r"cr_probabilities: 'Y' must be finite, got inf at \[1, 0, 1"
+    ):
+        cr_probabilities(np.eye(2), [np.eye(2), [[0, np.inf], [0, 0]]])
+    with pytest.raises(ValueError, match="cr_probabilities: 'Y' must have 3 rows"):
+        cr_probabilities(np.eye(3), np.eye(2))
+    with pytest.raises(ValueError, match="cr_probabilities: 'X' must have at least 2 dimensions"):
+        cr_probabilities(np.ones(3), np.eye(3))
+    with pytest.raises(TypeError, match="cr_probabilities: 'Y' must be an array"):
+        cr_probabilities(np.eye(2), np.eye(2, dtype=object))
 
 
 def test_frozen_and_short():
