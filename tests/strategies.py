@@ -74,3 +74,33 @@ def _strided(draw, array):
     view = view[(*(slice(None, None, step) for step in steps), ...)]
     view[...] = array
     return view
+
+
+HOSTILE_SCALARS = (
+    None, True, -1, 0, 1, 2, 3, 7, 1009, 2**40, 2**63, 2**64, -(2**63), 0.0, -0.0, 0.5, 1.0, -1.5,
+    5e-324, 1e-310, 1e308, np.inf, -np.inf, np.nan, 1j, "", "auto", "\ud800", b"\xff\x00", (), [],
+    {}, object(), np.float16(1), np.longdouble(1), np.int8(-1), np.array(2),
+)  # fmt: skip
+REFUSED_KINDS = (np.longdouble, np.clongdouble, object, "U1", "M8[s]", "V3")
+
+
+def hostile_scalars():
+    """Numbers at every bound, and what is no number."""
+    return st.sampled_from(HOSTILE_SCALARS)
+
+
+@st.composite
+def hostile_substitutes(draw, valid):
+    """In place of a valid array: its shape with other values, another shape, or no array."""
+    choice = draw(st.sampled_from(["scalar", "kind", "shape", "shape", "layout", *["values"] * 5]))
+    if choice == "scalar":
+        return draw(hostile_scalars())
+    if choice == "kind":
+        return np.zeros(valid.shape, draw(st.sampled_from(REFUSED_KINDS)))
+    if choice == "shape":
+        return draw(hostile_arrays(max_side=7))
+    if choice == "layout":
+        return draw(layouts(valid))
+    dtype = draw(st.sampled_from(ACCEPTED))
+    values = elements(dtype, special=draw(st.booleans()))
+    return draw(layouts(draw(hnp.arrays(dtype, valid.shape, elements=values))))

@@ -41,6 +41,28 @@ def test_no_sequence_of_texts_or_rows():
                 CALLS[f"lattice.UnigramTokenizer.{name}"](**{argument: value})
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "error", "match"),
+    [
+        ("density.FourierDensity.bin_prob", {"hi": np.zeros((5, 2))}, ValueError,
+         r"^bin_prob: 'hi' must have a shape that goes with \(4,\), .* got shape \(5, 2\)"),
+        ("density.FourierDensity.moment", {"k": 1009}, kexue_num.NumericalError,
+         "^moment: powers of order 'k' = 1009 overflow"),
+        ("density.FourierDensity2D", {"max_iter": 2**31}, ValueError,
+         r"fit: 'max_iter' must lie in 1\.\.2147483647"),
+        ("lattice.UnigramTokenizer.train", {"corpus": np.array(2)}, TypeError,
+         "'corpus' must be an iterable of texts, got 2"),
+        ("lowrank.truncated_svd", {"max_iter": 2**63}, ValueError,
+         r"^truncated_svd: 'max_iter' must lie in 1\.\."),
+        ("transport.sliced", {"n_projections": 2**63}, MemoryError,
+         "^sliced: 'n_projections' needs .* GiB of the"),
+    ],
+)  # fmt: skip
+def test_refusals(name, changes, error, match):
+    with pytest.raises(error, match=match):
+        CALLS[name](**changes)
+
+
 def test_a_flow_of_no_particles():
     flow = CALLS["simplex.wasserstein_flow"](particles=np.zeros((0, 2)))
     assert flow.particles.shape == (0, 2)

@@ -164,7 +164,7 @@ class FourierDensity2D:
             raise ValueError(message(name, "order", "must be an integer or a pair", self.order))
         first, second = (check_integer(name, "order", n, minimum=0, maximum=64) for n in pair)
         check_integer(name, "rank", self.rank, minimum=1, maximum=4)
-        check_integer(name, "max_iter", self.max_iter, minimum=1)
+        check_integer(name, "max_iter", self.max_iter, minimum=1, maximum=2**31 - 1)
         check_positive(name, "tol", self.tol)
         check_choice(name, "base", self.base, BASES[:-1])
         check_workers(name, self.workers)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
+from kexue_num._errors import NumericalError
 from kexue_num._validation import (
+    Phrase,
     as_array,
     as_generator,
     check_fraction,
@@ -140,9 +142,13 @@ class Distribution:
             wherever it starts.
         """
         workers = check_workers("bin_prob", self.workers)
-        low, high = np.broadcast_arrays(
-            as_array("bin_prob", "lo", lo), as_array("bin_prob", "hi", hi)
-        )
+        low, high = as_array("bin_prob", "lo", lo), as_array("bin_prob", "hi", hi)
+        try:
+            low, high = np.broadcast_arrays(low, high)
+        except ValueError as error:
+            expected = f"must have a shape that goes with {low.shape}, that of 'lo'"
+            shape = Phrase(f"shape {high.shape}")
+            raise ValueError(message("bin_prob", "hi", expected, shape)) from error
         dtype = np.result_type(result_dtype(lo), result_dtype(hi))
         if (low > high).any():
             first = np.flatnonzero((low > high).reshape(-1))[0]
@@ -192,7 +198,11 @@ class Distribution:
     def moment(self, k: int) -> float:
         """Expectation of x^k; inf or NaN where the tails are too heavy."""
         order = check_integer("moment", "k", k, minimum=0)
-        return _functionals.moment(self._model, self._frame, order)
+        with np.errstate(over="ignore", invalid="ignore"):
+            value = _functionals.moment(self._model, self._frame, order)
+        if math.isnan(value) and self._frame.has_moment(order):
+            raise NumericalError(f"moment: powers of order 'k' = {order} overflow")
+        return value
 
     def mean(self) -> float:
         """Expectation of x."""

@@ -43,7 +43,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kexue_num import lowrank
-from kexue_num._validation import as_array, check_integer, check_real, message
+from kexue_num._errors import NumericalError
+from kexue_num._validation import as_generator, check_integer, check_real, message
+from kexue_num.interpolative._checks import (
+    checked_id,
+    checked_indices,
+    checked_skeleton,
+    scale_of,
+)
 from kexue_num.interpolative._spectral_norm import (
     is_operator,
     is_sparse,
@@ -138,9 +145,12 @@ def reconstruct_matrix_from_id(B: Any, idx: Any, proj: Any) -> Array:
         The chosen columns are those of `B`, bit for bit.
     """
     name = "reconstruct_matrix_from_id"
-    order, coefficients = _checked_id(name, idx, proj)
-    skeleton = _checked_skeleton(name, B, len(coefficients))
-    rest = skeleton @ coefficients
+    order, coefficients = checked_id(name, idx, proj)
+    skeleton = checked_skeleton(name, B, len(coefficients))
+    with np.errstate(over="ignore", invalid="ignore"):
+        rest = skeleton @ coefficients
+    if not np.isfinite(rest).all():
+        raise NumericalError(f"{name}: the product of 'B' and 'proj' overflows")
     out = np.empty((skeleton.shape[0], order.size), dtype=rest.dtype)
     out[:, order[: len(coefficients)]] = skeleton
     out[:, order[len(coefficients) :]] = rest
@@ -162,7 +172,7 @@ def reconstruct_interp_matrix(idx: Any, proj: Any) -> Array:
     ndarray, shape (k, n)
         ``P[:, idx[:k]]`` is the identity and ``P[:, idx[k:]]`` is `proj`.
     """
-    order, coefficients = _checked_id("reconstruct_interp_matrix", idx, proj)
+    order, coefficients = checked_id("reconstruct_interp_matrix", idx, proj)
     rank = len(coefficients)
     out = np.zeros((rank, order.size), dtype=coefficients.dtype)
     out[np.arange(rank), order[:rank]] = 1.0
@@ -188,7 +198,7 @@ def reconstruct_skel_matrix(A: Any, k: int, idx: Any) -> Any:
         A sparse array or matrix if `A` is one.
     """
     name = "reconstruct_skel_matrix"
-    order = _checked_indices(name, idx)
+    order = checked_indices(name, idx)
     rank = check_integer(name, "k", k, minimum=0, maximum=order.size)
     if not (is_sparse(A) or is_operator(A)):
         A = np.asarray(A)
@@ -224,11 +234,17 @@ def id_to_svd(B: Any, idx: Any, proj: Any) -> tuple[Array, Array, Array]:
         Right singular vectors (not transposed): ``B @ P = U @ np.diag(S) @ V.conj().T``.
     """
     name = "id_to_svd"
-    interpolation = reconstruct_interp_matrix(*_checked_id(name, idx, proj))
-    skeleton = _checked_skeleton(name, B, len(interpolation))
-    left, R = np.linalg.qr(skeleton)
-    right, T = np.linalg.qr(interpolation.conj().T)
+    interpolation = reconstruct_interp_matrix(*checked_id(name, idx, proj))
+    skeleton = checked_skeleton(name, B, len(interpolation))
+    # Powers of two bring the factors near one, where no product overflows or is lost to rounding.
+    scales = scale_of(skeleton), scale_of(interpolation)
+    left, R = np.linalg.qr(skeleton / scales[0])
+    right, T = np.linalg.qr(interpolation.conj().T / scales[1])
     U, S, Vh = np.linalg.svd(R @ T.conj().T, full_matrices=False)
+    with np.errstate(over="ignore", under="ignore"):
+        S = S * scales[0] * scales[1]
+    if not np.isfinite(S).all():
+        raise NumericalError(f"{name}: the product of 'B' and 'proj' overflows")
     return left @ U, S, right @ Vh.conj().T
 
 
@@ -334,7 +350,8 @@ def estimate_rank(A: Any, eps: float, rng: Any = None) -> int:
     """
     floor = 10.0 * float(np.finfo(linear_map("estimate_rank", "A", A).dtype).eps)
     eps = check_real("estimate_rank", "eps", eps, minimum=floor, below=1)
-    result = lowrank.interp_decomp(A, tol=max(0.25 * eps, floor), rng=rng)
+    generator = as_generator("estimate_rank", rng)
+    result = lowrank.interp_decomp(A, tol=max(0.25 * eps, floor), rng=generator)
     if result.rank == 0:
         return 0
     decomposition = result.to_svd()
@@ -349,35 +366,19 @@ def _decompose(
 ) -> InterpolativeDecomposition:
     method = "auto" if rand or is_sparse(A) or is_operator(A) else "deterministic"
     value = check_real(name, "eps_or_k", eps_or_k, above=0)
+    generator = as_generator(name, rng)
+    # interp_decomp speaks of A in its own name, and proves it finite in the pass it makes anyway.
+    if name != "interp_decomp":
+        matrix = linear_map(name, "A", A)
+        smallest = min(matrix.shape)
+        if value < 1.0:
+            floor = 10.0 * float(np.finfo(matrix.dtype).eps)
+            check_real(name, "eps_or_k", eps_or_k, minimum=floor)
+        elif value > smallest:
+            expected = f"must be at most {smallest} for A of shape {matrix.shape}"
+            raise ValueError(message(name, "eps_or_k", expected, eps_or_k))
     if value < 1.0:
-        return lowrank.interp_decomp(A, tol=value, method=method, rng=rng)
+        return lowrank.interp_decomp(A, tol=value, method=method, rng=generator)
     if not value.is_integer():
         raise ValueError(message(name, "eps_or_k", "must be below 1 or an integer", eps_or_k))
-    return lowrank.interp_decomp(A, int(value), method=method, rng=rng)
-
-
-def _checked_indices(name: str, idx: Any) -> npt.NDArray[np.int64]:
-    order = np.asarray(idx)
-    if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size > 0):
-        raise TypeError(message(name, "idx", "must be a 1-dimensional array of integers", order))
-    order = order.astype(np.int64)
-    if not np.array_equal(np.sort(order), np.arange(order.size)):
-        raise ValueError(message(name, "idx", f"must be a permutation of 0..{order.size - 1}", idx))
-    return order
-
-
-def _checked_id(name: str, idx: Any, proj: Any) -> tuple[npt.NDArray[np.int64], Array]:
-    order = _checked_indices(name, idx)
-    coefficients = as_array(name, "proj", proj, ndim=2, dtypes="inexact")
-    if sum(coefficients.shape) != order.size:
-        expected = f"must have shape (k, {order.size} - k) to go with 'idx'"
-        raise ValueError(message(name, "proj", expected, coefficients.shape))
-    return order, coefficients
-
-
-def _checked_skeleton(name: str, B: Any, rank: int) -> Array:
-    dense = np.atleast_2d(B.toarray() if is_sparse(B) else B)
-    skeleton = as_array(name, "B", dense, ndim=2, dtypes="inexact")
-    if skeleton.shape[1] != rank:
-        raise ValueError(message(name, "B", f"must have shape (m, {rank})", skeleton.shape))
-    return skeleton
+    return lowrank.interp_decomp(A, int(value), method=method, rng=generator)

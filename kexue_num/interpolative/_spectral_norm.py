@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,13 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kexue_num._validation import as_array, as_generator
+from kexue_num._errors import NumericalError
+from kexue_num._validation import Phrase, as_array, as_generator, message
 
 Array = npt.NDArray[Any]
 
 # Columns carried at once: one pass over the matrix serves them all, and a largest singular value
 # of multiplicity up to this many does not slow convergence.
 _BLOCK = 4
+# Times this, the products of every matrix of finite entries are finite.
+_SMALL = 2.0**-64
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,15 @@ class LinearMap:
     dtype: np.dtype[Any]
     apply: Callable[[Array], Any]
     adjoint: Callable[[Array], Any]
+
+    def scaled(self, factor: float) -> LinearMap:
+        """The map times a number, which the vectors take before the matrix can overflow."""
+        return LinearMap(
+            self.shape,
+            self.dtype,
+            lambda X: self.apply(X * factor),
+            lambda Y: self.adjoint(Y * factor),
+        )
 
     def __sub__(self, other: LinearMap) -> LinearMap:
         return LinearMap(
@@ -64,19 +77,38 @@ def linear_map(function: str, argument: str, A: Any) -> LinearMap:
 
 def largest_singular_value(function: str, A: LinearMap, steps: int, rng: object) -> float:
     """Largest singular value of A on the block Krylov space of ``A^H A``."""
-    m, n = A.shape
     generator = as_generator(function, rng)
+    value = _krylov(function, A, steps, generator)
+    if math.isfinite(value):
+        return value
+    value = _krylov(function, A.scaled(_SMALL), steps, generator)
+    if not math.isfinite(value):
+        got = Phrase("nan or inf in its products with vectors")
+        raise ValueError(message(function, "A", "must be finite", got))
+    if math.isinf(value / _SMALL):
+        raise NumericalError(f"{function}: the norm overflows")
+    return value / _SMALL
+
+
+def _krylov(function: str, A: LinearMap, steps: int, generator: np.random.Generator) -> float:
+    """The largest singular value on the Krylov space, NaN where a product is not finite."""
+    m, n = A.shape
     block = basis = np.linalg.qr(_gaussian(generator, (n, min(_BLOCK, m, n)), A.dtype))[0]
     if block.shape[1] == 0:
         return 0.0
     images: list[Array] = []
     for _ in range(steps):
-        images.append(_finite(function, A.apply(block)))
+        images.append(_product(function, A.apply, block))
+        if not np.isfinite(images[-1]).all():
+            return math.nan
         # The Gram matrix squares magnitudes; the scale keeps 1e-200 and 1e200 in range.
         scale = max(float(np.abs(image).max()) for image in images)
         if scale == 0.0:
             return 0.0
-        block = _finite(function, A.adjoint(images[-1] / scale)) / scale
+        block = _product(function, A.adjoint, images[-1] / scale)
+        if not np.isfinite(block).all():
+            return math.nan
+        block = block / scale
         block, _ = np.linalg.qr(_off_basis(basis, block))
         block, R = np.linalg.qr(_off_basis(basis, block))
         # A direction that the second pass shortens lies in the basis: nothing new is left in it.
@@ -98,5 +130,6 @@ def _gaussian(rng: np.random.Generator, shape: tuple[int, int], dtype: np.dtype[
     return values.astype(dtype)
 
 
-def _finite(function: str, product: Any) -> Array:
-    return as_array(function, "A", product, dtypes="inexact", check_finite=True)
+def _product(function: str, apply: Callable[[Array], Any], X: Array) -> Array:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return as_array(function, "A", apply(X), dtypes="inexact")

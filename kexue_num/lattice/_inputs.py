@@ -27,6 +27,8 @@ def as_integers(function: str, argument: str, value: object, *, ndim: int | None
         raise ValueError(message(function, argument, expected, Phrase(f"shape {array.shape}")))
     if array.dtype.kind == "u" and array.size and int(array.max()) > np.iinfo(np.int64).max:
         raise ValueError(message(function, argument, "must fit in 64 bits", int(array.max())))
+    if array.dtype.kind not in "iu":
+        return np.zeros(array.shape, np.int64)
     return np.ascontiguousarray(array, dtype=np.int64)
 
 

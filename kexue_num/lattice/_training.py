@@ -73,7 +73,7 @@ def count_corpus(
     progress: Callable[..., Any] | None,
 ) -> _core.lattice.Chunks:
     """The chunks of all texts with their counts."""
-    if isinstance(corpus, (str, bytes)) or not isinstance(corpus, Iterable):
+    if isinstance(corpus, (str, bytes)) or not _has_items(corpus):
         raise TypeError(message(function, "corpus", "must be an iterable of texts", corpus))
     counter = _core.lattice.chunk_counter(rules, max_memory, draw_key(as_generator(function, rng)))
     chain, texts = normalizer.core, _as_bytes(function, corpus)
@@ -86,6 +86,15 @@ def count_corpus(
         got = Phrase(f"{int(counter.n_texts)} texts without any")
         raise ValueError(message(function, "corpus", "must hold some text", got))
     return chunks
+
+
+def _has_items(value: Iterable[Any]) -> bool:
+    """Whether it can be iterated: an array without an axis only looks like it."""
+    try:
+        iter(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _as_bytes(function: str, corpus: Iterable[str | bytes]) -> Iterator[bytes]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from kexue_num._validation import (
+    LARGEST_INTEGER,
     Phrase,
     as_generator,
     check_fraction,
@@ -115,7 +116,7 @@ def truncated_svd(
         got = Phrase("both" if rank is not None else "neither")
         raise ValueError(f"{_NAME}: exactly one of 'rank' and 'tol' must be given, got {got}")
     residual_tol = check_fraction(_NAME, "residual_tol", residual_tol)
-    max_iter = check_integer(_NAME, "max_iter", max_iter, minimum=1)
+    max_iter = check_integer(_NAME, "max_iter", max_iter, minimum=1, maximum=LARGEST_INTEGER)
     confidence = check_fraction(_NAME, "confidence", confidence)
     count = check_workers(_NAME, workers)
     operand = as_operand(_NAME, A, 1, count, check_finite)

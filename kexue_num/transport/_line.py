@@ -15,6 +15,7 @@ from kexue_num._validation import (
     as_array,
     as_generator,
     check_integer,
+    check_memory,
     check_real,
     check_workers,
     message,
@@ -200,6 +201,7 @@ def sliced(
     function = "sliced"
     power = _check_power(function, p)
     count = check_integer(function, "n_projections", n_projections, minimum=1)
+    check_memory(function, "n_projections", n_projections, 8.0 * count)
     left = as_array(function, "x", x, ndim=2, check_finite=True)
     right = as_array(function, "y", y, ndim=2, check_finite=True)
     for argument, points in (("x", left), ("y", right)):

@@ -145,4 +145,5 @@ def _pair(function: str, reg_m: object) -> tuple[float, float]:
 def _weight(function: str, value: object) -> float:
     if isinstance(value, float) and value == math.inf:
         return math.inf
-    return check_real(function, "reg_m", value, above=0)
+    # No cost is that small; potentials are divided by it.
+    return max(check_real(function, "reg_m", value, above=0), 1e-300)

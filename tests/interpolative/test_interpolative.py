@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
-from kexue_num import interpolative, lowrank
+from kexue_num import NumericalError, interpolative
 from tests.oracles import lowrank as oracle
 
 DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
@@ -269,13 +269,8 @@ def test_rng(function, arguments):
     call = getattr(interpolative, function)
     seeded = [call(A, *arguments, rng=rng) for rng in (5, np.random.default_rng(5))]
     assert pickle.dumps(seeded[0]) == pickle.dumps(seeded[1])
-    with pytest.raises(TypeError, match=rf"^{lowrank_name(function)}: 'rng' must .*RandomState$"):
+    with pytest.raises(TypeError, match=rf"^{function}: 'rng' must .*RandomState$"):
         call(A, *arguments, rng=np.random.RandomState(5))
-
-
-def lowrank_name(function):
-    """The function that reports on `rng`: the face passes it on."""
-    return function if function == "estimate_spectral_norm" else lowrank.interp_decomp.__name__
 
 
 IDENTITY = np.eye(3)
@@ -287,6 +282,10 @@ BAD = [
     ("interp_decomp", (IDENTITY, None), TypeError, "'eps_or_k' must be a real number, got None"),
     ("svd", (IDENTITY, np.nan), ValueError, "'eps_or_k' must be > 0, got nan"),
     ("svd", (IDENTITY, 1.5), ValueError, "'eps_or_k' must be below 1 or an integer.*1.5"),
+    ("svd", (IDENTITY, 4), ValueError, r"'eps_or_k' must be at most 3 for A of shape \(3, 3\)"),
+    ("svd", (IDENTITY, 1e-16), ValueError, "'eps_or_k' must be >= 2.2.*e-15, got 1e-16"),
+    ("svd", (np.full((3, 3), np.inf), 1), ValueError, "'A' must be finite, got inf"),
+    ("id_to_svd", ([[np.inf]], [0], np.zeros((1, 0))), ValueError, "'B' must be finite, got inf"),
     ("estimate_rank", (IDENTITY, 1.0), ValueError, "'eps' must be .*< 1, got 1.0"),
     ("estimate_rank", (IDENTITY, 1e-16), ValueError, "'eps' must be >= 2.2.*e-15.*got 1e-16"),
     ("estimate_rank", (IDENTITY.astype("f4"), 1e-6), ValueError, "'eps' must be >= 1.19.*e-06"),
@@ -355,3 +354,27 @@ BAD = [
 def test_messages(function, arguments, error, message):
     with pytest.raises(error, match=rf"^{function}: {message}"):
         getattr(interpolative, function)(*arguments)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex128"])
+def test_norms_near_the_largest_number(dtype):
+    A = np.full((8, 4), np.finfo(dtype).max / 8, dtype)
+    expected = np.linalg.norm(A / 2**20, 2) * 2.0**20
+    assert_allclose(interpolative.estimate_spectral_norm(A, rng=0), expected, rtol=1e-6)
+    half = interpolative.estimate_spectral_norm_diff(A, A / 2, rng=0)
+    assert_allclose(half, expected / 2, rtol=1e-6)
+    if dtype != "float32":
+        with pytest.raises(NumericalError, match=r"^estimate_spectral_norm: the norm overflows"):
+            interpolative.estimate_spectral_norm(A * 8, rng=0)
+
+
+def test_decompositions_near_the_largest_number():
+    big, none = np.full((3, 1), 1e308), np.zeros((1, 0))
+    with pytest.raises(NumericalError, match=r"^id_to_svd: the product .* overflows"):
+        interpolative.id_to_svd(big, [1, 0], [[0.5]])
+    with pytest.raises(NumericalError, match=r"^reconstruct_matrix_from_id: .* over"):
+        interpolative.reconstruct_matrix_from_id(big, [1, 0], [[2.0]])
+    for scale in (1e-310, 1e308):
+        U, S, V = interpolative.id_to_svd(np.full((3, 1), scale), [0], none)
+        assert_allclose(S / scale, [np.sqrt(3)], rtol=1e-12)
+        assert_allclose(np.abs(U @ V.T), np.full((3, 1), 1 / np.sqrt(3)), rtol=1e-12)

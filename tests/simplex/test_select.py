@@ -1,6 +1,7 @@
 """Selections of k entries, Taylor and perturbed maxima, thresholds, sparse results."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -187,3 +188,31 @@ def test_sparse():
         np.testing.assert_array_equal(result.toarray(), dense)
     with pytest.raises(ValueError, match=r"sparse: 'x' must be 2-dimensional, got shape"):
         simplex.sparse(x[0])
+
+
+@pytest.mark.parametrize("order", [2, 6, 100])
+def test_taylor_softmax_of_large_scores(order):
+    # Powers of these overflow; the sums stay exact in fractions.
+    x, g = [1e4, -7e3, 3.0, 1e6, 0.0], [1.0, -2.0, 0.5, 3.0, 1.0]
+
+    def powers(degree):
+        return [sum(Fraction(v) ** j / math.factorial(j) for j in range(degree + 1)) for v in x]
+
+    f, slopes = powers(order), powers(order - 1)
+    p = [v / sum(f) for v in f]
+    mean = sum(a * Fraction(b) for a, b in zip(p, g, strict=True))
+    gradient = [float(s / sum(f) * (Fraction(u) - mean)) for s, u in zip(slopes, g, strict=True)]
+    np.testing.assert_allclose(simplex.taylor_softmax(x, order=order), np.float64(p), rtol=1e-12)
+    # Where g meets the mean, the difference has the rounding errors of its terms.
+    bound = [1e-13 * float(abs(s) / sum(f)) + 5e-324 for s in slopes]
+    error = np.abs(simplex.taylor_softmax_vjp(x, g, order=order) - gradient)
+    assert (error <= bound).all()
+    for scale in (1e200, 1.7e308):
+        assert np.isfinite(simplex.taylor_softmax_vjp([scale, -scale / 3], [1, -1], order)).all()
+
+
+def test_soft_topk_of_almost_nothing():
+    for k in (5e-324, 1e-310, 1e-200):
+        p = simplex.soft_topk([3.0, 2.5, 0.0], k)
+        assert ((p >= 0) & (p <= k)).all()
+        assert np.isfinite(simplex.soft_topk_vjp(p, [3.0, 2.5, 0.0], [1.0, 0.0, 2.0], k)).all()

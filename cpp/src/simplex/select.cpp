@@ -96,6 +96,29 @@ double partial_exponential(double x, int order) {
   return y;
 }
 
+// The same in units of its leading power at `largest`, for x = largest u: nothing overflows.
+double scaled_exponential(double u, double largest, int order) {
+  double y = 1, c = 1;
+  for (int j = order; j > 0; --j) {
+    c *= j / largest;
+    y = y * u + c;
+  }
+  return y;
+}
+
+// The largest finite |x_i|.
+template <class T>
+double largest_finite(const T* x, ptrdiff_t n) {
+  double largest = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    if (std::isfinite(x[i])) largest = std::max(largest, std::abs(static_cast<double>(x[i])));
+  }
+  return largest;
+}
+
+// Beyond it powers are scaled.
+constexpr double kLargeScore = 1000;
+
 }  // namespace
 
 template <class T>
@@ -112,18 +135,14 @@ ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, E
         counts[static_cast<std::size_t>(slot)] += special_row(x, out, n, empty, T(0), false);
         continue;
       }
-      double largest = 0;
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        if (std::isfinite(x[i])) largest = std::max(largest, std::abs(static_cast<double>(x[i])));
-      }
-      // Where the leading power alone counts, in units of the largest: nothing overflows.
-      const bool is_large = largest / temperature > 1e10;
+      const double largest = largest_finite(x, n);
+      const bool is_large = largest / temperature > kLargeScore;
       double sum = 0;
       for (ptrdiff_t i = 0; i < n; ++i) {
         double value = 0;
         if (std::isfinite(x[i])) {
           const auto v = static_cast<double>(x[i]);
-          value = is_large ? std::pow(std::abs(v) / largest, order)
+          value = is_large ? scaled_exponential(v / largest, largest / temperature, order)
                            : partial_exponential(v / temperature, order);
         }
         values[static_cast<std::size_t>(i)] = value;
@@ -144,24 +163,33 @@ template <class T>
 void taylor_softmax_vjp(const Batch<T>& batch, const T* g, int order, double temperature) {
   const ptrdiff_t n = batch.n;
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
+    std::vector<double> values(static_cast<std::size_t>(n));
     for (ptrdiff_t r = first; r < first + rows; ++r) {
       const T* x = batch.x + r * n;
       const T* up = g + r * n;
       T* out = batch.out + r * n;
+      const double largest = largest_finite(x, n);
+      const bool is_large = largest / temperature > kLargeScore;
+      const auto power = [&](ptrdiff_t i, int degree) {
+        const auto v = static_cast<double>(x[i]);
+        return is_large ? scaled_exponential(v / largest, largest / temperature, degree)
+                        : partial_exponential(v / temperature, degree);
+      };
       double sum = 0, mean = 0;
       for (ptrdiff_t i = 0; i < n; ++i) {
-        if (x[i] == -std::numeric_limits<T>::infinity()) continue;
-        const double f = partial_exponential(static_cast<double>(x[i]) / temperature, order);
+        double& f = values[static_cast<std::size_t>(i)];
+        f = x[i] == -std::numeric_limits<T>::infinity() ? 0 : power(i, order);
         sum += f;
-        mean += f * static_cast<double>(up[i]);
       }
-      mean /= sum;
+      for (ptrdiff_t i = 0; i < n; ++i) {
+        const double p = values[static_cast<std::size_t>(i)] / sum;
+        if (p > 0) mean += p * static_cast<double>(up[i]);
+      }
+      const double rate = is_large ? order / largest : 1 / temperature;
       for (ptrdiff_t i = 0; i < n; ++i) {
         double d = 0;
         if (x[i] != -std::numeric_limits<T>::infinity()) {
-          const double slope =
-              partial_exponential(static_cast<double>(x[i]) / temperature, order - 1);
-          d = slope / sum * (static_cast<double>(up[i]) - mean) / temperature;
+          d = power(i, order - 1) / sum * rate * (static_cast<double>(up[i]) - mean);
         }
         out[i] = static_cast<T>(d);
       }

@@ -259,6 +259,9 @@ void center(Doubles& x, double k, double temperature) {
   }
 }
 
+// Less than this to share among the entries is none: what it would give them underflows.
+constexpr double kLeastRest = 1e-290;
+
 template <class T>
 void soft_topk_row(const T* x, T* out, ptrdiff_t n, double k, Selection kind, double temperature) {
   Entries entries = entries_of(x, n);
@@ -273,7 +276,7 @@ void soft_topk_row(const T* x, T* out, ptrdiff_t n, double k, Selection kind, do
     }
   });
   const double rest = k - entries.infinite;
-  if (rest <= 0 || entries.x.empty()) return;
+  if (rest < kLeastRest || entries.x.empty()) return;
   Doubles p(entries.x.size(), 1.0);
   if (kind == Selection::iterative) {
     iterative_topk(entries.x, static_cast<std::size_t>(rest), temperature, p);
@@ -295,7 +298,7 @@ void soft_topk_vjp_row(const T* x, const T* p, const T* g, T* out, ptrdiff_t n, 
   std::fill_n(out, n, entries.nan ? std::numeric_limits<T>::quiet_NaN() : T(0));
   const double rest = k - entries.infinite;
   const auto size = static_cast<double>(entries.x.size());
-  if (entries.nan || rest <= 0 || entries.x.empty()) return;
+  if (entries.nan || rest < kLeastRest || entries.x.empty()) return;
   if (kind != Selection::iterative && rest >= size) return;
   Doubles up(entries.x.size()), dx(entries.x.size());
   for (std::size_t i = 0; i < up.size(); ++i) up[i] = static_cast<double>(g[entries.place[i]]);
