@@ -142,3 +142,67 @@ def test_scores_and_subsets(form, dtype):
 )  # fmt: skip
 def test_arguments(function, names):
     assert set(names.split()) <= set(inspect.signature(getattr(lowrank, function)).parameters)
+
+
+GIVEN = np.random.default_rng(0).standard_normal((6, 5))
+HOLED = np.where(GIVEN > 1, np.nan, GIVEN)
+TAKE_A_MATRIX = ("interp_decomp", "two_sided_id", "cur", "truncated_svd", "column_subset",
+                 "leverage_scores", "pivoted_qr", "strong_rrqr")  # fmt: skip
+TAKE_A_TOLERANCE = ("interp_decomp", "two_sided_id", "cur", "truncated_svd", "pivoted_qr")
+BAD_MATRICES = {
+    "long double": GIVEN.astype(np.longdouble),
+    "objects": GIVEN.astype(object),
+    "texts": GIVEN.astype(str),
+    "dates": GIVEN.astype("M8[s]"),
+    "masked": np.ma.masked_array(GIVEN, GIVEN > 1),
+    "ragged": [[1, 2], [3]],
+    "none": None,
+    "vector": np.zeros(3),
+    "stack": np.zeros((2, 2, 2)),
+    "nan": HOLED,
+    "infinite": np.where(GIVEN > 1, np.inf, GIVEN),
+}
+
+
+@pytest.mark.parametrize("function", TAKE_A_MATRIX)
+def test_bad_matrices_are_named(function):
+    call = getattr(lowrank, function)
+    for matrix in (*BAD_MATRICES.values(), csr_array(HOLED)):
+        with pytest.raises((ValueError, TypeError), match=f"^{function}: 'A' must "):
+            call(matrix, 2)
+
+
+@pytest.mark.parametrize("function", TAKE_A_MATRIX)
+def test_bad_ranks_are_named(function):
+    call = getattr(lowrank, function)
+    for rank in (True, -1, 6, 2.0, np.nan, "2"):
+        with pytest.raises((ValueError, TypeError), match=f"^{function}: 'rank' must .*got "):
+            call(GIVEN, rank)
+    with pytest.raises(ValueError, match=f"^{function}: 'workers' must .*got 0"):
+        call(GIVEN, 2, workers=0)
+
+
+@pytest.mark.parametrize("function", TAKE_A_TOLERANCE)
+def test_bad_tolerances_are_named(function):
+    call = getattr(lowrank, function)
+    for tol in (0, -0.1, 1, np.nan, np.inf, "a", 1e-16):
+        with pytest.raises((ValueError, TypeError), match=f"^{function}: 'tol' must .*got "):
+            call(GIVEN, tol=tol)
+    with pytest.raises(ValueError, match=f"^{function}: 'tol' must .*got 1e-06"):
+        call(GIVEN.astype(np.float32), tol=1e-6)
+    with pytest.raises(ValueError, match=f"^{function}: .* one of 'rank' and 'tol'.*got both"):
+        call(GIVEN, 1, tol=0.1)
+
+
+@pytest.mark.parametrize("function", TAKE_A_MATRIX)
+def test_other_dtypes_are_widened(function):
+    call = getattr(lowrank, function)
+    widened = {"f2": "f4", "i1": "f8", "?": "f8", "u8": "f8", ">f8": "f8", ">c8": "c8"}
+    for given, computed in widened.items():
+        A = np.abs(3 * GIVEN).astype(given)
+        d = call(A, 2)
+        found = d.Q if hasattr(d, "Q") else d
+        if function == "leverage_scores":
+            assert found.dtype == np.dtype(computed).type(0).real.dtype
+        elif function != "column_subset":
+            assert found.dtype == computed
