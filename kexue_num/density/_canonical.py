@@ -54,8 +54,10 @@ def _flip(b: Array) -> Array:
     z = np.exp(2j * np.pi * np.arange(m) / m)
     factors = 1 - z[:, None] / flipped
     sizes = np.abs(factors)
-    logs = np.log(sizes).sum(axis=1)
-    phases = np.prod(factors / sizes, axis=1)
+    # A zero on the circle can meet a sample of it.
+    with np.errstate(divide="ignore"):
+        logs = np.log(sizes).sum(axis=1)
+    phases = np.prod(factors / np.where(sizes > 0, sizes, 1), axis=1)
     values = np.exp(logs - logs.max()) * phases
     out: Array = np.fft.fft(values)[: len(b)] / m
     out /= np.linalg.norm(out)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kexue_num._validation import Phrase, check_integer, message
+from kexue_num._validation import Phrase, check_integer, check_memory, message
 from kexue_num.lattice._inputs import Array, as_integers, as_scores, check_range
 from kexue_num.lattice._results import Path, PathSamples
 
@@ -82,6 +82,7 @@ def from_list(
     if n_nodes is None:
         n_nodes = 1 + max((int(a.max()) for a in (starts, ends) if len(a)), default=0)
     n_nodes = check_integer(function, "n_nodes", n_nodes, minimum=1)
+    check_memory(function, "n_nodes", n_nodes, 8.0 * n_nodes)
     check_range(function, "sources", starts, n_nodes, "nodes")
     check_range(function, "targets", ends, n_nodes, "nodes")
     values = _scores(function, scores, len(ends))

@@ -166,7 +166,7 @@ class Lattice:
         Exact for every k: recursive enumeration (Jimenez and Marzal, WAE 1999),
         O(edges + k length log degree). Equal scores come in a fixed order.
         """
-        k = check_integer("Lattice.kbest", "k", k, minimum=1)
+        k = check_integer("Lattice.kbest", "k", k, minimum=1, maximum=2**63 - 1)
         return list(itertools.islice(self._iterate("kbest", alpha), k))
 
     def iter_best(self, *, alpha: float = 1.0) -> Iterator[Path]:
@@ -234,8 +234,9 @@ class Lattice:
         if vector.ndim != 1:
             got = Phrase(f"shape {vector.shape}")
             raise ValueError(message("Lattice.hvp", "direction", "must be 1-dimensional", got))
-        slope: Array = _core.lattice.differentiate_marginals(self._dag, sweep, vector)
-        slope *= sweep.alpha
+        slope: Array = sweep.alpha * _core.lattice.differentiate_marginals(self._dag, sweep, vector)
+        if not np.isfinite(slope).all():
+            raise _core.NumericalError("Lattice.hvp: sums of 'direction' along paths overflow")
         return slope
 
     def log_prob(self, paths: object, *, alpha: float = 1.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -113,7 +114,7 @@ class TextDistribution:
         Exact for every k and every length of text; equal scores come in a fixed order.
         """
         function = f"{CLASS}.nbest"
-        k = check_integer(function, "k", k, minimum=1)
+        k = check_integer(function, "k", k, minimum=1, maximum=sys.maxsize)
         ids, offsets, scores, _, fault = self._core().nbest((text,), k, 1)
         raise_fault(function, "text", (text,), fault)
         rows = TokenRows(ids, offsets)
@@ -138,7 +139,7 @@ class TextDistribution:
         """
         function = f"{CLASS}.nbest_batch"
         items = as_texts(function, texts)
-        k = check_integer(function, "k", k, minimum=1)
+        k = check_integer(function, "k", k, minimum=1, maximum=sys.maxsize)
         *rows, fault = self._core().nbest(items, k, check_workers(function, workers))
         raise_fault(function, "texts", items, fault)
         return ScoredTokenRows(*rows)
@@ -165,7 +166,7 @@ class TextDistribution:
         W. Kool, H. van Hoof and M. Welling, Stochastic beams and where to find them, ICML 2019.
         """
         function = f"{CLASS}.sample_without_replacement"
-        k = check_integer(function, "k", k, minimum=0)
+        k = check_integer(function, "k", k, minimum=0, maximum=sys.maxsize)
         value = self._check_alpha(function, alpha)
         key = draw_key(as_generator(function, rng))
         drawn = self._core().sample_without_replacement(text, k, value, key)

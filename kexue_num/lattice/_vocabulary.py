@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,10 +37,13 @@ def as_vocabulary(
     unknown_score: object = None,
 ) -> Vocabulary:
     """ValueError or TypeError naming the first piece that is wrong."""
-    if isinstance(pieces, (str, bytes)) or not isinstance(pieces, Iterable):
-        expected = "must be a sequence of str or bytes"
+    expected = "must be a sequence of str or bytes"
+    if isinstance(pieces, (str, bytes)):
         raise TypeError(message(function, "pieces", expected, pieces))
-    listed = list(pieces)
+    try:
+        listed = list(pieces)  # type: ignore[call-overload]
+    except TypeError as error:
+        raise TypeError(message(function, "pieces", expected, pieces)) from error
     for i, piece in enumerate(listed):
         if not isinstance(piece, (str, bytes)):
             got = Phrase(f"{type(piece).__name__} at [{i}]")

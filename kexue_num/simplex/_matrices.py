@@ -70,7 +70,7 @@ def project_spectrahedron(X: Any, radius: float = 1.0) -> Array:
     radius = check_real(function, "radius", radius, minimum=0)
     finite = np.asarray(np.isfinite(matrix).all(axis=(-2, -1), keepdims=True))
     # Halves first: their sum cannot overflow.
-    hermitian = np.where(finite, matrix / 2, 0)
+    hermitian = np.where(finite, matrix, 0) / 2
     hermitian += hermitian.conj().swapaxes(-2, -1)
     values, vectors = np.linalg.eigh(hermitian)
     values = project_simplex(values, radius)

@@ -346,7 +346,8 @@ def _check_distributions(name: str, argument: str, array: Array, tolerance: floa
         at = ", ".join(str(int(i)) for i in place)
         got = Phrase(f"{float(array[place])!r} at [{at}]")
         raise ValueError(message(name, argument, "must be >= 0", got))
-    sums = array.sum(axis=-1, dtype=np.float64)
+    with np.errstate(over="ignore"):
+        sums = array.sum(axis=-1, dtype=np.float64)
     off = ~(np.abs(sums - 1) <= tolerance)
     if off.any():
         got = Phrase(repr(float(sums[off].flat[0])))

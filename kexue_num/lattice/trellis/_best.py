@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from kexue_num import _core
-from kexue_num._validation import Phrase, as_array, check_integer, message
+from kexue_num._validation import Phrase, as_array, check_integer, check_memory, message
 from kexue_num.lattice._inputs import as_scores
 from kexue_num.lattice.trellis._model import as_model
 from kexue_num.lattice.trellis._results import BestStates, Segmentation
@@ -83,6 +84,7 @@ def kbest(
     model = as_model(
         "kbest", emissions, transitions, start, stop, lengths, domain, workers, double=True
     )
+    check_memory("kbest", "k", k, 8.0 * k * math.prod(model.shape[:2]))
     states, score = _core.lattice.kbest_states(model.parts, k, model.workers)
     model.refuse_impossible(score[:, 0])
     return BestStates(model.unbatch(states), model.unbatch(score))
