@@ -137,6 +137,7 @@ class column_row:
     def inclusion_probabilities(
         sizes: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         wanted: typing.SupportsInt | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
     def weighted_products(

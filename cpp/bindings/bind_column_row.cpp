@@ -87,11 +87,12 @@ std::vector<std::pair<Indices, Weights>> choose_terms(const py::array& sizes, pt
   return result;
 }
 
-py::array inclusion_probabilities(const py::array& sizes, ptrdiff_t wanted) {
-  const auto view = vector_view<double>(sizes);
-  auto pi = new_vector<double>(view.size);
-  const auto size = static_cast<std::size_t>(view.size);
-  lowrank::inclusion_probabilities({view.data, size}, wanted, {pi.mutable_data(), size});
+// One row of sizes per matrix, and of probabilities.
+py::array inclusion_probabilities(const py::array& sizes, ptrdiff_t wanted, int workers) {
+  const auto view = matrix_view<double>(sizes);
+  auto pi = new_matrix<double>(view.rows, view.cols);
+  const auto out = row_major(pi.mutable_data(), view.rows, view.cols);
+  without_gil([&] { lowrank::inclusion_probabilities(view, wanted, out, workers); });
   return pi;
 }
 
@@ -115,7 +116,8 @@ void bind_column_row(py::module_& parent) {
         py::arg("workers"));
   m.def("choose_terms", &choose_terms, py::arg("sizes"), py::arg("wanted"), py::arg("method"),
         py::arg("key"), py::arg("workers"));
-  m.def("inclusion_probabilities", &inclusion_probabilities, py::arg("sizes"), py::arg("wanted"));
+  m.def("inclusion_probabilities", &inclusion_probabilities, py::arg("sizes"), py::arg("wanted"),
+        py::arg("workers"));
   m.def("greedy_deletion", &greedy_deletion, py::arg("gram"), py::arg("keep"),
         py::arg("tuple_size"), py::arg("workers"));
 }

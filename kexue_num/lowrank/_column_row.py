@@ -141,8 +141,14 @@ def cr_matmul(
     -----
     Costs beside the product of C and R, 2 n m `rank`: one pass over X and Y; for "ls_diag" and
     "ls_full" 2 l `rank` (n + m), the cost of the product itself where n and m are alike; for
-    "tuple" 2 l^2 (n + m) and l^2 doubles. A batch is cut into matrices by number, so that
-    splitting one by hand needs a generator for each part.
+    "tuple" 2 l^2 (n + m) and l^2 doubles. The matrices of a batch are taken together in all of
+    this, "tuple" as many at a time as have pairs for 64 MiB. A batch is cut into matrices by
+    number, so that splitting one by hand needs a generator for each part.
+
+    `toarray` multiplies C, the weights and R in one product, which weighs the columns of C as it
+    packs them. Terms of any scale, and with factors as far from each other as the dtype allows,
+    have the weights, estimates and variances of the same terms with factors of one size; only
+    "ls_full" inverts C and R as they are.
 
     Squared Frobenius errors, expected: with s_i = ||x_i|| ||y_i||, "iid" has
     ``((sum s)^2 - ||XY||^2) / rank``, "bernoulli" ``sum (1/pi_i - 1) s_i^2``, and "pips" at most

@@ -70,7 +70,8 @@ class Factors:
         finite = np.isfinite(left).all() and np.isfinite(right).all()
         if check_finite and not finite:
             for label, a in (("X", self.x), ("Y", self.y)):
-                require_finite(name, label, a if isinstance(a, np.ndarray) else a.data)
+                entries = self.restore(a) if isinstance(a, np.ndarray) else a.data
+                require_finite(name, label, entries)
         mantissa_x, exponent_x = np.frexp(left)
         mantissa_y, exponent_y = np.frexp(right)
         mantissas, exponents = mantissa_x * mantissa_y, exponent_x + exponent_y
@@ -104,6 +105,26 @@ class Factors:
         factors = np.ldexp(1.0, -self.exponents(a)).astype(self.dtype.type(0).real.dtype)
         return a * (factors[:, None, None] if self.stacked else factors[0])
 
+    def balanced(self) -> tuple[Factors, Array]:
+        """Columns of X and rows of Y times powers of two, and an exponent for every matrix.
+
+        X Y is their product times 2**exponent. The two sides of a term are of one size and the
+        largest term is about one: what underflows is a part of the product that changes no digit.
+        """
+        left, right = self.norms()
+        usable = (left > 0) & (right > 0) & np.isfinite(left) & np.isfinite(right)
+        ex, ey = np.frexp(left)[1], np.frexp(right)[1]
+        total = ex + ey
+        most = np.where(usable, total, -(2**30)).max(axis=1, initial=-(2**30))
+        most = np.where(most > -(2**30), most, 0)
+        size = np.where(usable, total - most[:, None], 0)
+        half = size // 2
+        x = times_powers(self.x, half - ex)
+        turned = np.swapaxes(self.y, -1, -2) if self.stacked else self.y.T
+        y = times_powers(turned, size - half - ey)
+        y = np.swapaxes(y, -1, -2) if self.stacked else y.T
+        return Factors(x, y, self.batch, self.workers), most
+
     def exponents(self, a: Any) -> Array:
         """The e with entries of modulus at most 2**e, for every matrix."""
         return _exponents(a) if self.stacked else np.array([largest_exponent(a)])
@@ -117,7 +138,7 @@ class Factors:
 
         Stacks (b, l, l) for b matrices at a time.
         """
-        scaled = self.scaled()
+        scaled, _ = self.balanced()
         x, y = scaled.x, scaled.y
         step = max(1, _GRAM_BYTES // max(1, 8 * self.length**2)) if self.stacked else 1
         for first in range(0, self.count, step):
@@ -188,4 +209,18 @@ def scaled_columns(a: Any, factors: Array) -> Any:
         return a * factors.astype(a.dtype)
     a = a.tocsc(copy=True)
     a.data = a.data * np.repeat(factors, np.diff(a.indptr)).astype(a.dtype)
+    return a
+
+
+def times_powers(a: Any, exponents: Array) -> Any:
+    """The columns of a, each times 2**exponent: a stack with (count, columns), or a matrix."""
+    limit = int(np.finfo(a.dtype).maxexp) - 2
+    first = np.clip(exponents, -limit, limit)
+    parts = [first] if np.array_equal(first, exponents) else [first, exponents - first]
+    for part in parts:
+        factors = np.ldexp(1.0, part)
+        if isinstance(a, np.ndarray) and a.ndim == 3:
+            a = a * factors[:, None, :].astype(a.real.dtype)
+        else:
+            a = scaled_columns(a, factors[0])
     return a

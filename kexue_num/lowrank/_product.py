@@ -11,21 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num import _core
-from kexue_num.lowrank._factors import (
-    Factors,
-    adjoint,
-    column_norms,
-    largest_exponent,
-    product,
-    scaled_columns,
-)
+from kexue_num.lowrank._factors import Factors, product, scaled_columns
+from kexue_num.lowrank._variance import expected_squared_errors
 
 Array = NDArray[Any]
 Key = tuple[int, int]
 
 # Probes of the error: the estimate's relative deviation is at most 18 %, for an error of rank one.
 _PROBES = 16
-_BLOCK = 256
 
 
 @dataclass(frozen=True)
@@ -56,8 +49,12 @@ class Source:
         z = rng.standard_normal((f.shape[-1], _PROBES)).astype(f.dtype)
         indices, weights = self.of_matrices(p)
         full = weights.ndim == 3
-        scaled = f.scaled()
-        inner = product(scaled.y, scaled.repeated(z), f.workers).reshape(f.count, -1, _PROBES)
+        if full:  # weights that belong to the columns as they are
+            scaled, exponents = f.scaled(), f.exponents(f.x) + f.exponents(f.y)
+        else:
+            scaled, exponents = f.balanced()
+        inner = product(scaled.y, scaled.repeated(z), f.workers)
+        inner = inner.reshape(f.count, f.length, _PROBES)
         kept = np.take_along_axis(inner, indices[:, :, None], axis=1)
         kept = (weights @ kept if full else weights[:, :, None] * kept).astype(f.dtype)
         passed = inner
@@ -67,9 +64,9 @@ class Source:
         if full:
             c = scaled.take(indices)[0]
             e = e - product(c, kept if f.stacked else kept[0], f.workers)
-        wide = e.reshape(f.count, -1).astype(np.result_type(f.dtype, np.float64))
+        wide = e.reshape(f.count, f.shape[-2] * _PROBES).astype(np.result_type(f.dtype, np.float64))
         norms = np.linalg.norm(wide, axis=1) / math.sqrt(_PROBES)
-        return self.restore(np.ldexp(norms, f.exponents(f.x) + f.exponents(f.y)))
+        return self.restore(np.ldexp(norms, exponents))
 
     def of_matrices(self, p: CRProduct) -> tuple[Array, Array]:
         """Indices and weights with one axis for the batch."""
@@ -81,68 +78,10 @@ class Source:
         if self.weights != "unbiased":
             return None
         self.require_unchanged()
-        count = self.factors.count
-        values = np.array([self.variance_of(b) for b in range(count)]).reshape(count)
+        values = expected_squared_errors(
+            self.factors, self.sizes, self.exponents, self.rank, self.method
+        )
         return self.restore(np.ldexp(np.maximum(values, 0.0), 2 * self.exponents))
-
-    def variance_of(self, b: int) -> float:
-        """In units of 4**exponent."""
-        sizes, rank = self.sizes[b], self.rank
-        if rank == 0:
-            return self.squared_norm(b)
-        if self.method == "iid":
-            return float((sizes.sum() ** 2 - self.squared_norm(b)) / rank)
-        pi = _core.column_row.inclusion_probabilities(np.ascontiguousarray(sizes), rank)
-        drawn = (pi > 0) & (pi < 1)
-        independent = float((sizes[drawn] ** 2 * (1 / pi[drawn] - 1)).sum())
-        if self.method == "bernoulli":
-            return independent
-        return independent + self.dependence(b, pi)
-
-    def squared_norm(self, b: int) -> float:
-        """||X Y||_F^2 in units of 4**exponent, block by block."""
-        f = self.factors
-        x, y = f.left(b), f.right(b)
-        ex, ey = largest_exponent(x), largest_exponent(y)
-        y = y * f.dtype.type(math.ldexp(1.0, -ey))
-        x = x.tocsr() if not isinstance(x, np.ndarray) else x
-        total = 0.0
-        for i in range(0, x.shape[0], _BLOCK):
-            rows = x[i : i + _BLOCK] * f.dtype.type(math.ldexp(1.0, -ex))
-            part = product(rows, y, f.workers)
-            total += float(np.sum(np.square(part.real, dtype=np.float64)))
-            if f.dtype.kind == "c":
-                total += float(np.sum(np.square(part.imag, dtype=np.float64)))
-        return math.ldexp(total, 2 * (ex + ey - int(self.exponents[b])))
-
-    def dependence(self, b: int, pi: Array) -> float:
-        """Sum over i != j of (pi_ij / (pi_i pi_j) - 1) <M_i, M_j>, in units of 4**exponent."""
-        from kexue_num.lowrank._systematic import dependence
-
-        drawn = np.flatnonzero((pi > 0) & (pi < 1) & (self.sizes[b] > 0))
-        if len(drawn) == 0:
-            return 0.0
-        covariance = dependence(pi, drawn)
-        f = self.factors
-        x, y = f.take(np.broadcast_to(drawn, (f.count, len(drawn))))
-        x, y = (x[b], y[b]) if f.stacked else (x, y)
-        # Terms of norm one, so that nothing underflows.
-        nx, ny = column_norms(x, f.workers), column_norms(y.T, f.workers)
-        x, y = scaled_columns(x, 1 / nx[-1]), scaled_columns(y.T, 1 / ny[-1]).T
-        sizes = self.sizes[b][drawn]
-        total = 0.0
-        for i in range(0, len(drawn), _BLOCK):
-            rows = covariance[i : i + _BLOCK].tocoo()
-            if rows.nnz == 0:
-                continue
-            first, last = int(rows.col.min()), int(rows.col.max()) + 1
-            block = slice(i, i + _BLOCK)
-            inner = product(adjoint(x[:, block]), x[:, first:last], f.workers)
-            outer = product(y[first:last], adjoint(y[block]), f.workers)
-            at = rows.row, rows.col - first
-            products = (inner[at] * outer.T[at]).real.astype(np.float64)
-            total += float((rows.data * products * sizes[i + rows.row] * sizes[rows.col]).sum())
-        return total
 
     def restore(self, values: Array) -> float | Array:
         return values.reshape(self.factors.batch) if self.factors.batch else float(values[0])
@@ -164,10 +103,13 @@ class CRProduct:
         ``Y[..., indices, :]``.
     error_estimate : float or ndarray
         Estimate of ``||X Y - C W R||_F`` from 16 random products, within 18 % (one standard
-        deviation) for the worst matrix. Computed, in one pass over X and Y, when first read.
+        deviation) for the worst matrix. Computed when first read, from a copy of X and Y whose
+        terms are scaled to a common range.
     variance : float, ndarray or None
         The expected squared Frobenius error of the unbiased modes, exactly. Computed when first
-        read: for "iid" at the cost of X Y itself, for "pips" at about l / c times 2 l (n + m).
+        read, for all matrices of a batch together: for "iid" at the cost of X Y itself, for
+        "bernoulli" at that of l numbers, for "pips" at about l / c times 2 l (n + m), of matrices
+        of up to 256 terms 2 l^2 (n + m).
 
     Notes
     -----

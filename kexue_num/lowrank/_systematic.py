@@ -34,37 +34,44 @@ Array = NDArray[Any]
 _NEGLIGIBLE = 1e-18
 
 
-def dependence(pi: Array, drawn: Array) -> Any:
-    """pi_ij / (pi_i pi_j) - 1 for i != j among the terms `drawn`, as a CSR array.
+def dependence(pi: Array, weighted: Array) -> tuple[Any, Array, Array]:
+    """cov([i in S], [j in S]) w_i w_j for i != j, of every matrix of a batch.
 
-    `pi` are all inclusion probabilities; those not strictly between 0 and 1 take no part.
+    `pi` (count, l) are all inclusion probabilities, `weighted` the w. The terms whose pi lies
+    strictly between 0 and 1 are numbered through, matrix after matrix: a CSR array of their
+    pairs, block-diagonal, with the matrix and the term that each number stands for.
     """
     from scipy.sparse import coo_array, csr_array, diags_array
 
-    open_terms = np.flatnonzero((pi > 0) & (pi < 1))
-    p = pi[open_terms]
-    ends = np.cumsum(p)
-    intervals = max(1, int(np.rint(ends[-1])))
-    starts = np.concatenate([[0.0], ends[:-1]])
-    first = np.minimum(np.floor(starts).astype(np.int64), intervals - 1)
-    last = np.minimum(np.ceil(ends).astype(np.int64) - 1, intervals - 1)
+    is_open = (pi > 0) & (pi < 1)
+    owners, terms = np.nonzero(is_open)
+    p = pi[owners, terms]
+    sums = np.cumsum(np.where(is_open, pi, 0.0), axis=1)
+    ends = sums[owners, terms]
+    starts = np.where(terms > 0, sums[owners, terms - 1], 0.0)
+    counts = np.maximum(1, np.rint(sums[:, -1])).astype(np.int64)
+    offsets = (np.cumsum(counts) - counts)[owners]
+    intervals = int(counts.sum())
+    final = counts[owners] - 1
+    first = np.minimum(np.floor(starts).astype(np.int64), final)
+    last = np.minimum(np.ceil(ends).astype(np.int64) - 1, final)
     reaching = np.flatnonzero(last > first)  # the terms in two intervals
-    terms = np.concatenate([np.arange(len(p)), reaching])
-    places = np.concatenate([first, last[reaching]])
     inside = p.copy()
     inside[reaching] = last[reaching] - starts[reaching]
     parts = np.concatenate([inside, ends[reaching] - last[reaching]])
+    first, second = first + offsets, last[reaching] + offsets[reaching]
+    numbers = np.concatenate([np.arange(len(p)), reaching])
     shape = (intervals, len(p))
-    a = csr_array((parts, (places, terms)), shape=shape)
+    a = csr_array((parts, (np.concatenate([first, second]), numbers)), shape=shape)
 
     # Of interval k: the term that reaches out of it, its part there and beyond.
     out, beyond = np.zeros(intervals), np.zeros(intervals)
     out[first[reaching]] = inside[reaching]
-    beyond[first[reaching]] = ends[reaching] - last[reaching]
+    beyond[first[reaching]] = parts[len(p) :]  # zero at the last interval of a matrix
     tie = beyond / ((1 - out) * (1 - beyond))
     ones = np.ones(len(reaching))
     leaves = csr_array((ones, (first[reaching], reaching)), shape=shape)
-    enters = csr_array((ones, (last[reaching], reaching)), shape=shape)
+    enters = csr_array((ones, (second, reaching)), shape=shape)
     eps = diags_array(out) @ (leaves - a)
     delta = a - enters
 
@@ -95,8 +102,7 @@ def dependence(pi: Array, drawn: Array) -> Any:
     ).tocsr()
     crossed = eps.T @ rho @ delta
     covariance = crossed + crossed.T - a.T @ a
-    inverse = diags_array(1 / p)
-    ratio = (inverse @ covariance @ inverse).tocsr()
-    ratio.setdiag(0.0)
-    chosen = np.searchsorted(open_terms, drawn)
-    return ratio[chosen][:, chosen]
+    scale = diags_array(weighted[owners, terms])
+    scaled = (scale @ covariance @ scale).tocsr()
+    scaled.setdiag(0.0)
+    return scaled, owners, terms

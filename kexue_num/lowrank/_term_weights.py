@@ -22,7 +22,7 @@ def scalar_weights(factors: Factors, indices: Array, used: Array) -> Array:
     """
     workers, dtype, shape = factors.workers, factors.dtype, indices.shape
     wide = np.result_type(dtype, np.float64)
-    scaled = factors.scaled()
+    scaled, _ = factors.balanced()
     c, r = scaled.take(indices)
     nx = np.where(used, column_norms(c, workers), 0.0)
     ny = np.where(used, column_norms(r.T if r.ndim == 2 else r.transpose(0, 2, 1), workers), 0.0)

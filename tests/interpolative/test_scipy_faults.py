@@ -88,6 +88,8 @@ def test_rank_above_the_smaller_side(shape, rand, wrap):
     A = wrap(np.random.default_rng(0).standard_normal(shape))
     with pytest.raises(ValueError, match=r"^interp_decomp: 'rank' must .*6.*, got 8$"):
         interpolative.interp_decomp(A, 8, rand=rand)
+    with pytest.raises(ValueError, match=r"^svd: 'eps_or_k' must .*6.*, got 8$"):
+        interpolative.svd(A, 8, rand=rand)
 
 
 @pytest.mark.parametrize("shape", [(70, 40), (40, 70)])

@@ -138,15 +138,15 @@ def test_largest_terms_are_best_where_terms_are_orthogonal():
 
 
 @pytest.mark.parametrize("method", RANDOM)
-@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_unbiased_with_the_stated_variance(method, dtype):
     # Every entry's mean and the mean squared error lie within five standard errors: for some 40
-    # comparisons a false alarm has probability 3e-5. The seed is fixed.
+    # comparisons a false alarm has probability 3e-5 a dtype. The seed is fixed.
     draws = 40000
     X, Y = factors(3, 3, 8, 2, dtype)
     p = cr_matmul(np.broadcast_to(X, (draws, 3, 8)), Y, 4, method=method, rng=7)
     errors = p.toarray() - X @ Y
-    parts = errors.view(np.float64).reshape(draws, -1)
+    parts = errors.view(errors.real.dtype).reshape(draws, -1).astype(np.float64)
     assert np.all(np.abs(parts.mean(axis=0)) <= 5 * parts.std(axis=0) / np.sqrt(draws))
     squares = (parts**2).sum(axis=1)
     variance = cr_matmul(X, Y, 4, method=method, rng=0).variance
@@ -190,6 +190,70 @@ def test_variance_by_enumeration(seed, length, rank, spread):
     assert found["iid"] == pytest.approx(expected, abs=1e-10 * unit)
     # Without replacement is never worse than with.
     assert found["pips"] <= found["iid"] + 1e-10 * unit
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", RANDOM)
+def test_variance_of_batches(method, dtype):
+    # The sum over all sets, of problems with nothing in common but their shapes; one has equal
+    # sizes, one fewer terms than are drawn, one none, and columns of any scale are the same terms.
+    problems = [factors(seed, 3, 7, 2, dtype) for seed in range(5)]
+    X, Y = (np.stack(stack) for stack in zip(*problems, strict=True))
+    X[1] /= np.linalg.norm(X[1], axis=0)
+    Y[1] /= np.linalg.norm(Y[1], axis=1, keepdims=True)
+    X[2, :, 2:] = 0
+    Y[3] = 0
+    powers = (2.0 ** np.linspace(-90, 90, 7).astype(int)).astype(X.real.dtype)
+    found = cr_matmul(X, Y, 3, method=method, rng=0).variance
+    scaled = cr_matmul(X * powers, Y / powers[:, None], 3, method=method, rng=0).variance
+    assert_allclose(scaled, found, rtol=1e-5 if np.finfo(dtype).eps > 1e-10 else 1e-12, atol=1e-300)
+    for x, y, value in zip(X.astype(complex), Y.astype(complex), found, strict=True):
+        s = oracle.sizes(x, y)
+        pi = oracle.inclusion(s, 3)
+        if not s.any():
+            expected = 0.0
+        elif method == "iid":
+            expected = oracle.drineas_kannan_mahoney(x, y, 3)
+        else:
+            design = oracle.pivotal_designs if method == "pips" else oracle.bernoulli_designs
+            expected = oracle.expected_squared_error(x, y, design(pi), pi)
+        assert value == pytest.approx(expected, abs=20 * np.finfo(dtype).eps * s.sum() ** 2)
+    # Terms of nothing change nothing, and make matrices too long to be taken together.
+    long = (np.pad(X, ((0, 0), (0, 0), (0, 300))), np.pad(Y, ((0, 0), (0, 300), (0, 0))))
+    again = cr_matmul(*long, 3, method=method, rng=0).variance
+    assert_allclose(again, found, rtol=1e-4 if np.finfo(dtype).eps > 1e-10 else 1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 3.0])
+@pytest.mark.parametrize("mean", [0.0, 1.0])
+def test_without_replacement_is_never_worse(spread, mean):
+    for length, rank in ((60, 6), (60, 45), (400, 40)):
+        X, Y = factors(length, 10, length, 8, spread=spread)
+        X, Y = X + mean * np.abs(X), Y + mean
+        found = {m: cr_matmul(X, Y, rank, method=m, rng=0).variance for m in ("pips", "iid")}
+        assert found["pips"] <= found["iid"] * (1 + 1e-12)
+
+
+def test_bounds_of_drineas_kannan_and_mahoney():
+    """SIAM J. Comput. 36 (2006), theorem 1, on generated data: with the best probabilities
+
+    E ||M - C R||_F^2 <= ||X||^2 ||Y||^2 / c, and with probability at least 1 - delta
+    ||M - C R||_F <= (1 + sqrt(8 log(1 / delta))) ||X|| ||Y|| / sqrt(c); uniform probabilities
+    have the larger variance sum_i s_i^2 / (c p_i) - ||M||^2 / c.
+    """
+    draws, c, delta = 2000, 12, 0.1
+    X, Y = factors(0, 20, 80, 15)
+    M, limit = X @ Y, np.linalg.norm(X) * np.linalg.norm(Y) / np.sqrt(c)
+    p = cr_matmul(np.broadcast_to(X, (draws, *X.shape)), Y, c, method="iid", rng=0)
+    errors = np.linalg.norm(p.toarray() - M, axis=(1, 2))
+    variance = cr_matmul(X, Y, c, method="iid", rng=0).variance
+    assert variance <= limit**2
+    # Five standard errors: false alarm 6e-7. The seed is fixed.
+    assert abs((errors**2).mean() - variance) <= 5 * (errors**2).std() / np.sqrt(draws)
+    assert np.mean(errors > (1 + np.sqrt(8 * np.log(1 / delta))) * limit) <= delta
+    s = oracle.sizes(X, Y)
+    uniform = (80 * (s**2).sum() - np.linalg.norm(M) ** 2) / c
+    assert variance <= 0.75 * uniform
 
 
 @examples
@@ -313,6 +377,24 @@ def test_scale_only_scales():
         assert_allclose(q.error_estimate, p.error_estimate * tiny, rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_terms_of_unequal_factors(dtype):
+    # A term x_i y_i is (2^e x_i) (2^-e y_i), also where products across terms underflow.
+    X, Y = factors(4, 6, 12, 5, dtype, spread=0.3)
+    info = np.finfo(dtype)
+    powers = (2.0 ** np.linspace(0.7 * info.minexp, 0.7 * info.maxexp, 12).round()).astype(
+        X.real.dtype
+    )
+    other = X * powers, Y / powers[:, None]
+    for method, weights in (("topk", "none"), ("tuple", "ls_diag"), ("iid", "auto")):
+        p, q = (cr_matmul(*a, 6, method=method, weights=weights, rng=1) for a in ((X, Y), other))
+        assert_array_equal(q.indices, p.indices)
+        assert_allclose(q.weights, p.weights, rtol=1e4 * info.eps)
+        assert_allclose(q.error_estimate, p.error_estimate, rtol=1e4 * info.eps)
+        if p.variance is not None:
+            assert_allclose(q.variance, p.variance, rtol=1e4 * info.eps)
+
+
 def test_overwritten_factors_are_noticed():
     X, Y = factors(0)
     p = cr_matmul(X, Y, 4, method="pips", rng=0)
@@ -353,6 +435,19 @@ def test_batches(method):
                 one = cr_matmul(X[i, 0], Y[j], 4, method=method, rng=5)
                 assert_allclose(one.variance, p.variance[i, j])
                 assert np.all(w >= 0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("weights", ["auto", "ls_diag", "ls_full"])
+def test_empty_batches(method, weights):
+    for batch in ((0,), (2, 0)):
+        X, Y = np.zeros((*batch, 3, 4)), np.zeros((*batch, 4, 2))
+        p = cr_matmul(X, Y, 2, method=method, weights=weights, rng=0)
+        assert p.toarray().shape == p.shape == (*batch, 3, 2)
+        assert p.error_estimate.shape == batch
+        if p.variance is not None:
+            assert p.variance.shape == batch
+    assert cr_probabilities(X, Y).shape == (2, 0, 4)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -409,6 +504,23 @@ def test_workers_do_not_matter(method):
 def test_messages(arguments, options, error, text):
     with pytest.raises(error, match="cr_matmul: .*" + text):
         cr_matmul(*arguments, **options)
+
+
+def test_messages_of_probabilities():
+    with pytest.raises(
+        ValueError, match=r"cr_probabilities: 'X' must be finite, got nan at \[1, 0\]"
+    ):
+        cr_probabilities([[1.0, 2.0], [np.nan, 0.0]], np.eye(2))
+    with pytest.raises(
+        ValueError, match=r"cr_probabilities: 'Y' must be finite, got inf at \[1, 0, 1"
+    ):
+        cr_probabilities(np.eye(2), [np.eye(2), [[0, np.inf], [0, 0]]])
+    with pytest.raises(ValueError, match="cr_probabilities: 'Y' must have 3 rows"):
+        cr_probabilities(np.eye(3), np.eye(2))
+    with pytest.raises(ValueError, match="cr_probabilities: 'X' must have at least 2 dimensions"):
+        cr_probabilities(np.ones(3), np.eye(3))
+    with pytest.raises(TypeError, match="cr_probabilities: 'Y' must be an array"):
+        cr_probabilities(np.eye(2), np.eye(2, dtype=object))
 
 
 def test_frozen_and_short():

@@ -46,6 +46,24 @@ def test_softmax_to_four_ulp(isa, dtype, n):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [257, 1797, 4099])
+def test_large_matrices_equal_their_rows(isa, dtype, n):
+    """Results past the cache are written row beside row, from any alignment, in place or not."""
+    count = (32 << 20) // (n * np.dtype(dtype).itemsize) + 3
+    x = rows(dtype, (count, n), 5)
+    x[:, ::7] = -np.inf
+    p = simplex.softmax(x, workers=1)
+    for r in (0, 1, 2, 3, count // 2, count - 2, count - 1):
+        np.testing.assert_allclose(
+            p[r], simplex.softmax(x[r]), rtol=4 * np.finfo(dtype).eps, atol=0
+        )
+    sums = p.sum(axis=1, dtype=np.float64)
+    assert np.abs(sums - 1).max() <= 4 * np.finfo(dtype).eps
+    assert (p[:, ::7] == 0).all()
+    np.testing.assert_array_equal(simplex.softmax(x, workers=1, out=x), p)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.1, 3.0])
 def test_softmax_temperature(isa, dtype, temperature):
     """Without fused multiply-add x / temperature is rounded: an error of eps |x / T|."""

@@ -119,6 +119,9 @@ double exponentials_of(const T* x, T* out, ptrdiff_t n, const Exponential<T>& f,
           store_past<T>(beside.out + written, factor * load<T>(beside.done + written));
           written += kStep;
         }
+      } else if (written < n) {
+        scale(beside.done + written, beside.out + written, n - written, beside.factor, false);
+        written = n;
       }
     }
     Vec<T> e[kBlock];

@@ -261,6 +261,18 @@ void inclusion_probabilities(Sizes sizes, ptrdiff_t wanted, std::span<double> pi
   for (std::size_t i : open) pi[i] = 0;
 }
 
+void inclusion_probabilities(MatrixView<const double> sizes, ptrdiff_t wanted,
+                             MatrixView<double> pi, int workers) {
+  require(sizes.rows_contiguous(), "sizes must be contiguous rows");
+  const auto length = static_cast<std::size_t>(sizes.cols);
+  parallel_for(
+      sizes.rows,
+      [&](ptrdiff_t b, int) {
+        inclusion_probabilities(Sizes{sizes.row(b), length}, wanted, {pi.row(b), length});
+      },
+      sizes.rows * sizes.cols < 20000 ? 1 : workers);
+}
+
 Terms choose_terms(Sizes sizes, ptrdiff_t wanted, Draw draw, Key key) {
   if (sizes.empty() || wanted == 0) return {};
   if (draw == Draw::largest) return largest_terms(sizes, wanted);

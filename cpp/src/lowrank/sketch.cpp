@@ -124,8 +124,7 @@ constexpr ptrdiff_t kStripSize = kTileRows * kSketchStrip<R>;
 // A tile can be packed from the rows of a block as they lie.
 template <class T>
 bool is_whole(MatrixView<const T> a) {
-  return a.col_stride == 1 &&
-         a.cols * static_cast<ptrdiff_t>(sizeof(T) / sizeof(real_t<T>)) == kSketchWidth<real_t<T>>;
+  return a.col_stride == 1 && a.cols * (is_complex_v<T> ? 2 : 1) == kSketchWidth<real_t<T>>;
 }
 
 // Copies any other block of A (a complex row is its interleaved reals) into a tile, from its column

@@ -180,7 +180,8 @@ struct Sinkhorn::State : Semidual {
         exact = omega == 1;
         ++plain;
         if (pace.omega > 1) {
-          if (!pace.follow(error, ++relaxed) || double(relaxed) > kMostRelaxed) {
+          ++relaxed;
+          if (!pace.follow(error, relaxed) || double(relaxed) > kMostRelaxed) {
             pace.omega = 1;
             newton = true;
             sinkhorn_step();

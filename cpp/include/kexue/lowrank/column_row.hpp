@@ -75,6 +75,10 @@ struct Terms {
 void inclusion_probabilities(std::span<const double> sizes, std::ptrdiff_t wanted,
                              std::span<double> pi);
 
+// The same for every row of sizes, which is contiguous as those of pi are.
+void inclusion_probabilities(MatrixView<const double> sizes, std::ptrdiff_t wanted,
+                             MatrixView<double> pi, int workers);
+
 // Terms by their sizes, finite and >= 0.
 //   largest      the `wanted` largest, the first of equals
 //   systematic   without replacement, each with probability pi_i, `wanted` in all
