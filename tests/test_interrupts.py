@@ -113,9 +113,18 @@ for name, (prepare, call) in CALLS.items():
 @pytest.mark.parametrize("area", [area for area in surface.AREAS if "." not in area])
 def test_keyboard_interrupts(area):
     calls = {name: call for name, call in CALLS.items() if name.startswith(f"{area}.")}
-    lines = run(f"CALLS = {calls!r}\n{SCRIPT}").splitlines()
-    late = dict(line.split(" ", 1) for line in lines)
-    assert set(late) == set(calls)
-    assert "finished before" not in late.values(), late
-    # A tenth of a second is the rule; a machine with other work may take longer.
-    assert max(map(float, late.values())) < 2, late
+    assert calls
+    # A tenth of a second is the rule. A machine with other work may be late, or so early that the
+    # call has ended: what a call does in one of three runs is what it can do.
+    for _ in range(3):
+        lines = run(f"CALLS = {calls!r}\n{SCRIPT}").splitlines()
+        late = dict(line.split(" ", 1) for line in lines)
+        assert set(late) == set(calls)
+        calls = {
+            name: call
+            for name, call in calls.items()
+            if late[name] == "finished before" or float(late[name]) >= 2
+        }
+        if not calls:
+            return
+    pytest.fail(f"deaf to Ctrl-C: {late}")
