@@ -148,28 +148,33 @@ def solve(
         first, second = a[rows], b[cols]
         start = None if start is None else start[cols]
     scale = problem.scale * shift
-    most = negligible * float(a.sum())
+    total = float(a.sum())
+    g = np.full(shape[1], -np.inf)
     for arcs, size in (_without_penalties(function, core, scale), (core, scale)):
         if arcs is None:
             continue
         found = _core.transport.emd(
             arcs, first, second, tolerance, size, negligible, limit, start, threads
         )
-        if found["forbidden_mass"] <= most:
+        if found["forbidden_mass"] > negligible * total:
+            continue
+        g[cols] = found["v"]
+        value, lower, potentials = dual_bound(a, b, cost, g, workers=threads)
+        # Many ordinary arcs in a row can cost more than one penalty: the dual of all costs tells.
+        near = max(tolerance, 1e-13) * sum(shape) * size * total
+        if arcs is core or not found["optimal"] or found["value"] - value <= near:
             break
+        start = found["v"]
     else:
         raise NumericalError(_infeasible(function, core, rows, found, first, second))
-    g = np.full(shape[1], -np.inf)
-    g[cols] = found["v"]
-    value, lower, potentials = dual_bound(a, b, cost, g, workers=threads)
     return _result(found, rows, cols, problem, shift, value, lower, potentials, limit, function)
 
 
 def _without_penalties(function: str, cost: Array, scale: float) -> tuple[Array | None, float]:
     """The costs with arcs of another order of magnitude forbidden, and the largest other one.
 
-    None if there are no such arcs. A plan that needs none of them is optimal with them, too, and
-    potentials that none of them touches keep their digits.
+    None if there are no such arcs. A plan that needs none of them is optimal with them, too, as a
+    rule, and potentials that none of them touches keep their digits.
     """
     places = np.arange(min(4096, cost.size)) * 2654435761 % cost.size
     sizes = np.abs(cost.reshape(-1)[places])

@@ -176,6 +176,23 @@ def test_huge_costs_that_cannot_be_avoided():
     assert result.gap <= 1e-12 * result.value
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_penalties_that_are_cheaper_than_long_ways_round(seed):
+    """Row i reaches column i + 1 at a cost far above those before it, columns beyond by a penalty:
+    mass that goes far pays one penalty rather than every step."""
+    rng = np.random.default_rng(seed)
+    n, step = int(rng.integers(25, 40)), rng.uniform(8e5, 1e6)
+    C = rng.uniform(1, 1.5, (n, n))
+    C[np.triu_indices(n, 2)] = 16.5 * step
+    C[np.arange(n - 1), np.arange(1, n)] = step
+    a, b = np.ones(n), np.ones(n)
+    a[0] = b[-1] = 1 + rng.random()
+    a, b = a / a.sum(), b / b.sum()
+    result = emd(a, b, C)
+    check(result, a, b, C)
+    assert result.value == pytest.approx(linear_program(a, b, C), rel=1e-9)
+
+
 @pytest.mark.parametrize("kind", ["random", "uniform", "ties"])
 def test_workers_do_not_change_the_result(kind):
     a, b, C = problem(kind, 500, 400 if kind == "ties" else 500, 2)
