@@ -160,6 +160,8 @@ def _run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
             present.append((contender, measurement))
 
     present, first_seconds = _first_runs(present, budget)
+    if case.floor is not None and measurements[0].outcome.error is None:
+        raise ValueError("a floor needs an error to judge")
     _alternate(present, first_seconds, budget)
     return CaseResult(
         name=case.name,

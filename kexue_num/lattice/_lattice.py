@@ -11,6 +11,7 @@ import numpy as np
 
 from kexue_num import _core
 from kexue_num._validation import (
+    LARGEST_INTEGER,
     Phrase,
     as_array,
     as_generator,
@@ -166,7 +167,7 @@ class Lattice:
         Exact for every k: recursive enumeration (Jimenez and Marzal, WAE 1999),
         O(edges + k length log degree). Equal scores come in a fixed order.
         """
-        k = check_integer("Lattice.kbest", "k", k, minimum=1, maximum=2**63 - 1)
+        k = check_integer("Lattice.kbest", "k", k, minimum=1, maximum=LARGEST_INTEGER)
         return list(itertools.islice(self._iterate("kbest", alpha), k))
 
     def iter_best(self, *, alpha: float = 1.0) -> Iterator[Path]:
@@ -386,10 +387,9 @@ class Lattice:
     def _moments(self, method: str, values: object, alpha: float, which: int) -> Any:
         sweep = self._sweep(method, alpha)
         array = self._values(method, "values", values)
-        batch = array.shape[:-1]
-        rows = array.reshape(math.prod(batch), self.n_edges)
+        rows = array.reshape(math.prod(array.shape[:-1]), self.n_edges)
         moments = _core.lattice.moments(self._dag, sweep, rows)
-        return moments[which].reshape(batch)[()]
+        return moments[which].reshape(array.shape[:-1])[()]
 
 
 def _path(item: tuple[Any, ...], alpha: float) -> Path:

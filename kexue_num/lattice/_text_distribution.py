@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from kexue_num._validation import (
+    LARGEST_INTEGER,
     as_generator,
     check_integer,
     check_real,
@@ -114,7 +114,7 @@ class TextDistribution:
         Exact for every k and every length of text; equal scores come in a fixed order.
         """
         function = f"{CLASS}.nbest"
-        k = check_integer(function, "k", k, minimum=1, maximum=sys.maxsize)
+        k = check_integer(function, "k", k, minimum=1, maximum=LARGEST_INTEGER)
         ids, offsets, scores, _, fault = self._core().nbest((text,), k, 1)
         raise_fault(function, "text", (text,), fault)
         rows = TokenRows(ids, offsets)
@@ -139,7 +139,7 @@ class TextDistribution:
         """
         function = f"{CLASS}.nbest_batch"
         items = as_texts(function, texts)
-        k = check_integer(function, "k", k, minimum=1, maximum=sys.maxsize)
+        k = check_integer(function, "k", k, minimum=1, maximum=LARGEST_INTEGER)
         *rows, fault = self._core().nbest(items, k, check_workers(function, workers))
         raise_fault(function, "texts", items, fault)
         return ScoredTokenRows(*rows)
@@ -166,7 +166,7 @@ class TextDistribution:
         W. Kool, H. van Hoof and M. Welling, Stochastic beams and where to find them, ICML 2019.
         """
         function = f"{CLASS}.sample_without_replacement"
-        k = check_integer(function, "k", k, minimum=0, maximum=sys.maxsize)
+        k = check_integer(function, "k", k, minimum=0, maximum=LARGEST_INTEGER)
         value = self._check_alpha(function, alpha)
         key = draw_key(as_generator(function, rng))
         drawn = self._core().sample_without_replacement(text, k, value, key)

@@ -182,6 +182,24 @@ def test_unknown_characters():
     assert tokenizer.nbest("x", 1)[0].score == -19
 
 
+def test_wide_characters_behind_short_pieces():
+    """Walks see two characters: the second may lie further behind than the longest piece."""
+    tokenizer = UnigramTokenizer.from_pieces(
+        ["<unk>", "a", "b"], [0.0, -1.0, -2.0], types=["unknown", "normal", "normal"]
+    )
+    text = "".join("ab" * n + wide for n in range(40) for wide in ("漢", "a😀", " "))
+    # The space becomes U+2581, unknown as well; unknown characters in a row are one token.
+    expected: list[int] = []
+    for n in range(40):
+        for last in ([0], [1, 0], [0]):
+            expected += [1, 2] * n + last
+    expected = [t for i, t in enumerate(expected) if t or i == 0 or expected[i - 1]]
+    assert tokenizer.encode(text).tolist() == expected
+    assert tokenizer.nbest(text, 2)[0].ids.tolist() == expected
+    assert [row.tolist() for row in tokenizer.sample(text, size=3, rng=0)] == [expected] * 3
+    assert tokenizer.entropy(text) == 0
+
+
 def test_byte_fallback():
     tokenizer = with_bytes()
     assert tokenizer.encode("a€").tolist() == [256, 0xE2, 0x82, 0xAC]

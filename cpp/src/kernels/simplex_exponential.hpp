@@ -48,17 +48,10 @@ KEXUE_INLINE F32 exp_lifted(F32 high, F32 low, F32 power, F32 from, F32 lowest) 
 }
 template <bool kHasLow>
 KEXUE_INLINE F64 exp_lifted(F64 high, F64 low, F64 power, F64 from, F64 lowest) {
-  using C = SixteenthConstants;
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
-  const F64 n = shifted - rounder;
-  F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
-  if constexpr (kHasLow) r += low;
-  r = multiply_add(n, broadcast<double>(-C::kLow), r);
-  const F64 rest = multiply_add(r * r, polynomial<double>(r, C::kSeries), r);
-  const F64 root = sixteenths(bits(shifted));
-  return scale_where(not_less(from, lowest), multiply_add(root, rest, root),
-                     multiply_add(n, broadcast<double>(0.0625), zero<double>() - power));
+  const Sixteenths x = to_sixteenths<kHasLow>(high, low);
+  const F64 root = sixteenths(bits(x.shifted));
+  return scale_where(not_less(from, lowest), multiply_add(root, rest_of(x.r), root),
+                     multiply_add(x.n, broadcast<double>(0.0625), zero<double>() - power));
 }
 #else
 // x = k log 2 + r: the power enters the number that rounds to k, so that its bits are k - power.

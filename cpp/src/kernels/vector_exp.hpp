@@ -125,20 +125,34 @@ struct SixteenthConstants {
                                        0x1.555555545e93dp-5, 0x1.11123abf04506p-7,
                                        0x1.6c185e05b7a2bp-10};
 };
-// e^x 2^-lowered for x = n log(2)/16 + r, shifted = n + kRounder, lowered integral: the exponent
-// of the result lies in [-2000, 1024].
-KEXUE_INLINE F64 exp_from_sixteenths(F64 shifted, F64 n, F64 r, F64 lowered) {
-  const F64 rest = multiply_add(r * r, polynomial<double>(r, SixteenthConstants::kSeries), r);
-  const F64 root = sixteenths(bits(shifted));
+// x = high + low as above; `shifted` is n + kRounder, low a part of high's rounding.
+struct Sixteenths {
+  F64 shifted, n, r;
+};
+template <bool kHasLow>
+KEXUE_INLINE Sixteenths to_sixteenths(F64 high, F64 low) {
+  using C = SixteenthConstants;
+  const F64 rounder = broadcast<double>(Format<double>::kRounder);
+  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
+  const F64 n = shifted - rounder;
+  F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
+  if constexpr (kHasLow) r += low;
+  return {shifted, n, multiply_add(n, broadcast<double>(-C::kLow), r)};
+}
+// e^r - 1
+KEXUE_INLINE F64 rest_of(F64 r) {
+  return multiply_add(r * r, polynomial<double>(r, SixteenthConstants::kSeries), r);
+}
+// e^x 2^-lowered, lowered integral: the exponent of the result lies in [-2000, 1024].
+KEXUE_INLINE F64 exp_from_sixteenths(const Sixteenths& x, F64 lowered) {
+  const F64 rest = rest_of(x.r), root = sixteenths(bits(x.shifted));
 #if KEXUE_X86_BYTES == 64
-  (void)shifted;
   return scale_by_power(multiply_add(root, rest, root),
-                        multiply_add(n, broadcast<double>(0.0625), zero<double>() - lowered));
+                        multiply_add(x.n, broadcast<double>(0.0625), zero<double>() - lowered));
 #else
-  (void)n;
   // k in two halves, modulo 2^12 in the exponent's field: the first into the root's exponent.
   const I64 down = bits(broadcast<double>(Format<double>::kRounder) - lowered);
-  const I64 k = wrap_add<double>(shift_right<double>(bits(shifted), 4), down);
+  const I64 k = wrap_add<double>(shift_right<double>(bits(x.shifted), 4), down);
   const I64 half = shift_right<double>(k, 1);
   const F64 scaled = real(wrap_add<double>(bits(root), shift_left<double>(half, 52)));
   const I64 other = wrap_add<double>(k - half, broadcast<std::int64_t>(Format<double>::kBias));
@@ -148,14 +162,8 @@ KEXUE_INLINE F64 exp_from_sixteenths(F64 shifted, F64 n, F64 r, F64 lowered) {
 
 // At most 1.13 ulp for all x.
 KEXUE_INLINE F64 exp(F64 x) {
-  using C = SixteenthConstants;
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
   const F64 bounded = clamp(x, broadcast<double>(-746), broadcast<double>(710));
-  const F64 shifted = multiply_add(bounded, broadcast<double>(C::kPerUnit), rounder);
-  const F64 n = shifted - rounder;
-  const F64 high = multiply_add(n, broadcast<double>(-C::kHigh), bounded);
-  const F64 r = multiply_add(n, broadcast<double>(-C::kLow), high);
-  return exp_from_sixteenths(shifted, n, r, zero<double>());
+  return exp_from_sixteenths(to_sixteenths<false>(bounded, zero<double>()), zero<double>());
 }
 
 // e^(high + low) 2^-power for |high| <= 2048, integral power and a low part of high's rounding:
@@ -164,14 +172,7 @@ KEXUE_INLINE F64 exp(F64 x) {
 // of log 2 is exact.
 template <bool kHasLow>
 KEXUE_INLINE F64 exp_lowered(F64 high, F64 low, F64 power) {
-  using C = SixteenthConstants;
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
-  const F64 n = shifted - rounder;
-  F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
-  if constexpr (kHasLow) r += low;
-  r = multiply_add(n, broadcast<double>(-C::kLow), r);
-  return exp_from_sixteenths(shifted, n, r, power);
+  return exp_from_sixteenths(to_sixteenths<kHasLow>(high, low), power);
 }
 template <bool kHasLow>
 KEXUE_INLINE F32 exp_lowered(F32 high, F32 low, F32 power) {

@@ -59,75 +59,12 @@ class Emitter {
 // Samples of one text that share a sweep.
 constexpr std::ptrdiff_t kTogether = 32;
 
-// work(scratch, i, begin, end, tokens) appends the rows begin .. end - 1 of `size` of text i, or
-// sets tokens.fault. Rows go to the pool in chunks of about 2^14 bytes of text; make_scratch() once
+constexpr std::ptrdiff_t kChunkBytes = 1 << 14;  // of text, about
+
+// work(scratch, chunk, tokens) on the pool, joined in the order of the chunks; make_scratch() once
 // for each worker.
 template <class MakeScratch, class Work>
-Tokens for_each_row(std::span<const TextView> texts, std::ptrdiff_t size, int workers,
-                    MakeScratch&& make_scratch, Work&& work) {
-  constexpr std::ptrdiff_t kChunk = 1 << 14;
-  struct Place {
-    std::ptrdiff_t text, row;
-  };
-  const std::ptrdiff_t n_texts = std::ssize(texts);
-  std::vector<Place> first{{0, 0}};  // of each chunk
-  std::ptrdiff_t bytes = 0;
-  for (std::ptrdiff_t i = 0; i < n_texts; ++i) {
-    const std::ptrdiff_t length = texts[static_cast<std::size_t>(i)].size + 16;
-    for (std::ptrdiff_t row = 0; row < size; row += kTogether) {
-      if (bytes >= kChunk) {
-        first.push_back({i, row});
-        bytes = 0;
-      }
-      bytes += length * std::min(kTogether, size - row);
-    }
-  }
-  first.push_back({n_texts, 0});
-  const std::ptrdiff_t n_chunks = std::ssize(first) - 1;
-  workers = planned_workers(n_chunks, workers);
-  using Scratch = decltype(make_scratch());
-  std::vector<Scratch> scratch;
-  scratch.reserve(static_cast<std::size_t>(workers));
-  for (int slot = 0; slot < workers; ++slot) scratch.push_back(make_scratch());
-  std::vector<Tokens> parts(static_cast<std::size_t>(n_chunks));
-  parallel_for(
-      n_chunks,
-      [&](std::ptrdiff_t chunk, int slot) {
-        Tokens& part = parts[static_cast<std::size_t>(chunk)];
-        const Place begin = first[static_cast<std::size_t>(chunk)];
-        const Place end = first[static_cast<std::size_t>(chunk) + 1];
-        for (std::ptrdiff_t i = begin.text; i <= end.text && i < n_texts; ++i) {
-          const std::ptrdiff_t from = i == begin.text ? begin.row : 0;
-          const std::ptrdiff_t to = i == end.text ? end.row : size;
-          if (from == to) continue;
-          work(scratch[static_cast<std::size_t>(slot)], i, from, to, part);
-          if (part.fault.kind == TextFault::kNone) continue;
-          part.fault.text = i;
-          return;
-        }
-      },
-      workers);
-  return join(parts);
-}
-
-// work(scratch, begin, end, tokens) appends the rows of the texts begin .. end - 1, or sets
-// tokens.fault; otherwise as above.
-template <class MakeScratch, class Work>
-Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&& make_scratch,
-                      Work&& work) {
-  constexpr std::ptrdiff_t kChunk = 1 << 14;
-  std::vector<std::ptrdiff_t> first{0};  // of each chunk
-  std::ptrdiff_t bytes = 0;
-  for (std::ptrdiff_t i = 0; i < std::ssize(texts); ++i) {
-    if (bytes >= kChunk) {
-      first.push_back(i);
-      bytes = 0;
-    }
-    const TextView& text = texts[static_cast<std::size_t>(i)];
-    bytes += text.size * (text.storage < Storage::kUcs2 ? 1 : 3) + 16;
-  }
-  first.push_back(std::ssize(texts));
-  const std::ptrdiff_t n_chunks = std::ssize(first) - 1;
+Tokens join_chunks(std::ptrdiff_t n_chunks, int workers, MakeScratch&& make_scratch, Work&& work) {
   workers = planned_workers(n_chunks, workers);
   using Scratch = decltype(make_scratch());
   std::vector<Scratch> scratch;
@@ -138,10 +75,69 @@ Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&
       n_chunks,
       [&](std::ptrdiff_t chunk, int slot) {
         const auto c = static_cast<std::size_t>(chunk);
-        work(scratch[static_cast<std::size_t>(slot)], first[c], first[c + 1], parts[c]);
+        work(scratch[static_cast<std::size_t>(slot)], c, parts[c]);
       },
       workers);
   return join(parts);
+}
+
+// work(scratch, i, begin, end, tokens) appends the rows begin .. end - 1 of `size` of text i, or
+// sets tokens.fault.
+template <class MakeScratch, class Work>
+Tokens for_each_row(std::span<const TextView> texts, std::ptrdiff_t size, int workers,
+                    MakeScratch&& make_scratch, Work&& work) {
+  struct Place {
+    std::ptrdiff_t text, row;
+  };
+  const std::ptrdiff_t n_texts = std::ssize(texts);
+  std::vector<Place> first{{0, 0}};  // of each chunk
+  std::ptrdiff_t bytes = 0;
+  for (std::ptrdiff_t i = 0; i < n_texts; ++i) {
+    const std::ptrdiff_t length = texts[static_cast<std::size_t>(i)].size + 16;
+    for (std::ptrdiff_t row = 0; row < size; row += kTogether) {
+      if (bytes >= kChunkBytes) {
+        first.push_back({i, row});
+        bytes = 0;
+      }
+      bytes += length * std::min(kTogether, size - row);
+    }
+  }
+  first.push_back({n_texts, 0});
+  return join_chunks(std::ssize(first) - 1, workers, make_scratch,
+                     [&](auto& scratch, std::size_t chunk, Tokens& part) {
+                       const Place begin = first[chunk], end = first[chunk + 1];
+                       for (std::ptrdiff_t i = begin.text; i <= end.text && i < n_texts; ++i) {
+                         const std::ptrdiff_t from = i == begin.text ? begin.row : 0;
+                         const std::ptrdiff_t to = i == end.text ? end.row : size;
+                         if (from == to) continue;
+                         work(scratch, i, from, to, part);
+                         if (part.fault.kind == TextFault::kNone) continue;
+                         part.fault.text = i;
+                         return;
+                       }
+                     });
+}
+
+// work(scratch, begin, end, tokens) appends the rows of the texts begin .. end - 1, or sets
+// tokens.fault.
+template <class MakeScratch, class Work>
+Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&& make_scratch,
+                      Work&& work) {
+  std::vector<std::ptrdiff_t> first{0};  // of each chunk
+  std::ptrdiff_t bytes = 0;
+  for (std::ptrdiff_t i = 0; i < std::ssize(texts); ++i) {
+    if (bytes >= kChunkBytes) {
+      first.push_back(i);
+      bytes = 0;
+    }
+    const TextView& text = texts[static_cast<std::size_t>(i)];
+    bytes += text.size * (text.storage < Storage::kUcs2 ? 1 : 3) + 16;
+  }
+  first.push_back(std::ssize(texts));
+  return join_chunks(std::ssize(first) - 1, workers, make_scratch,
+                     [&](auto& scratch, std::size_t chunk, Tokens& part) {
+                       work(scratch, first[chunk], first[chunk + 1], part);
+                     });
 }
 
 }  // namespace kexue::lattice

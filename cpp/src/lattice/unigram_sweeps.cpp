@@ -16,6 +16,8 @@ using std::uint8_t;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
+// Walks look at two characters, the second of which may lie behind the segment.
+constexpr ptrdiff_t kTwoCharacters = 8;
 
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
@@ -179,10 +181,11 @@ double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const
 }
 
 void Unigram::prepare(ptrdiff_t size, Best& out) const {
-  grow(out.score, size + 1 + longest());
+  const ptrdiff_t beyond = std::max(longest(), kTwoCharacters);
+  grow(out.score, size + 1 + beyond);
   grow(out.edge, size + 1);
   out.score[static_cast<size_t>(size)] = 0;
-  std::fill_n(out.score.data() + size + 1, longest(), -kInf);
+  std::fill_n(out.score.data() + size + 1, beyond, -kInf);
 }
 
 double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
@@ -284,9 +287,10 @@ void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& wei
 }
 
 void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
-  grow(out.value, size + 1 + longest());
+  const ptrdiff_t beyond = std::max(longest(), kTwoCharacters);
+  grow(out.value, size + 1 + beyond);
   out.value[static_cast<size_t>(size)] = 1;
-  std::fill_n(out.value.data() + size + 1, longest(), 0.0);
+  std::fill_n(out.value.data() + size + 1, beyond, 0.0);
   out.scaled = !weights.exponent.empty();
 }
 
