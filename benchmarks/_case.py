@@ -60,9 +60,13 @@ class Floor:
 
 @dataclass(frozen=True)
 class Case:
-    """A named case; `prepare` builds its data only when the case is run."""
+    """A named case; `prepare` builds its data only when the case is run.
+
+    `all_threads` is for a comparison of workers in an area whose floors are for one thread.
+    """
 
     name: str
     title: str
     prepare: Callable[[], Problem]
     floor: Floor | None = None
+    all_threads: bool = False

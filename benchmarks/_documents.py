@@ -61,13 +61,12 @@ def _processor_name() -> str:
 
 
 def document(
-    results: dict[str, list[CaseResult]], limits: list[Limits], *, threads: int, quick: bool
+    results: dict[str, list[CaseResult]], limits: list[Limits], *, quick: bool
 ) -> dict[str, Any]:
     """Return everything that was measured, by areas, in JSON types."""
     return {
         "format": FORMAT,
         "machine": machine(),
-        "threads": threads,
         "quick": quick,
         "limits": as_json(limits),
         "cases": [
@@ -123,6 +122,7 @@ def _case_as_json(result: CaseResult) -> dict[str, Any]:
     return {
         "name": result.name,
         "title": result.title,
+        "threads": result.threads,
         "error_unit": result.error_unit,
         "limit_seconds": result.limit_seconds,
         "floor": None if result.floor is None else asdict(result.floor),

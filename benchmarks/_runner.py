@@ -4,8 +4,8 @@ Speed on a shared machine drifts by tens of percent within seconds, so only rati
 runs mean something. Each round runs every contender once, a fast one several times (a slow peer
 would otherwise leave it with two or three timings), in an order that is reversed every other
 round. Before a contender's turn the process sleeps for a moment: the worker threads of a BLAS spin
-for up to 0.1 s after a call and would slow down whoever runs next. A peer slower than three times
-the budget of a case has a single round after its first run.
+for up to 0.1 s after a call and would slow down whoever runs next. A contender whose first run
+takes three times the budget of a case is timed by that run.
 
 A peer that fails is named with its error and the others go on; a case that fails leaves a result
 that says so. What this process cannot survive loses nothing that the JSON file already holds.
@@ -78,6 +78,7 @@ class CaseResult:
     measurements: list[Measurement]
     floor: Floor | None = None
     failure: str | None = None
+    threads: int = 1
 
     @property
     def ours(self) -> Measurement:
@@ -137,12 +138,15 @@ def limit_seconds(problem: Problem, limits: Limits) -> float:
 
 
 def run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
-    """Prepare a case, time its contenders and judge one result of each."""
+    """Prepare a case, time its contenders and judge one result of each.
+
+    Everyone has as many threads as the limits were measured with.
+    """
     try:
         return _run_case(case, limits, budget)
     except Exception as error:  # one case must not lose the others
         failure = _in_words(error)
-        return CaseResult(case.name, case.title, "", 0.0, [], case.floor, failure)
+        return CaseResult(case.name, case.title, "", 0.0, [], case.floor, failure, limits.threads)
 
 
 def _in_words(error: Exception) -> str:
@@ -150,7 +154,8 @@ def _in_words(error: Exception) -> str:
 
 
 def _run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
-    problem = case.prepare()
+    with pinned(limits.threads):
+        problem = case.prepare()
     measurements = [Measurement(contender.name) for contender in problem.contenders]
     present: list[tuple[Contender, Measurement]] = []
     for contender, measurement in zip(problem.contenders, measurements, strict=True):
@@ -159,10 +164,13 @@ def _run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
         else:
             present.append((contender, measurement))
 
-    present, first_seconds = _first_runs(present, budget)
+    # Anew at each stage: the libraries that have been loaded since are pinned as well.
+    with pinned(limits.threads):
+        present, first_seconds = _first_runs(present, budget)
     if case.floor is not None and measurements[0].outcome.error is None:
         raise ValueError("a floor needs an error to judge")
-    _alternate(present, first_seconds, budget)
+    with pinned(limits.threads):
+        _alternate(present, first_seconds, budget)
     return CaseResult(
         name=case.name,
         title=case.title,
@@ -170,6 +178,7 @@ def _run_case(case: Case, limits: Limits, budget: Budget) -> CaseResult:
         limit_seconds=limit_seconds(problem, limits),
         measurements=measurements,
         floor=case.floor,
+        threads=limits.threads,
     )
 
 
@@ -206,28 +215,27 @@ def _alternate(
     present: list[tuple[Contender, Measurement]], first_seconds: list[float], budget: Budget
 ) -> None:
     slowest = max(first_seconds)
-    min_rounds, max_rounds = budget.min_rounds, budget.max_rounds
-    if slowest > 3 * budget.seconds:
-        min_rounds = max_rounds = 1
-    # A slow peer is not measured finer than its own share of the time allows.
-    runs = [
-        int(np.clip(slowest / max(seconds, 1e-9) / 4, 1, budget.runs_per_round))
-        for seconds in first_seconds
-    ]
-    turns = list(zip(present, runs, strict=True))
+    turns = []
+    for (contender, measurement), seconds in zip(present, first_seconds, strict=True):
+        if seconds > 3 * budget.seconds:
+            measurement.seconds.append(seconds)
+            continue
+        # A slow peer is not measured finer than its own share of the time allows.
+        runs = int(np.clip(slowest / max(seconds, 1e-9) / 4, 1, budget.runs_per_round))
+        turns.append((contender, measurement, runs))
     gc_was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()
-        for number in range(max_rounds):
-            for (contender, measurement), n_runs in turns if number % 2 == 0 else turns[::-1]:
+        for number in range(budget.max_rounds):
+            for contender, measurement, n_runs in turns if number % 2 == 0 else turns[::-1]:
                 time.sleep(budget.settle)
                 for _ in range(n_runs):
                     measurement.seconds.append(_timed(contender)[0])
             elapsed = time.perf_counter() - start
             rounds = number + 1
-            if rounds >= min_rounds and elapsed * (rounds + 1) / rounds > budget.seconds:
+            if rounds >= budget.min_rounds and elapsed * (rounds + 1) / rounds > budget.seconds:
                 break
     finally:
         if gc_was_enabled:

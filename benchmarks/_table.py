@@ -12,6 +12,7 @@ from benchmarks._report import format_seconds
 BEGIN, END = "<!-- table of a run: begin -->", "<!-- table of a run: end -->"
 _HEADER = (
     "case",
+    "threads",
     "ours",
     "spread",
     "peer",
@@ -41,7 +42,7 @@ def render(run: dict[str, Any]) -> str:
         lines += [f"Floors met: {sum(judged)} of {len(judged)}.", ""]
     areas = dict.fromkeys(case.get("area", "all") for case in run["cases"])
     for area in areas:
-        lines += [f"### {area}", "", _row(_HEADER), "|:--|--:|--:|:--|" + "--:|" * 6]
+        lines += [f"### {area}", "", _row(_HEADER), "|:--|--:|--:|--:|:--|" + "--:|" * 6]
         for case in run["cases"]:
             if case.get("area", "all") == area:
                 lines += [_row(cells) for cells in _case(case)]
@@ -58,8 +59,8 @@ def _machine(run: dict[str, Any]) -> str:
     )
     return (
         f"{machine['processor']}, {machine['cores']} cores, {limits['isa']} kernels, "
-        f"{run['threads']} threads on both sides; {machine['platform'].split('-')[0]}; "
-        f"read {limits['read_bandwidth'] / 1e9:.3g} GB/s, "
+        f"{machine['platform'].split('-')[0]}; {limits['threads']} threads read "
+        f"{limits['read_bandwidth'] / 1e9:.3g} GB/s, "
         f"multiply-add {limits['fma_float64'] / 1e9:.3g} Gflop/s in float64; "
         f"{versions}; {machine['date'][:10]}."
     )
@@ -102,15 +103,15 @@ def _case(case: dict[str, Any]) -> list[list[str]]:
     """A row for each peer; the first has our own figures too."""
     name = f"`{case['name']}`"
     if case.get("failure"):
-        return [[name, f"failed: {case['failure']}", *[""] * 8]]
+        return [[name, str(case["threads"]), f"failed: {case['failure']}", *[""] * 8]]
     ours, *peers = case["measurements"]
     median, spread = _times(ours)
     limit = f"{100 * case['limit_seconds'] / median:.2g} %"
-    first = [name, format_seconds(median), f"{100 * spread:.0f} %"]
+    first = [name, str(case["threads"]), format_seconds(median), f"{100 * spread:.0f} %"]
     floor, verdict = case.get("floor"), _verdict(case)
     rows = []
     for peer in peers or [None]:
-        lead = first if not rows else ["", "", ""]
+        lead = first if not rows else [""] * 4
         error, of_limit = (_number(ours["error"]), limit) if not rows else ("", "")
         if peer is None or not peer["seconds"]:
             reason = "" if peer is None else f"{peer['name']}: {peer['missing']}"

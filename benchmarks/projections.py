@@ -52,6 +52,7 @@ def _simplex_cases(quick: bool) -> Iterator[Case]:
             name="simplex/4096x4096/workers",
             title="project_simplex with upper bound, two workers against one",
             prepare=functools.partial(_workers, 4096, 4096),
+            all_threads=True,
         )
 
 

@@ -46,6 +46,7 @@ def cases(quick: bool) -> Iterator[Case]:
                     name=f"{name}/{rows}x{n}/{dtype}/workers",
                     title=f"{name}, {rows} x {n}, {dtype}, two workers against one",
                     prepare=functools.partial(_workers, name, rows, n, dtype),
+                    all_threads=True,
                     floor=Floor("one worker", 1.8, None),
                 )
 

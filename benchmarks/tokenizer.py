@@ -47,6 +47,7 @@ def cases(quick: bool) -> Iterator[Case]:
                 name=f"tokenizer/{name}/{language}",
                 title=f"{title}, {language}",
                 prepare=functools.partial(_prepare, name, language, quick),
+                all_threads=name == "sample_workers",
                 floor=None if quick or promise is None else Floor(*promise[:2], None, promise[2]),
             )
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
@@ -108,6 +109,21 @@ def test_contenders_alternate():
     order = [name for i, name in enumerate(calls) if i == 0 or calls[i - 1] != name]
     assert order.count("kexue_num") >= 3
     assert order.count("peer") >= 3
+
+
+def test_who_is_slow_is_timed_once_and_all_have_the_same_threads():
+    seen = []
+    quick = Contender(
+        "kexue_num", lambda: seen.append(kexue_num.get_workers()), lambda _: Outcome()
+    )
+    slow = Contender("peer", lambda: time.sleep(0.02), lambda _: Outcome())
+    case = Case("case", "title", lambda: Problem((quick, slow), "unit", 8e6, 1e6))
+    budget = dataclasses.replace(QUICK, seconds=0.005, settle=0.0)
+    result = run_case(case, LIMITS, budget)
+    ours, peer = result.measurements
+    assert len(ours.seconds) == len(seen) - 1 >= budget.min_rounds
+    assert len(peer.seconds) == 1
+    assert set(seen) == {LIMITS.threads} and result.threads == LIMITS.threads
 
 
 def test_missing_peer_is_named_and_not_run():
@@ -235,11 +251,11 @@ def test_run_writes_json_and_figures_and_compares(tmp_path, capsys):
     assert (figures / "lowrank.png").stat().st_size > 10_000
 
     written = json.loads(file.read_text())
-    assert written["threads"] == 1
     assert written["quick"] is True
     assert written["machine"]["versions"]["kexue_num"] == kexue_num.__version__
     assert written["limits"][0]["read_bandwidth"] > 0
     [case] = written["cases"]
+    assert case["threads"] == 1
     ours, scipy = case["measurements"][:2]
     assert case["limit_seconds"] > 0
     assert len(ours["seconds"]) >= len(scipy["seconds"]) >= 2
@@ -304,7 +320,7 @@ def test_history_and_table(tmp_path, capsys):
             CaseResult("c", "title", "", 0.0, [], failure="ValueError: wrong"),
         ]
     }
-    content = document_of(results, [LIMITS], threads=1, quick=False)
+    content = document_of(results, [LIMITS], quick=False)
     for number in range(2):
         write_json(tmp_path / "runs" / f"{number}.json", content)
     assert not list(tmp_path.glob("**/*.part"))
@@ -321,7 +337,7 @@ def test_history_and_table(tmp_path, capsys):
     text = readme.read_text()
     assert text.startswith("before") and text.endswith("after\n") and "old" not in text
     assert "Floors met: 1 of 2." in text
-    assert "| `a` | 1 ms | 0 % | peer | 10 ms | 10x | 1 | 1 | 1e+02 % | 5x, met |" in text
+    assert "| `a` | 1 | 1 ms | 0 % | peer | 10 ms | 10x | 1 | 1 | 1e+02 % | 5x, met |" in text
     assert "**missed**" in text and "failed: ValueError: wrong" in text
     readme.write_text("no marks")
     with pytest.raises(ValueError, match="expected one line"):
