@@ -83,14 +83,21 @@ class Emo {
 
   // Counted rows in the order of their targets; distributions are each a target of their own.
   void sort_rows() {
-    for (ptrdiff_t r = 0; r < n_; ++r) {
-      if (counted(r)) order_[n_counted_++] = r;
+    if (problem_.labels == nullptr) {
+      n_counted_ = n_;
+      for (ptrdiff_t r = 0; r < n_; ++r) order_[r] = r;
+      return;
     }
-    if (problem_.labels == nullptr) return;
-    std::sort(order_.data(), order_.data() + n_counted_, [&](ptrdiff_t a, ptrdiff_t b) {
-      const ptrdiff_t ta = rows_[a].pivot, tb = rows_[b].pivot;
-      return ta != tb ? ta < tb : a < b;
-    });
+    AlignedBuffer<ptrdiff_t> next(vocabulary_ + 1);  // place of the next row of each target
+    std::fill_n(next.data(), vocabulary_ + 1, 0);
+    for (ptrdiff_t r = 0; r < n_; ++r) {
+      if (counted(r)) ++next[rows_[r].pivot + 1];
+    }
+    for (ptrdiff_t t = 0; t < vocabulary_; ++t) next[t + 1] += next[t];
+    n_counted_ = next[vocabulary_];
+    for (ptrdiff_t r = 0; r < n_; ++r) {
+      if (counted(r)) order_[next[rows_[r].pivot]++] = r;
+    }
   }
 
   // Sizes that keep the packed targets, the products of every thread and the parts within 16 MiB.

@@ -101,15 +101,15 @@ Fault read_row(const EmoProblem<T>& problem, ptrdiff_t r, Row<T>& row) {
   if (std::isnan(others)) return Fault::logits_not_finite;
   const double top = exponential(peak.value), total = others + top;
   row.units.factor = static_cast<T>(1 / total);
-  const double log_sum = std::log1p(others / top);  // over that of the largest
-
   if (const Fault fault = read_target(problem, r, row); fault != Fault::none) return fault;
-  const double at_pivot = exponential(z[row.pivot]);
+  const double at_pivot = row.pivot == peak.index ? top : exponential(z[row.pivot]);
   row.p = at_pivot / total;
   row.rest = row.pivot == peak.index ? others / total : (total - at_pivot) / total;
-  row.entropy = log_sum + depth_of_target(problem, r, row, static_cast<double>(peak.value));
-  const bool bounded = problem.mixture == Mixture::emo;
-  return bounded || row.entropy < kInf ? Fault::none : Fault::label_masked;
+  row.entropy = 0;
+  if (problem.mixture == Mixture::emo) return Fault::none;
+  row.entropy =
+      std::log1p(others / top) + depth_of_target(problem, r, row, static_cast<double>(peak.value));
+  return row.entropy < kInf ? Fault::none : Fault::label_masked;
 }
 
 template Fault read_row<float>(const EmoProblem<float>&, ptrdiff_t, Row<float>&);
