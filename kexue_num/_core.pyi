@@ -1313,7 +1313,7 @@ class transport:
             base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
-            kernel: Kernel,
+            kernel: typing.Any,
         ) -> None: ...
 
     @staticmethod

@@ -66,9 +66,14 @@ py::dict solution_dict(const SinkhornSolution& s) {
 }
 
 Factors factors_of(double reg, bool single, const Reals& base_f, const Reals& base_g,
-                   const Reals& left, const Reals& right, const std::shared_ptr<Kernel>& kernel) {
-  return {reg,   single, vector_of(base_f), vector_of(base_g), vector_of(left), vector_of(right),
-          kernel};
+                   const Reals& left, const Reals& right, const py::object& kernel) {
+  return {reg,
+          single,
+          vector_of(base_f),
+          vector_of(base_g),
+          vector_of(left),
+          vector_of(right),
+          kernel.is_none() ? nullptr : kernel.cast<std::shared_ptr<Kernel>>()};
 }
 
 void check_factors(const Costs& costs, const Factors& p) {
