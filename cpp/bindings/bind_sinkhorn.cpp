@@ -67,13 +67,9 @@ py::dict solution_dict(const SinkhornSolution& s) {
 
 Factors factors_of(double reg, bool single, const Reals& base_f, const Reals& base_g,
                    const Reals& left, const Reals& right, const py::object& kernel) {
-  return {reg,
-          single,
-          vector_of(base_f),
-          vector_of(base_g),
-          vector_of(left),
-          vector_of(right),
-          kernel.is_none() ? nullptr : kernel.cast<std::shared_ptr<Kernel>>()};
+  const auto held = kernel.is_none() ? nullptr : kernel.cast<std::shared_ptr<Kernel>>();
+  return {reg, single, vector_of(base_f), vector_of(base_g), vector_of(left), vector_of(right),
+          held};
 }
 
 void check_factors(const Costs& costs, const Factors& p) {

@@ -268,7 +268,8 @@ class GibbsPlan:
         return self.b
 
     def _core(self) -> Any:
-        return _core.transport.Factors(self.reg, self.single, *self.factors, self.kernel)
+        f, g, left, right = self.factors
+        return _core.transport.Factors(self.reg, self.single, f, g, left, right, self.kernel)
 
     def _entries(self) -> Array:
         out: Array = _core.transport.plan_entries(self.costs.core(), self._core(), self.workers)
