@@ -230,6 +230,12 @@ class Path:
     best: Optimum
     criterion: float  # the larger the better, comparable between frames
 
+    def foreseen(self) -> float:
+        """The log-likelihood of as many fresh samples: that of the folds left out, or by AIC."""
+        at = int(np.flatnonzero(self.rows["order"] == self.best.order)[0])
+        held_out = float(self.rows["cv"][at])
+        return -0.5 * float(self.rows["aic"][at]) if math.isnan(held_out) else held_out
+
 
 class PathRun:
     """Orders upwards from 0 in one frame, until the criterion has not risen for a while.

@@ -213,6 +213,19 @@ def test_warp_follows_narrow_features():
     assert d.cdf(d.ppf(np.linspace(0, 1, 101))) == pytest.approx(np.linspace(0, 1, 101), abs=1e-14)
 
 
+@pytest.mark.parametrize("criterion", ["aic", "cv"])
+def test_auto_takes_a_warp_where_other_bases_strain(criterion):
+    y, fresh = samples(15, 1500), samples(15, 20_000, seed=1)
+    found = {base: FourierDensity(criterion, base=base).fit(y) for base in ("auto", "warp")}
+    assert found["auto"].base_ == "warp" and (found["auto"].pdf(y) == found["warp"].pdf(y)).all()
+    logistic = FourierDensity(criterion, base="logistic").fit(y)
+    assert logistic.logpdf(fresh).mean() < found["auto"].logpdf(fresh).mean()
+    # The largest order that was asked for is not the order that a base needs.
+    assert FourierDensity(criterion, max_order=8).fit(y).base_ != "warp"
+    assert FourierDensity(20).fit(y).base_ != "warp"
+    assert FourierDensity(criterion).fit(samples(10, 1500)).base_ != "warp"
+
+
 def test_workers_change_nothing():
     y = samples(10, 300_000)
     one = FourierDensity(16, base="logistic", workers=1).fit(y)
