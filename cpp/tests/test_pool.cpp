@@ -8,6 +8,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__)
+#include <sched.h>
+#endif
+
 #include "check.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -92,6 +96,25 @@ void parked_workers() {
     sleep_briefly();
     check_region(40, 4);
   }
+}
+
+// How a worker is woken does not show: every chunk may run on all processors of the program.
+void processors_are_kept() {
+#if defined(__linux__)
+  cpu_set_t all;
+  CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+  for (int region = 0; region < 200; ++region) {
+    if (region % 4 > 0) sleep_briefly();
+    parallel_for(
+        40,
+        [&](std::ptrdiff_t chunk, int) {
+          cpu_set_t own;
+          CHECK(churn(chunk) > 0 && sched_getaffinity(0, sizeof(own), &own) == 0);
+          CHECK(CPU_EQUAL(&all, &own));
+        },
+        4);
+  }
+#endif
 }
 
 // Workers do join: two chunks that wait for each other need two threads.
@@ -229,6 +252,7 @@ int main() {
                     {"tiny regions", tiny_regions},
                     {"alternating widths", alternating_widths},
                     {"parked workers", parked_workers},
+                    {"processors are kept", processors_are_kept},
                     {"many callers", many_callers},
                     {"nested regions are serial", nested_regions_are_serial},
                     {"exceptions cancel and arrive once", exceptions_cancel_and_arrive_once},
