@@ -128,9 +128,7 @@ def _problem(n: int, judge: str, allowed: int, repetitions: int) -> Problem:
     ]
 
     def ours() -> list[list[Any]]:
-        return [
-            [FourierDensity(base="warp").fit(y).pdf for y in target.batches] for target in targets
-        ]
+        return [[FourierDensity().fit(y).pdf for y in target.batches] for target in targets]
 
     def kernels() -> list[list[Any]]:
         return [
