@@ -1300,6 +1300,10 @@ class transport:
         ) -> None: ...
         def invalid(self, workers: typing.SupportsInt | typing.SupportsIndex) -> bool: ...
 
+    class Kernel:
+        @property
+        def nbytes(self) -> int: ...
+
     class Factors:
         def __init__(
             self,
@@ -1309,6 +1313,7 @@ class transport:
             base_g: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             left: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
             right: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+            kernel: typing.Any,
         ) -> None: ...
 
     @staticmethod

@@ -1,6 +1,7 @@
 // _core.transport: entropic transport, as kexue_num.transport puts it together.
 #include <pybind11/stl.h>
 
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@ using transport::Factors;
 using transport::SinkhornBatch;
 using transport::SinkhornOptions;
 using transport::SinkhornSolution;
+using Kernel = AlignedBuffer<char>;
 using Reals = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 Reals array_of(const std::vector<double>& x) {
@@ -41,7 +43,8 @@ struct HeldCosts {
 SinkhornOptions options_of(double reg, double rho_rows, double rho_cols, double tol,
                            py::ssize_t max_passes, bool single, py::ssize_t stored_bytes,
                            double largest_cost, int workers) {
-  return {reg, rho_rows, rho_cols, tol, max_passes, single, stored_bytes, largest_cost, workers};
+  return {reg,    rho_rows,     rho_cols,     tol,     max_passes,
+          single, stored_bytes, largest_cost, workers, true};
 }
 
 py::dict solution_dict(const SinkhornSolution& s) {
@@ -58,12 +61,15 @@ py::dict solution_dict(const SinkhornSolution& s) {
   out["base_g"] = array_of(s.plan.base_g);
   out["left"] = array_of(s.plan.left);
   out["right"] = array_of(s.plan.right);
+  out["kernel"] = std::const_pointer_cast<Kernel>(s.plan.kernel);
   return out;
 }
 
 Factors factors_of(double reg, bool single, const Reals& base_f, const Reals& base_g,
-                   const Reals& left, const Reals& right) {
-  return {reg, single, vector_of(base_f), vector_of(base_g), vector_of(left), vector_of(right)};
+                   const Reals& left, const Reals& right, const py::object& kernel) {
+  const auto held = kernel.is_none() ? nullptr : kernel.cast<std::shared_ptr<Kernel>>();
+  return {reg, single, vector_of(base_f), vector_of(base_g), vector_of(left), vector_of(right),
+          held};
 }
 
 void check_factors(const Costs& costs, const Factors& p) {
@@ -74,9 +80,11 @@ void check_factors(const Costs& costs, const Factors& p) {
 
 void bind_plan(py::module_& m) {
   using namespace sinkhorn_faces;
+  py::class_<Kernel, std::shared_ptr<Kernel>>(m, "Kernel")
+      .def_property_readonly("nbytes", &Kernel::size);
   py::class_<Factors>(m, "Factors")
       .def(py::init(&factors_of), py::arg("reg"), py::arg("single"), py::arg("base_f"),
-           py::arg("base_g"), py::arg("left"), py::arg("right"));
+           py::arg("base_g"), py::arg("left"), py::arg("right"), py::arg("kernel"));
   m.def(
       "plan_entries",
       [](const HeldCosts& held, const Factors& p, int workers) {

@@ -171,7 +171,7 @@ def solve(
     except NumericalError as error:
         raise NumericalError(f"{function}: {error}") from None
     factors = tuple(found[name] for name in ("base_f", "base_g", "left", "right"))
-    plan = GibbsPlan(costs, reg, single, factors, a, b, dtype, settings.workers)
+    plan = GibbsPlan(costs, reg, single, factors, a, b, dtype, settings.workers, found["kernel"])
     return Solution(
         round_result(found["f"] * unit, dtype),
         round_result(found["g"] * unit, dtype),
@@ -192,7 +192,10 @@ def _moderate(masses: Array) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class GibbsPlan:
-    """P_ij = left_i exp((base_f_i + base_g_j - C_ij) / reg) right_j, recomputed when needed."""
+    """P_ij = left_i exp((base_f_i + base_g_j - C_ij) / reg) right_j, recomputed when needed.
+
+    `kernel` holds the exponentials where they take less than 16 MiB; it is not pickled.
+    """
 
     costs: Costs
     reg: float
@@ -202,6 +205,10 @@ class GibbsPlan:
     b: Array
     dtype: np.dtype[Any]
     workers: int = field(default=0)
+    kernel: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kernel": None}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -245,7 +252,7 @@ class GibbsPlan:
         """Derivatives of <C, P>, P held fixed, by x (n, d) and y (m, d)."""
         costs, (base_f, base_g, left, right) = self.costs, self.factors
         other = Costs(None, costs.y, costs.x, costs.name)
-        swapped = _core.transport.Factors(self.reg, self.single, base_g, base_f, right, left)
+        swapped = _core.transport.Factors(self.reg, self.single, base_g, base_f, right, left, None)
         gradient = _core.transport.plan_point_gradient
         return (
             round_result(gradient(costs.core(), self._core(), self.workers), self.dtype),
@@ -261,7 +268,8 @@ class GibbsPlan:
         return self.b
 
     def _core(self) -> Any:
-        return _core.transport.Factors(self.reg, self.single, *self.factors)
+        f, g, left, right = self.factors
+        return _core.transport.Factors(self.reg, self.single, f, g, left, right, self.kernel)
 
     def _entries(self) -> Array:
         out: Array = _core.transport.plan_entries(self.costs.core(), self._core(), self.workers)

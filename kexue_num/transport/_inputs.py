@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,16 +70,20 @@ def as_masses(function: str, argument: str, value: object, size: int) -> Array:
 def check_masses(function: str, argument: str, array: Array) -> Array:
     """Masses of any shape in float64; every row along the last axis has a positive sum."""
     masses = np.ascontiguousarray(array, np.float64)
-    bad = ~((masses >= 0) & (masses < np.inf))
-    if bad.any():
+    low, high, invalid, infinite = 0.0, 0.0, False, False
+    if masses.size > 0:
+        low, high, invalid, infinite = _core.transport.cost_range(masses.reshape(1, -1))
+    if invalid or infinite or low < 0:
+        bad = ~((masses >= 0) & (masses < np.inf))
         raise ValueError(
             message(function, argument, "must be finite and >= 0", _first(masses, bad))
         )
-    with np.errstate(over="ignore"):
-        sums = masses.sum(axis=-1)
-    if not np.isfinite(sums).all():
-        raise ValueError(message(function, argument, "must have a finite sum", Phrase("inf")))
-    if not np.all(sums > 0):
+    if high * masses.shape[-1] > sys.float_info.max:
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(masses.sum(axis=-1)).all()
+        if not finite:
+            raise ValueError(message(function, argument, "must have a finite sum", Phrase("inf")))
+    if not (high > 0 if masses.ndim == 1 else np.all(masses.max(axis=-1, initial=0) > 0)):
         raise ValueError(message(function, argument, "must have a positive sum", Phrase("0.0")))
     return masses
 

@@ -78,7 +78,8 @@ def sinkhorn(
     et al. 2021), while that lasts 64 passes at most. Sums are float64, except for first passes that
     are far from `tol`. A large kernel is held in float32: that
     perturbs the costs by at most 2.4e-7 reg, and the plan is that of the held kernel, so that its
-    marginals keep `tol`. Inputs in float32 give results in float32.
+    marginals keep `tol`; below 16 MiB it stays with the result, for its plan and products. Inputs
+    in float32 give results in float32.
 
     References
     ----------

@@ -1,5 +1,6 @@
 """Entropic transport against extended precision, linear programs, closed forms and itself."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -178,6 +179,21 @@ def test_lazy_products():
             np.testing.assert_allclose(result.apply(v), P @ v, rtol=1e-13)
             np.testing.assert_allclose(result.apply_transpose(w), P.T @ w, rtol=1e-13)
         np.testing.assert_array_equal(result.plan_coo.toarray(), P)
+
+
+@pytest.mark.parametrize("shape", [(130, 110), (400, 390)])
+def test_a_kept_kernel_is_the_one_that_is_recomputed(shape):
+    a, b, C = clouds(*shape)
+    a[::7] = 0
+    a /= a.sum()
+    C[3, 5] = np.inf
+    kept = sinkhorn(a, b, C, 0.01)
+    again = pickle.loads(pickle.dumps(kept))
+    assert kept._plan.kernel.nbytes > 0 and again._plan.kernel is None
+    np.testing.assert_array_equal(kept.plan, again.plan)
+    v = np.random.default_rng(0).random((shape[1], 2))
+    np.testing.assert_array_equal(kept.apply(v), again.apply(v))
+    assert kept.bracket == again.bracket
 
 
 def test_gradients_against_finite_differences():

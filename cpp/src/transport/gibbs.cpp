@@ -12,7 +12,7 @@ namespace {
 constexpr std::ptrdiff_t kChunks = 32;
 // Entries below which a chunk is not worth handing out: about ten microseconds.
 constexpr std::ptrdiff_t kChunkEntries = 65536;
-// Beyond, memory sets the pace of a pass and not arithmetic.
+// Beyond, memory sets the pace of a pass and not arithmetic, and a kernel is not kept.
 constexpr std::ptrdiff_t kNearBytes = std::ptrdiff_t{1} << 24;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -185,7 +185,7 @@ void Gibbs::absorb(const double* f, const double* g, double reg) {
   std::copy(g, g + cols(), g_.data());
   std::fill(g_.data() + cols(), g_.data() + padded_, 0.0);
   inverse_reg_ = 1 / reg;
-  if (stored_rows_ == 0) return;
+  if (stored_rows_ == 0 || taken_) return;
   parallel_for(
       n_chunks_,
       [&](std::ptrdiff_t chunk, int slot) {
@@ -196,6 +196,18 @@ void Gibbs::absorb(const double* f, const double* g, double reg) {
         }
       },
       slots_);
+}
+
+std::shared_ptr<const AlignedBuffer<char>> Gibbs::give() {
+  if (stored_rows_ < rows() || stored_.size() >= kNearBytes) return nullptr;
+  stored_rows_ = 0;
+  return std::make_shared<const AlignedBuffer<char>>(std::move(stored_));
+}
+
+void Gibbs::take(std::shared_ptr<const AlignedBuffer<char>> kernel) {
+  require(kernel->size() == rows() * padded_ * entry_bytes(), "a kernel of another shape");
+  taken_ = std::move(kernel);
+  stored_rows_ = rows();
 }
 
 void Gibbs::fill(std::ptrdiff_t i, std::ptrdiff_t count, int slot, void* to) const {
@@ -214,7 +226,9 @@ void Gibbs::fill(std::ptrdiff_t i, std::ptrdiff_t count, int slot, void* to) con
 }
 
 const void* Gibbs::block(std::ptrdiff_t i, std::ptrdiff_t count, int slot) {
-  if (i + count <= stored_rows_) return stored_.data() + i * padded_ * entry_bytes();
+  if (i + count <= stored_rows_) {
+    return (taken_ ? taken_->data() : stored_.data()) + i * padded_ * entry_bytes();
+  }
   char* to = fresh_.data() + slot * kBlockRows * padded_ * entry_bytes();
   fill(i, count, slot, to);
   return to;

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
@@ -36,6 +37,11 @@ class Gibbs {
   int workers() const { return slots_; }
   // The potentials are copied; g has cols() entries.
   void absorb(const double* f, const double* g, double reg);
+  // The stored kernel, which is this one's no more, if all rows are and it is worth keeping; null
+  // otherwise.
+  std::shared_ptr<const AlignedBuffer<char>> give();
+  // The rows that another of the same shape and rounding gave; before absorb().
+  void take(std::shared_ptr<const AlignedBuffer<char>> kernel);
 
   template <class Rule>
   void pass(const double* w, double* t, Rule&& rule) {
@@ -112,6 +118,7 @@ class Gibbs {
   std::vector<double> f_;
   AlignedBuffer<double> g_, partial_, cost_rows_;
   AlignedBuffer<char> stored_, fresh_;
+  std::shared_ptr<const AlignedBuffer<char>> taken_;
   AlignedBuffer<float> coarse_;  // w, and t of every slot
 };
 

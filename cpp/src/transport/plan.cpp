@@ -18,6 +18,7 @@ class Operator {
  public:
   Operator(const Costs& costs, const Factors& factors, int workers)
       : gibbs(costs, factors.single, 0, workers), right(gibbs.padded()), left(factors.left.data()) {
+    if (factors.kernel) gibbs.take(factors.kernel);
     gibbs.absorb(factors.base_f.data(), factors.base_g.data(), factors.reg);
     std::copy(factors.right.begin(), factors.right.end(), right.data());
     std::fill(right.data() + gibbs.cols(), right.data() + gibbs.padded(), 0.0);

@@ -208,7 +208,8 @@ bool Semidual::settle() {
 SinkhornSolution Semidual::answer() {
   if (broken()) settle();
   SinkhornSolution out;
-  out.plan = {reg, options.single, {f.data(), f.data() + n}, {g.data(), g.data() + m}, {}, {}};
+  out.plan = {reg, options.single, {f.data(), f.data() + n}, {g.data(), g.data() + m}, {},
+              {},  nullptr};
   out.plan.left.resize(std::size_t(n));
   out.plan.right.resize(std::size_t(m));
   for (std::ptrdiff_t i = 0; i < n; ++i) out.plan.left[std::size_t(i)] = a[i] * u[i];
@@ -224,6 +225,7 @@ SinkhornSolution Semidual::answer() {
     d[i] = a[i] * u[i] * kernel.cost(cost, k, w.data());
   });
   ++passes;
+  if (options.keeps_kernel) out.plan.kernel = kernel.give();
   out.value = sum_of(d.data(), n);
   collect();
   extend_rows();

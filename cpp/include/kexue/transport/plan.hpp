@@ -2,8 +2,9 @@
 //
 //   P_ij = left_i exp((base_f_i + base_g_j - C_ij) / reg) right_j
 //
-// Every function recomputes the kernel in blocks of rows, with the rounding of the solver, so that
-// marginals are those the solver reported. O(n m) exponentials, O(n + m) memory beside the output.
+// Every function takes the kernel that the factors hold or recomputes it in blocks of rows, with
+// the rounding of the solver, so that marginals are those the solver reported. O(n m) exponentials
+// at most, O(n + m) memory beside the output.
 #pragma once
 
 #include "kexue/transport/sinkhorn.hpp"

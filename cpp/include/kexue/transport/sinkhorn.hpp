@@ -30,6 +30,7 @@
 #include <memory>
 #include <vector>
 
+#include "kexue/core/buffer.hpp"
 #include "kexue/transport/cost.hpp"
 
 namespace kexue::transport {
@@ -46,13 +47,16 @@ struct SinkhornOptions {
   // At least every |C_ij|; a finite one says that all are finite, and saves a look at them.
   double largest_cost = std::numeric_limits<double>::infinity();
   int workers = 0;
+  bool keeps_kernel = false;  // with the solution, if it is small; the solver then solves no more
 };
 
-// P_ij = left_i exp((base_f_i + base_g_j - C_ij) / reg) right_j, rebuilt with the same rounding.
+// P_ij = left_i exp((base_f_i + base_g_j - C_ij) / reg) right_j, rebuilt with the same rounding
+// where `kernel` does not hold the exponentials.
 struct Factors {
   double reg = 0;
   bool single = false;
   std::vector<double> base_f, base_g, left, right;
+  std::shared_ptr<const AlignedBuffer<char>> kernel;  // rows as the solver stores them
 };
 
 struct SinkhornSolution {
