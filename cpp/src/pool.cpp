@@ -14,6 +14,9 @@
 #include <pthread.h>
 #include <signal.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace kexue {
 namespace {
@@ -98,6 +101,52 @@ class SignalsBlocked {
 };
 #endif
 
+#if defined(__linux__)
+// Keeps the workers off the core of the thread that is about to wake them. A scheduler that packs
+// threads wakes them there, behind the waker, and moves them milliseconds later (two cores, after a
+// pause: regions below 4 ms took as long as on one core; now 1.7 times as fast). What others have
+// made of the workers' affinity since is respected.
+class Places {
+ public:
+  void add(pthread_t thread) {
+    if (n_ < kMost) thread_[n_] = thread;
+    ++n_;
+  }
+
+  void leave_core_to_caller(int workers) {
+    const int here = sched_getcpu();
+    if (n_ == 0 || here < 0 || here >= CPU_SETSIZE || (here == free_ && n_ == n_placed_)) return;
+    cpu_set_t found, caller;
+    CPU_ZERO(&found);
+    CPU_ZERO(&caller);
+    if (pthread_getaffinity_np(thread_[0], sizeof found, &found) != 0) return;
+    if (sched_getaffinity(0, sizeof caller, &caller) != 0) return;
+    const bool mine = free_ >= 0 && CPU_EQUAL(&found, &set_) && CPU_EQUAL(&caller, &caller_);
+    if (!mine) all_ = found;
+    caller_ = caller;
+    const bool enough = n_ <= kMost && CPU_COUNT(&all_) >= workers;
+    if (!enough && free_ < 0) return;
+    set_ = all_;
+    if (enough) CPU_CLR(here, &set_);
+    n_placed_ = n_ <= kMost ? n_ : kMost;
+    for (int i = 0; i < n_placed_; ++i) pthread_setaffinity_np(thread_[i], sizeof set_, &set_);
+    free_ = enough ? here : -1;
+  }
+
+ private:
+  static constexpr int kMost = 15;  // more take longer to place than to find a core
+  pthread_t thread_[kMost]{};
+  int n_ = 0, n_placed_ = 0, free_ = -1;
+  cpu_set_t all_{}, set_{}, caller_{};
+};
+#else
+struct Places {
+  template <class Handle>
+  void add(Handle) {}
+  void leave_core_to_caller(int) {}
+};
+#endif
+
 // The gate holds all that a worker needs to decide, so that one compare-and-swap decides rightly
 // even for a worker that read it in an earlier region:
 //   bit 0: open; bits 1-11: workers that joined; bits 12 up: workers that may join.
@@ -116,6 +165,7 @@ class Pool {
     finished_.store(0, std::memory_order_relaxed);
     gate_.store(static_cast<std::uint32_t>(workers - 1) << kLimitShift | kOpen,
                 std::memory_order_release);
+    places_.leave_core_to_caller(workers);
     epoch_.fetch_add(1);
     epoch_.notify_all();
 
@@ -157,7 +207,9 @@ class Pool {
 #endif
     while (n_threads_ < wanted) {
       try {
-        std::thread([this] { serve(); }).detach();
+        std::thread thread([this] { serve(); });
+        places_.add(thread.native_handle());
+        thread.detach();
       } catch (const std::system_error&) {
         break;  // the region runs with the threads there are
       }
@@ -196,6 +248,7 @@ class Pool {
   Region region_;
   bool abandoned_ = false;
   int n_threads_ = 0;
+  Places places_;
   alignas(kCacheLine) std::atomic<std::uint32_t> gate_{0};
   alignas(kCacheLine) std::atomic<std::uint32_t> epoch_{0};
   alignas(kCacheLine) std::atomic<std::uint32_t> finished_{0};

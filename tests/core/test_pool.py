@@ -198,6 +198,31 @@ def test_keyboard_interrupt_ends_a_long_region(workers: int) -> None:
     assert np.array_equal(values, np.arange(97) ** 2)
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="places are Linux's")
+def test_workers_leave_the_core_of_the_caller_and_keep_the_places_that_others_gave() -> None:
+    run_script("""
+        import os
+        from kexue_num import _core
+
+        def region():
+            _core.testing.busy_region(50, 1e-5, 2)
+
+        cores = os.sched_getaffinity(0)
+        before = set(os.listdir("/proc/self/task"))
+        region()
+        workers = [int(task) for task in set(os.listdir("/proc/self/task")) - before]
+        for _ in range(20):
+            region()
+            for worker in workers:
+                assert len(cores) - 1 <= len(os.sched_getaffinity(worker) & cores)
+        for task in os.listdir("/proc/self/task"):  # as a tool from outside does
+            os.sched_setaffinity(int(task), {min(cores)})
+        for _ in range(5):
+            region()
+            assert all(os.sched_getaffinity(worker) == {min(cores)} for worker in workers)
+    """)
+
+
 def test_exit_while_workers_are_parked_or_spinning() -> None:
     for pause in (0.0, 0.05):
         run_script(

@@ -7,11 +7,12 @@
 // the number of workers; reductions are summed by the caller in chunk order.
 //
 // Workers start at the first parallel region, spin about 30 microseconds for the next one and then
-// park. A worker that wakes late finds the region closed and is not waited for. A region opened
-// inside a region, or while another thread runs one, runs serially on its own thread. The first
-// exception cancels the remaining chunks and is rethrown once. A child after fork() starts with a
-// fresh pool; a chunk of the calling thread that forks gets std::runtime_error out of the region in
-// the child. The calling thread polls for interrupts (Ctrl-C) between chunks.
+// park. On Linux they are kept off the core of the thread that wakes them. A worker that wakes late
+// finds the region closed and is not waited for. A region opened inside a region, or while another
+// thread runs one, runs serially on its own thread. The first exception cancels the remaining
+// chunks and is rethrown once. A child after fork() starts with a fresh pool; a chunk of the
+// calling thread that forks gets std::runtime_error out of the region in the child. The calling
+// thread polls for interrupts (Ctrl-C) between chunks.
 //
 // Scratch for n slots: take n = planned_workers(n_chunks, workers) and pass n on as `workers`; the
 // library's setting may change between the two calls.
