@@ -65,18 +65,16 @@ def mixtures() -> list[Mixture]:
 def cases(quick: bool) -> Iterator[Case]:
     """Yield the cases; `quick` takes few samples and promises nothing."""
     # Samples, judge, densities that may be lost; the goal is 15 and 13 won, and 14 of few samples.
-    for n, judge, lost, base in (
-        (100_000, "likelihood", 1, "warp"),
-        (100_000, "likelihood", 1, "auto"),
-        (100_000, "squares", 5, "warp"),
-        (1000, "likelihood", 3, "warp"),
-        (1000, "likelihood", 3, "auto"),
+    for n, judge, lost in (
+        (100_000, "likelihood", 1),
+        (100_000, "squares", 5),
+        (1000, "likelihood", 3),
     ):
         n_here = min(n, 200) if quick else n
         yield Case(
-            name=f"mixtures/n{n}/{judge}" + ("/auto" if base == "auto" else ""),
-            title=f"15 densities of {n_here} samples, {base}: lost by {judge} over {lost} allowed",
-            prepare=functools.partial(_problem, n_here, judge, lost, 1 if n > 1000 else 3, base),
+            name=f"mixtures/n{n}/{judge}",
+            title=f"15 densities from {n_here} samples each, lost by {judge} over {lost} allowed",
+            prepare=functools.partial(_problem, n_here, judge, lost, 1 if n > 1000 else 3),
             floor=None if quick else Floor("KDEpy ISJ", 0, None),
         )
 
@@ -122,7 +120,7 @@ def _scores(target: _Target, judge: str, densities: list[Any]) -> float:
     return float(np.mean(values))
 
 
-def _problem(n: int, judge: str, allowed: int, repetitions: int, base: str) -> Problem:
+def _problem(n: int, judge: str, allowed: int, repetitions: int) -> Problem:
     rng = np.random.default_rng(0)
     targets = [
         _Target(m, [_draw(m, n, rng) for _ in range(repetitions)], _draw(m, 100_000, rng))
@@ -130,9 +128,7 @@ def _problem(n: int, judge: str, allowed: int, repetitions: int, base: str) -> P
     ]
 
     def ours() -> list[list[Any]]:
-        return [
-            [FourierDensity(base=base).fit(y).pdf for y in target.batches] for target in targets
-        ]
+        return [[FourierDensity().fit(y).pdf for y in target.batches] for target in targets]
 
     def kernels() -> list[list[Any]]:
         return [

@@ -826,6 +826,12 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
+    def gather_rows(
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def gram(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
@@ -837,6 +843,12 @@ class lowrank:
         dropped: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def inverse_root(
+        gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        least: typing.SupportsFloat | typing.SupportsIndex,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> typing.Any: ...
     @staticmethod
     def leading_below(
         gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

@@ -187,6 +187,17 @@ py::array gather_columns(const py::array& a, const Indices& indices, int workers
   });
 }
 
+py::array gather_rows(const py::array& a, const Indices& indices, int workers) {
+  return dispatch_inexact(a, [&]<class T>(Type<T>) -> py::array {
+    const auto view = matrix_view<T>(a);
+    const auto chosen = index_span(indices);
+    auto out = new_matrix<T>(static_cast<ptrdiff_t>(chosen.size()), view.cols);
+    const auto out_view = writable(out);
+    without_gil([&] { lowrank::gather_rows<T>(view, chosen, out_view, workers); });
+    return out;
+  });
+}
+
 double max_component(const py::array& a, int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) {
     const auto view = matrix_view<T>(a);
@@ -241,6 +252,19 @@ auto with_gram(const py::array& g, F&& f) {
   }
   const auto view = matrix_view<double>(g);
   return without_gil([&] { return f(view); });
+}
+
+// None where g has no such root.
+py::object inverse_root(const py::array& g, double least, int workers) {
+  const auto run = [&]<class T>(Type<T>) -> py::object {
+    const auto view = matrix_view<T>(g);
+    auto x = new_matrix<T>(view.rows, view.rows);
+    const auto out = writable(x);
+    const bool found =
+        without_gil([&] { return lowrank::inverse_root<T>(view, least, out, workers); });
+    return found ? py::object(std::move(x)) : py::object(py::none());
+  };
+  return holds<std::complex<double>>(g) ? run(Type<std::complex<double>>()) : run(Type<double>());
 }
 
 ptrdiff_t leading_below(const py::array& g, double limit, int workers) {
@@ -298,12 +322,14 @@ void bind_lowrank(py::module_& parent) {
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),
         py::arg("workers"));
   m.def("gather_columns", &gather_columns, py::arg("a"), py::arg("indices"), py::arg("workers"));
+  m.def("gather_rows", &gather_rows, py::arg("a"), py::arg("indices"), py::arg("workers"));
   m.def("max_component", &max_component, py::arg("a"), py::arg("workers"));
   m.def("max_modulus", &max_modulus, py::arg("a"), py::arg("workers"));
   m.def("whiten", &whiten, py::arg("c"), py::arg("scale"), py::arg("r11"), py::arg("workers"));
   m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
   m.def("gram", &gram, py::arg("r"), py::arg("workers"));
+  m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kexue/core/pool.hpp"
+#include "narrow_products.hpp"
 #include "packing.hpp"
 
 namespace kexue {
@@ -11,9 +12,10 @@ namespace {
 
 using std::ptrdiff_t;
 
-// Depths of equal size, none above kGemmDepth: a short last one would cost as many passes over C.
+// Depths of equal size, none above kDepth: a short last one would cost as many passes over C.
+constexpr ptrdiff_t kDepth = 320;
 ptrdiff_t depth_step(ptrdiff_t depth) {
-  return ceil_div(depth, std::max<ptrdiff_t>(1, ceil_div(depth, kGemmDepth)));
+  return ceil_div(depth, std::max<ptrdiff_t>(1, ceil_div(depth, kDepth)));
 }
 
 // 12 strips of 12 rows and 256 columns are 288 KB of doubles: a part of the second-level cache.
@@ -52,11 +54,6 @@ void multiply_tile(const GemmKernels<real_t<T>>& kernels, const PackedRows<T>& a
       }
     }
   }
-}
-
-template <class T>
-void clear_block(MatrixView<T> c, ptrdiff_t j0, ptrdiff_t cols) {
-  for (ptrdiff_t i = 0; i < c.rows; ++i) std::fill_n(&c(i, j0), cols, T(0));
 }
 
 }  // namespace
@@ -132,182 +129,159 @@ void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>&
 
 namespace {
 
-// Adds the (mr, nr) tile that `micro(tile, ld)` fills in to the part of c that exists.
-template <class R, class Micro>
-void add_tile(const GemmKernels<R>& kernels, R* c, ptrdiff_t ldc, ptrdiff_t rows, ptrdiff_t cols,
-              Micro&& micro) {
-  if (rows == kernels.mr && cols == kernels.nr) return micro(c, ldc);
-  alignas(64) R tile[kMaxTile];
-  std::fill_n(tile, kernels.mr * kernels.nr, R(0));
-  micro(tile, kernels.nr);
-  for (ptrdiff_t i = 0; i < rows; ++i) {
-    for (ptrdiff_t j = 0; j < cols; ++j) c[i * ldc + j] += tile[i * kernels.nr + j];
-  }
-}
-
-// C (+)= alpha A B for a B of few columns, packed whole, and A with rows as they lie: A is read
-// once, in order, and not copied, unless its rows lie so that they compete for the same places of
-// the first-level cache.
-template <class R>
-void gemm_small_b(R alpha, MatrixView<const R> a, MatrixView<const R> b, bool accumulate,
-                  MatrixView<R> c, int workers) {
-  constexpr ptrdiff_t kRows = 96;
-  const auto& kernels = gemm_kernels<R>();
-  const ptrdiff_t mr = kernels.mr, nr = kernels.nr, depth = b.rows;
-  const ColumnStrips<R> packed(b, workers);
-  if (alpha != 1) packed.scale(alpha, workers);
-  const bool copies = a.row_stride * static_cast<ptrdiff_t>(sizeof(R)) % 4096 == 0;
-  parallel_for(
-      ceil_div(a.rows, kRows),
-      [&](ptrdiff_t task, int) {
-        const ptrdiff_t first = task * kRows, last = std::min(a.rows, first + kRows);
-        if (!accumulate) clear_block(c.block(first, 0, last - first, c.cols), 0, c.cols);
-        AlignedBuffer<R> tail;
-        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kGemmDepth) {
-          const ptrdiff_t kc = std::min(kGemmDepth, depth - k0);
-          for (ptrdiff_t i = first; i < last; i += mr) {
-            const ptrdiff_t rows = std::min(mr, last - i);
-            const R* source = &a(i, k0);
-            ptrdiff_t lda = a.row_stride;
-            if (rows < mr || copies) {
-              if (tail.size() == 0) tail = AlignedBuffer<R>(mr * kGemmDepth);
-              if (rows < mr) std::fill_n(tail.data(), mr * kGemmDepth, R(0));
-              for (ptrdiff_t r = 0; r < rows; ++r) {
-                std::copy_n(source + r * lda, kc, tail.data() + r * kGemmDepth);
-              }
-              source = tail.data();
-              lda = kGemmDepth;
-            }
-            for (ptrdiff_t s = 0; s < packed.n_strips(); ++s) {
-              add_tile(kernels, &c(i, s * nr), c.row_stride, rows, std::min(nr, c.cols - s * nr),
-                       [&](R* target, ptrdiff_t ldc) {
-                         kernels.micro_rows(kc, source, lda, packed.strip(s) + k0 * nr, target,
-                                            ldc);
-                       });
-            }
-          }
-        }
-      },
-      workers);
-}
-
-// C (+)= alpha A B for an A of few rows and B with rows as they lie: B is read once and not copied.
-// Eight rows at a time are as many streams as the hardware follows (12 x 2000 x 2000: 2.3 ms
-// against 5 ms with 32).
-template <class R>
-void gemm_small_a(const PackedRows<R>& a, MatrixView<const R> b, bool accumulate, MatrixView<R> c,
-                  int workers) {
-  constexpr ptrdiff_t kWide = 32, kDepth = 8;
-  const auto& kernels = gemm_kernels<R>();
-  const ptrdiff_t mr = kernels.mr, nr = kernels.nr, depth = b.rows;
-  const ptrdiff_t n_strips = ceil_div(c.cols, nr);
-  parallel_for(
-      ceil_div(n_strips, kWide),
-      [&](ptrdiff_t g, int) {
-        const ptrdiff_t first = g * kWide, last = std::min(n_strips, first + kWide);
-        if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
-        AlignedBuffer<R> tail;
-        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kDepth) {
-          const ptrdiff_t kc = std::min(kDepth, depth - k0);
-          for (ptrdiff_t s = first; s < last; ++s) {
-            const ptrdiff_t cols = std::min(nr, c.cols - s * nr);
-            const R* source = &b(k0, s * nr);
-            ptrdiff_t ldb = b.row_stride;
-            if (cols < nr) {
-              if (tail.size() == 0) tail = AlignedBuffer<R>(kDepth * nr);
-              pack_strip<R>(b, k0, kc, s * nr, nr, tail.data(), 0);
-              source = tail.data();
-              ldb = nr;
-            }
-            for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
-              add_tile(kernels, &c(r * mr, s * nr), c.row_stride, std::min(mr, c.rows - r * mr),
-                       cols, [&](R* target, ptrdiff_t ldc) {
-                         kernels.micro(kc, a.strip(r) + k0 * mr, source, ldb, target, ldc);
-                       });
-            }
-          }
-        }
-      },
-      workers);
-}
-
-// Brings the next depth block of B into the second-level cache, a few rows with every tile: its
-// rows lie too far apart for the hardware to follow.
-template <class T>
+// Brings what is needed next into the second-level cache, a piece with every tile: rows of B, which
+// lie too far apart for the hardware to follow, and strips of A.
 class Ahead {
  public:
-  Ahead(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t rows, ptrdiff_t j0, ptrdiff_t j1,
-        ptrdiff_t tiles)
-      : b_(b), k0_(k0), rows_(b.col_stride == 1 ? rows : 0), j0_(j0), tiles_(tiles) {
-    bytes_ = (std::min(j1, b.cols) - j0) * static_cast<ptrdiff_t>(sizeof(T));
-  }
+  Ahead(const char* first, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes, ptrdiff_t tiles)
+      : next_(first), rows_(rows), stride_(stride), bytes_(bytes), tiles_(tiles) {}
+
   void fetch() {
 #if defined(__GNUC__)
-    const ptrdiff_t end = rows_ * ++tile_ / tiles_;
-    for (; row_ < end; ++row_) {
-      const char* line = reinterpret_cast<const char*>(&b_(k0_ + row_, j0_));
-      for (ptrdiff_t i = 0; i < bytes_; i += 64) __builtin_prefetch(line + i, 0, 2);
+    const ptrdiff_t lines = ceil_div(bytes_, kLine), end = rows_ * lines * ++tile_ / tiles_;
+    for (; line_ < end; ++line_) {
+      __builtin_prefetch(next_ + place_, 0, 2);
+      place_ += kLine;
+      if (place_ >= bytes_) {
+        place_ = 0;
+        next_ += stride_;
+      }
     }
 #endif
   }
 
  private:
+  static constexpr ptrdiff_t kLine = 64;
+  const char* next_;
+  ptrdiff_t rows_, stride_, bytes_, tiles_, line_ = 0, tile_ = 0, place_ = 0;
+};
+
+// What a worker does with a group of strips of B: packs them by blocks of its depth and multiplies.
+template <class T>
+class Group {
+  using R = real_t<T>;
+
+ public:
+  // Strips of B that share a part of A while it is in the second-level cache: half a megabyte.
+  static constexpr ptrdiff_t kMost = 16 / ColumnStrips<T>::kPlanes;
+  // Strips a power of two apart would compete for the same places of the first-level cache.
+  static ptrdiff_t block_size() {
+    return kDepth * gemm_kernels<R>().nr * ColumnStrips<T>::kPlanes +
+           5 * 64 / static_cast<ptrdiff_t>(sizeof(R));
+  }
+
+  Group(const PackedRows<T>& a, MatrixView<const T> b, MatrixView<T> c, ptrdiff_t first,
+        ptrdiff_t last, R* packed)
+      : a_(a), b_(b), c_(c), first_(first), last_(last), packed_(packed) {}
+
+  // Of one block of the depth; `clears` where C is not to be added to.
+  void multiply(ptrdiff_t k0, ptrdiff_t kc, ptrdiff_t next_kc, bool clears) const {
+    const ptrdiff_t n = a_.n_strips(), width = last_ - first_;
+    const ptrdiff_t cols = std::min(b_.cols, last_ * kernels_.nr) - first_ * kernels_.nr;
+    Ahead rows(bytes_of(next_kc > 0 ? &b_(k0 + kc, first_ * kernels_.nr) : b_.data),
+               b_.col_stride == 1 ? next_kc : 0, b_.row_stride * kSize<T>, cols * kSize<T>,
+               width * n);
+    for (ptrdiff_t r0 = 0; r0 < n; r0 += kRowStrips) {
+      const ptrdiff_t r1 = std::min(n, r0 + kRowStrips), size = kc * kernels_.mr * kSize<R>;
+      // Strips of A that stay in the second-level cache for all strips of B; then the next.
+      Ahead strips(bytes_of(a_.strip(r1 < n ? r1 : 0) + k0 * kernels_.mr),
+                   r1 < n ? std::min(kRowStrips, n - r1) : 0, a_.depth() * kernels_.mr * kSize<R>,
+                   size, width * (r1 - r0));
+      for (ptrdiff_t s = first_; s < last_; ++s) {
+        if (r0 == 0 && !packs_by_itself(s)) pack(s, k0, kc);
+        for (ptrdiff_t r = r0; r < r1; ++r) {
+          rows.fetch();
+          strips.fetch();
+          tile(r, s, k0, kc, clears);
+        }
+      }
+    }
+  }
+
+ private:
+  template <class U>
+  static constexpr ptrdiff_t kSize = static_cast<ptrdiff_t>(sizeof(U));
+  template <class U>
+  static const char* bytes_of(const U* p) {
+    return reinterpret_cast<const char*>(p);
+  }
+
+  R* block(ptrdiff_t s) const { return packed_ + (s - first_) * block_size(); }
+  ptrdiff_t columns(ptrdiff_t s) const { return std::min(kernels_.nr, c_.cols - s * kernels_.nr); }
+  // The first tile of the strip packs it on the way.
+  bool packs_by_itself(ptrdiff_t s) const {
+    return !is_complex_v<T> && b_.col_stride == 1 && columns(s) == kernels_.nr &&
+           a_.rows() >= kernels_.mr;
+  }
+  void pack(ptrdiff_t s, ptrdiff_t k0, ptrdiff_t kc) const {
+    pack_strips<T>(b_, k0, kc, s, s + 1, kernels_.nr, block(s), kDepth * kernels_.nr, 0);
+  }
+  void tile(ptrdiff_t r, ptrdiff_t s, ptrdiff_t k0, ptrdiff_t kc, bool clears) const {
+    T* c = &c_(r * kernels_.mr, s * kernels_.nr);
+    if (clears) {  // while it is on its way into the first-level cache
+      const ptrdiff_t i = r * kernels_.mr, rows = std::min(kernels_.mr, c_.rows - i);
+      clear_block(c_.block(i, 0, rows, c_.cols), s * kernels_.nr, columns(s));
+    }
+    if constexpr (!is_complex_v<T>) {
+      if (r == 0 && packs_by_itself(s)) {
+        kernels_.micro_packs(kc, a_.strip(0) + k0 * kernels_.mr, &b_(k0, s * kernels_.nr),
+                             b_.row_stride, block(s), c, c_.row_stride);
+        return;
+      }
+    }
+    multiply_tile<T>(kernels_, a_, r, k0, kc, block(s), kDepth * kernels_.nr, kernels_.nr, c,
+                     c_.row_stride, columns(s));
+  }
+
+  const GemmKernels<R>& kernels_ = gemm_kernels<R>();
+  const PackedRows<T>& a_;
   MatrixView<const T> b_;
-  ptrdiff_t k0_, rows_, j0_, tiles_, bytes_, row_ = 0, tile_ = 0;
+  MatrixView<T> c_;
+  ptrdiff_t first_, last_;
+  R* packed_;
 };
 
 }  // namespace
 
 template <class T>
 void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
-          bool accumulate, MatrixView<T> c, int workers) {
+          bool accumulate, MatrixView<T> c, int workers, const T* weights) {
   using R = real_t<T>;
-  constexpr ptrdiff_t kWide = 4;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t nr = kernels.nr, depth = b.rows, step = depth_step(depth);
-  const ptrdiff_t n_strips = ceil_div(c.cols, nr), groups = ceil_div(n_strips, kWide);
+  const ptrdiff_t n_strips = ceil_div(c.cols, nr);
   const double flops = product_flops(a.rows, depth, c.cols);
   // Bytes of a depth block of B: half of a second-level cache.
   constexpr ptrdiff_t kSmall = 512 << 10;
   if constexpr (!is_complex_v<T>) {
-    if (a.col_stride == 1 && a.rows >= 2 * kernels.mr &&
-        n_strips * nr * std::min(depth, kGemmDepth) * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
+    if (weights == nullptr && a.col_stride == 1 && a.rows >= 2 * kernels.mr &&
+        n_strips * nr * std::min(depth, kDepth) * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
       return gemm_small_b<R>(alpha, a, b, accumulate, c, workers_for(flops, workers));
     }
   }
-  const PackedRows<T> packed_a(a, conjugate_a, alpha, workers);
+  if (depth == 0 && !accumulate) return clear_block(c, 0, c.cols);
+  const PackedRows<T> packed_a(a, conjugate_a, alpha, workers, weights);
   if constexpr (!is_complex_v<T>) {
     if (packed_a.n_strips() <= 2 && b.col_stride == 1) {
       return gemm_small_a<R>(packed_a, b, accumulate, c, workers_for(flops, workers));
     }
   }
-  const int used = planned_workers(groups, workers_for(flops, workers));
-  // Strips a power of two apart would compete for the same places of the first-level cache.
-  constexpr ptrdiff_t kPadding = 5 * 64 / static_cast<ptrdiff_t>(sizeof(R));
-  const ptrdiff_t block = kGemmDepth * nr * ColumnStrips<T>::kPlanes + kPadding;
-  AlignedBuffer<R> scratch(used * kWide * block);
+  // Where A has to be read again with every group, groups are wide (2000 x 800 x 2000: 1.15x).
+  const ptrdiff_t most = packed_a.n_strips() > 2 * kRowStrips ? Group<T>::kMost : 4;
+  const int shares = std::max(1, planned_workers(n_strips, workers_for(flops, workers)));
+  const ptrdiff_t wide = std::clamp<ptrdiff_t>(ceil_div(n_strips, shares), 1, most);
+  const ptrdiff_t groups = ceil_div(n_strips, wide);
+  const int used = planned_workers(groups, shares);
+  AlignedBuffer<R> scratch(used * wide * Group<T>::block_size());
   parallel_for(
       groups,
       [&](ptrdiff_t g, int slot) {
-        R* packed = scratch.data() + slot * kWide * block;
-        const ptrdiff_t first = g * kWide, last = std::min(n_strips, first + kWide);
-        if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
+        const ptrdiff_t first = g * wide, last = std::min(n_strips, first + wide);
+        const Group<T> group(packed_a, b, c, first, last,
+                             scratch.data() + slot * wide * Group<T>::block_size());
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
           const ptrdiff_t kc = std::min(step, depth - k0);
-          pack_strips<T>(b, k0, kc, first, last, nr, packed, kGemmDepth * nr, block);
-          Ahead<T> ahead(b, k0 + kc, std::min(step, depth - k0 - kc), first * nr, last * nr,
-                         (last - first) * packed_a.n_strips());
-          for (ptrdiff_t r0 = 0; r0 < packed_a.n_strips(); r0 += kRowStrips) {
-            const ptrdiff_t r1 = std::min(packed_a.n_strips(), r0 + kRowStrips);
-            for (ptrdiff_t s = first; s < last; ++s) {
-              for (ptrdiff_t r = r0; r < r1; ++r) {
-                ahead.fetch();
-                multiply_tile<T>(kernels, packed_a, r, k0, kc, packed + (s - first) * block,
-                                 kGemmDepth * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
-                                 std::min(nr, c.cols - s * nr));
-              }
-            }
-          }
+          group.multiply(k0, kc, std::min(step, depth - k0 - kc), k0 == 0 && !accumulate);
         }
       },
       used);
@@ -318,7 +292,7 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
                             int, ptrdiff_t);                                                      \
   template void add_product<T>(const PackedRows<T>&, MatrixView<const T>, ColumnStrips<T>&, int); \
   template void gemm<T>(real_t<T>, MatrixView<const T>, bool, MatrixView<const T>, bool,          \
-                        MatrixView<T>, int);
+                        MatrixView<T>, int, const T*);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

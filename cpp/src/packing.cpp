@@ -73,7 +73,7 @@ void pack_strips(MatrixView<const T> b, ptrdiff_t k0, ptrdiff_t depth, ptrdiff_t
 
 template <class T>
 PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<T> alpha,
-                          int workers)
+                          int workers, const T* weights)
     : rows_(a.rows), depth_(a.cols), mr_(gemm_kernels<real_t<T>>().mr) {
   using R = real_t<T>;
   n_strips_ = ceil_div(rows_, mr_);
@@ -90,10 +90,11 @@ PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<
             const ptrdiff_t end = std::min(depth_, (block + 1) * kColumns);
             for (ptrdiff_t k = block * kColumns; k < end; ++k) {
               const T* column = &a(0, k);
+              const T factor = weights == nullptr ? alpha : alpha * weights[k];
               for (ptrdiff_t s = 0; s < n_strips_; ++s) {
                 R* out = data_.data() + (s * depth_ + k) * mr_;
                 const ptrdiff_t rows = std::min(mr_, rows_ - s * mr_);
-                for (ptrdiff_t r = 0; r < rows; ++r) out[r] = alpha * column[s * mr_ + r];
+                for (ptrdiff_t r = 0; r < rows; ++r) out[r] = factor * column[s * mr_ + r];
                 for (ptrdiff_t r = rows; r < mr_; ++r) out[r] = R(0);
               }
             }
@@ -124,7 +125,13 @@ PackedRows<T>::PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<
         };
         // In the order in which a lies in memory.
         const MatrixView<const T> block = a.block(s * mr_, 0, rows, depth_);
-        if (a.row_stride == 1) {
+        if (weights != nullptr) {
+          for (ptrdiff_t k = 0; k < depth_; ++k) {
+            for (ptrdiff_t r = 0; r < rows; ++r) {
+              put_entry(out + k * mr_ + r, times(weights[k], block(r, k)));
+            }
+          }
+        } else if (a.row_stride == 1) {
           for (ptrdiff_t k = 0; k < depth_; ++k) {
             const T* column = &block(0, k);
             for (ptrdiff_t r = 0; r < rows; ++r) put_entry(out + k * mr_ + r, column[r]);

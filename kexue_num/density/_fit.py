@@ -230,12 +230,6 @@ class Path:
     best: Optimum
     criterion: float  # the larger the better, comparable between frames
 
-    def foreseen(self) -> float:
-        """The log-likelihood of as many fresh samples: that of the folds left out, or by AIC."""
-        at = int(np.flatnonzero(self.rows["order"] == self.best.order)[0])
-        held_out = float(self.rows["cv"][at])
-        return -0.5 * float(self.rows["aic"][at]) if math.isnan(held_out) else held_out
-
 
 class PathRun:
     """Orders upwards from 0 in one frame, until the criterion has not risen for a while.
@@ -278,10 +272,10 @@ class PathRun:
         self.start = found.b
         likelihood = samples.weight * found.mean_log + samples.log_slope
         price = 0.5 * math.log(samples.weight) if self.criterion == "bic" else 1.0
-        value, held_out = likelihood - 2 * order * price, math.nan
+        value, left_out = likelihood - 2 * order * price, math.nan
         if self.criterion == "cv":
-            value = held_out = _held_out(samples, order, self.settings, self.starts)
-        self.rows.append((order, likelihood, held_out))
+            value = left_out = held_out(samples, order, self.settings, self.starts)
+        self.rows.append((order, likelihood, left_out))
         if value > self.best_value + 1e-9:
             self.best, self.best_value, self.since = found, value, 0
         else:
@@ -341,13 +335,14 @@ def _value(run: PathRun) -> float:
     return run.best_value
 
 
-def _held_out(
+def held_out(
     samples: Samples,
     order: int,
     settings: Settings,
-    starts: list[Array | None],
+    starts: list[Array | None] | None = None,
 ) -> float:
-    """The log-likelihood of every fold under the fit to the others."""
+    """The log-likelihood of every fold under the fit to the others; `starts` are renewed."""
+    starts = [None] * samples.folds if starts is None else starts
     value = samples.log_slope
     for fold in range(samples.folds):
         weight = samples.fold_weight(fold)

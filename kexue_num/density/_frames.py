@@ -164,6 +164,7 @@ def check_samples(function: str, support: Support, x: Array) -> None:
 
 
 _QUANTILE_SAMPLES = 1 << 13
+_BLOCK = 1 << 16
 
 
 def _spread(x: Array, w: Array | None) -> tuple[float, float, float]:
@@ -195,8 +196,11 @@ def _mean_and_deviation(y: Array, w: Array | None) -> tuple[float, float]:
     with np.errstate(over="ignore", invalid="ignore"):
         weight = y.size if w is None else float(w.sum())
         mean = float(y.mean()) if w is None else float(w @ y) / weight
-        centred = y - mean
-        square = float(centred @ centred) if w is None else float(w @ (centred * centred))
+        square = 0.0
+        for start in range(0, y.size, _BLOCK):  # a copy of all samples would be most of the memory
+            part = slice(start, start + _BLOCK)
+            centred = y[part] - mean
+            square += float(centred @ (centred if w is None else w[part] * centred))
         return mean, float(np.sqrt(square / weight))
 
 

@@ -98,12 +98,7 @@ def modes(model: Model, frame: Frame) -> Array:
     step = y[1] - y[0]
     low = np.where(peak > 0, y[np.maximum(peak - 1, 0)], y[0] - step * (frame.support == "circle"))
     high = y[np.minimum(peak + 1, len(y) - 1)]
-    golden = 0.5 * (math.sqrt(5) - 1)
-    for _ in range(80):
-        a, b = high - golden * (high - low), low + golden * (high - low)
-        left = model.pdf(a, True, 1) >= model.pdf(b, True, 1)
-        low, high = np.where(left, low, a), np.where(left, b, high)
-    found = 0.5 * (low + high)
+    found = _golden_section(lambda at: model.pdf(at, True, 1), low, high)
     ends = np.array(frame.ends)
     if frame.is_bounded and frame.support != "circle":
         for end in ends:
@@ -114,11 +109,32 @@ def modes(model: Model, frame: Frame) -> Array:
     return np.unique(found)
 
 
+def _golden_section(f: Callable[[Array], Array], low: Array, high: Array) -> Array:
+    """The maximum of f between each low and high, where f has one."""
+    golden = 0.5 * (math.sqrt(5) - 1)
+    for _ in range(80):
+        a, b = high - golden * (high - low), low + golden * (high - low)
+        left = f(a) >= f(b)
+        low, high = np.where(left, low, a), np.where(left, b, high)
+    found: Array = 0.5 * (low + high)
+    return found
+
+
 def highest_density(model: Model, frame: Frame, level: float) -> Array:
-    """The intervals on which the density exceeds the threshold that leaves mass `level`."""
+    """The intervals on which the density exceeds the threshold that leaves mass `level`.
+
+    Of a uniform density all regions of that mass are alike: the one in the middle.
+    """
     y = _grid(model, frame)
-    peaks = modes(model, frame)
-    y = np.unique(np.concatenate([y, peaks]))
+    q = model.pdf(y, True, 1)
+    if frame.is_bounded and q.max() - q.min() < 1e-13:
+        start, end = frame.ends
+        margin = 0.5 * (1 - level) * (end - start)
+        return np.array([[start + margin, end - margin]])
+    # With every peak and every valley among the points, no crossing is between two of one side.
+    valley = 1 + np.flatnonzero((q[1:-1] <= q[:-2]) & (q[1:-1] < q[2:]))
+    lowest = _golden_section(lambda at: -model.pdf(at, True, 1), y[valley - 1], y[valley + 1])
+    y = np.unique(np.concatenate([y, modes(model, frame), lowest]))
     q = model.pdf(y, True, 1)
     y, q = y[np.isfinite(q)], q[np.isfinite(q)]
     low, high = float(q.min()), float(q.max())

@@ -106,8 +106,11 @@ def _smooth(histogram: Array, bandwidth: float) -> Array:
 def _bandwidth(histogram: Array, n: int) -> float:
     """Botev, Grotowski and Kroese's (2010) bandwidth on the unit interval.
 
-    The fixed point t = xi gamma^[5](t), by bisection on log t; Silverman's rule if there is none.
+    The fixed point t = xi gamma^[5](t), by Brent's method on log t; Silverman's rule if there is
+    none.
     """
+    from scipy.optimize import brentq
+
     k = np.arange(1, _KNOTS)
     nodes = (np.arange(_KNOTS) + 0.5) / _KNOTS
     # The cosine transform by one complex transform of twice the length.
@@ -116,7 +119,9 @@ def _bandwidth(histogram: Array, n: int) -> float:
     squares = np.pi**2 * (k**2).astype(float)
     weighted = {s: 2 * a2 * squares**s for s in range(2, 8)}
 
-    def excess(t: float) -> float:
+    def excess(log_t: float) -> float:
+        t = float(np.exp(log_t))
+
         def functional(s: int, time: float) -> float:
             # Beyond this frequency the exponential is nothing.
             count = min(k.size, int(np.sqrt(745 / time) / np.pi) + 1) if time > 0 else k.size
@@ -134,9 +139,6 @@ def _bandwidth(histogram: Array, n: int) -> float:
     deviation = float(np.sqrt(histogram @ (nodes - mean) ** 2))
     low, high = np.log(1e-10), np.log(deviation**2)
     with np.errstate(all="ignore"):
-        if not excess(float(np.exp(high))) > 0:
+        if not (excess(high) > 0 >= excess(low)):
             return float(0.9 * deviation * n**-0.2)
-        for _ in range(50):
-            middle = 0.5 * (low + high)
-            low, high = (low, middle) if excess(float(np.exp(middle))) > 0 else (middle, high)
-    return float(np.exp(0.25 * (low + high)))
+        return float(np.exp(0.5 * brentq(excess, low, high, xtol=1e-10)))

@@ -51,7 +51,7 @@ class TextDistribution:
 
         Notes
         -----
-        About 40 bytes of memory for each edge, a few edges for each character.
+        About 160 bytes of memory for each edge, a few edges for each character.
         """
         return self._lattice(f"{CLASS}.lattice", text)
 

@@ -199,7 +199,7 @@ def rows_of(a: Any, indices: Array, workers: int) -> Any:
     if not isinstance(a, np.ndarray):
         return a[indices]
     if a.strides[-1] == a.itemsize:
-        return a.take(indices, axis=0)
+        return _core.lowrank.gather_rows(a, indices, workers)
     return np.ascontiguousarray(_core.lowrank.gather_columns(a.T, indices, workers).T)
 
 

@@ -220,15 +220,12 @@ class Krylov:
             return None
         x = x / norms
         for _ in range(2):
-            gram = _core.lowrank.gram(np.ascontiguousarray(x.T), self.workers).conj()
-            try:
-                factor = np.linalg.cholesky(gram)
-            except np.linalg.LinAlgError:
+            gram = _core.lowrank.gram(x.T, self.workers).conj()
+            # Not by LAPACK, whose idle threads would spin while A is multiplied.
+            root = _core.lowrank.inverse_root(gram, 1e-4, self.workers)
+            if root is None:
                 return None
-            if factor.diagonal().real.min() < 1e-4:
-                return None
-            inverse = np.linalg.inv(factor).conj().T.astype(x.dtype)
-            x = self.multiply(x, np.ascontiguousarray(inverse))
+            x = self.multiply(x, root.astype(x.dtype))
         return x
 
     def bound(self, v: Array, largest: float) -> float:

@@ -43,8 +43,8 @@ def pinv(A: Any, *, rtol: float | None = None, ridge: float = 0.0) -> Array:
     -----
     ``A^+ = V diag(1 / s) U^H`` over the singular values that do not count as zero: the B of least
     norm among those that minimise ``||A B - I||_F``. A is scaled by a power of two first, so that
-    its scale does not matter as long as the result can be represented. Memory: about twice that of
-    A and the result; cost: one SVD.
+    its scale does not matter as long as the result can be represented. Memory: about eight times
+    that of A, most of it LAPACK's; cost: one SVD.
 
     References
     ----------

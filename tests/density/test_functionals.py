@@ -161,3 +161,17 @@ def test_face_for_scipy(frame):
     assert np.isnan(other.pdf(np.nan))
     if frame["support"] != "real":
         assert other.pdf(-100.0) == 0
+
+
+def test_regions_with_valleys_between_grid_points_and_of_uniform_densities():
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        a = rng.normal(size=9) + 1j * rng.normal(size=9)
+        for support in ("circle", (-1e-8, 1e-8), "real"):
+            d = FourierDensity.from_coefficients(a, support=support)
+            for level in (0.5, 0.99, 0.9999):
+                region = d.interval(level)
+                assert d.bin_prob(*region.T).sum() == pytest.approx(level, abs=1e-9)
+    uniform = FourierDensity.from_coefficients([1.0], support=(2.0, 5.0))
+    assert uniform.interval(0.9) == pytest.approx(np.array([[2.15, 4.85]]))
+    assert flat(support="circle").interval(0.5) == pytest.approx(np.array([[-1, 1]]) * math.pi / 2)

@@ -58,6 +58,16 @@ def test_no_path_names_the_first_uncovered_position(method):
         method(letters(), b"abx")
 
 
+@pytest.mark.parametrize("name", ["encode_batch", "sample_batch"])
+def test_the_first_text_at_fault_is_named(name):
+    many = getattr(letters(), name)
+    with pytest.raises(ValueError, match=r"no piece for 'x' at position 1 of \[2\]"):
+        many(["ab", "", "axb", "\ud800", "x"])
+    with pytest.raises(UnicodeEncodeError, match=r"position 1.*of \[2\]"):
+        many(["ab", "", "a\ud800", "x"])
+    assert [len(row) > 0 for row in many(["", "ab", "", ""])] == [False, True, False, False]
+
+
 def test_lone_surrogates(method):
     with pytest.raises(UnicodeEncodeError, match=r"position 2.*'texts?' must not have lone surr"):
         method(letters(), "ab\ud800")

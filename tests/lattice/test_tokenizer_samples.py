@@ -115,6 +115,9 @@ def test_samples_do_not_depend_on_how_the_work_is_split(method):
         again = tokenizer.sample_batch(lines, 0.3, size=3, rng=7, method=method, workers=workers)
         np.testing.assert_array_equal(again.ids, whole.ids)
         np.testing.assert_array_equal(again.offsets, whole.offsets)
+        single = tokenizer.sample_batch(lines, 0.3, rng=7, method=method, workers=workers)
+        for i in range(0, 400, 7):
+            np.testing.assert_array_equal(single[i], whole[i, 0])
     fresh = pickle.loads(pickle.dumps(tokenizer))
     order = [350, 0, 399, 17]
     for i in order:  # one at a time, in any order, with nothing remembered, and fewer samples

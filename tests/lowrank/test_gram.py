@@ -32,6 +32,7 @@ def test_gram(isa, n, k, dtype):
     for workers in (1, 2):
         gram = _core.lowrank.gram(r, workers)
         assert gram.dtype == wide.dtype
+        np.testing.assert_array_equal(gram, _core.lowrank.gram(np.asfortranarray(r), workers))
         np.testing.assert_allclose(gram, wide @ wide.conj().T, rtol=0, atol=1.4e-15 * n)
         np.testing.assert_array_equal(gram, gram.conj().T)
 
@@ -50,6 +51,22 @@ def test_leading_below_finds_the_norm_of_every_leading_part(isa, k, dtype):
     reverse = gram[::-1, ::-1]
     assert _core.lowrank.leading_below(reverse, 2 * norms[-1], 1) == k
     assert _core.lowrank.leading_below(gram, 0.0, 1) == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("k", [0, 1, 47, 130])
+def test_inverse_root(isa, k, dtype):
+    gram = _core.lowrank.gram(_rows((k, 200), dtype), 1)
+    root = _core.lowrank.inverse_root(gram, 1e-4, 2)
+    np.testing.assert_allclose(root.conj().T @ gram @ root, np.eye(k), atol=1e-10)
+    np.testing.assert_array_equal(root, np.triu(root))
+
+
+def test_inverse_root_of_what_has_none():
+    nan = np.eye(3)
+    nan[2, 2] = np.nan
+    for gram in (-np.eye(2), np.diag([1.0, 0.0]), np.diag([1.0, 1e-9]), np.ones((60, 60)), nan):
+        assert _core.lowrank.inverse_root(gram, 1e-4, 1) is None
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])

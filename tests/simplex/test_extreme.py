@@ -196,3 +196,17 @@ def test_log_softmax_of_scores_beyond_the_temperature(dtype):
     expected = [[-np.log(2), -np.log(2), -np.inf, -np.inf], [-np.log(4)] * 4]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert simplex.logsumexp(x, temperature=0.5).tolist() == [np.inf, -np.inf]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("alpha", [8.0, 30.0, 100.0])
+def test_entmax_entries_whose_power_is_beyond_two_doubles(alpha, dtype):
+    # p_1^b - p_2^b = b (x_1 - x_2) with p_2^b far below the rounding of p_1^b.
+    b, small = alpha - 1, 1e-3
+    x = np.array([(1 - small) ** b / b, 0, -1], dtype)
+    p = simplex.entmax(x, alpha)
+    first = (b * float(x[0])) ** (1 / b)
+    assert_allclose(p, [first, 1 - first, 0], atol=2 * np.finfo(dtype).eps)
+    ties = simplex.entmax(x[[1, 0, 1]], alpha)
+    assert_allclose(ties, [(1 - first) / 2, first, (1 - first) / 2], atol=2 * np.finfo(dtype).eps)
+    assert ties[0] == ties[2]

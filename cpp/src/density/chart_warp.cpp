@@ -15,8 +15,6 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-// Shares of either half in a guide table.
-constexpr std::size_t kGuide = 8192;
 // |t| below which the inverse is refined on its tail.
 constexpr double kLeastWarp = 2e-4;
 
@@ -80,11 +78,13 @@ void Chart::build_inverse() {
     tail[1][k] = std::signbit(t[k]) ? near : spill_ - near;
     total[k] = density_[k] + 0.5 * spill_ * total[k];
   }
-  cubics_.resize(8 * cells);
-  guide_.resize(2 * (kGuide + 1));
+  constexpr auto kShares = static_cast<std::size_t>(kWarpShares);
+  cubics_.assign(8 * (cells + 1), 0.0);
+  guide_.resize(2 * (kShares + 1));
   for (std::size_t half = 0; half < 2; ++half) {
     const std::vector<double>& mass = half == 0 ? left_ : right_;
-    double* cubic = cubics_.data() + 4 * half * cells;
+    double* cubic = cubics_.data() + 4 * half * (cells + 1);
+    cubic[4 * cells] = kInfinity;
     for (std::size_t j = 0; j < cells; ++j) {
       const std::size_t k = half == 0 ? j : knots - 1 - j, next = half == 0 ? k + 1 : k - 1;
       const double rise =
@@ -96,30 +96,12 @@ void Chart::build_inverse() {
       cubic[4 * j + 3] = from + to - 2 * rise;
     }
     std::size_t cell = 0;
-    for (std::size_t g = 0; g <= kGuide; ++g) {
-      const double share = 0.5 * static_cast<double>(g) / static_cast<double>(kGuide);
-      while (cell + 1 < cells && cubic[4 * (cell + 1)] <= share) ++cell;
-      guide_[half * (kGuide + 1) + g] = static_cast<std::int32_t>(cell);
+    for (std::size_t g = 0; g <= kShares; ++g) {
+      const double share = 0.5 * static_cast<double>(g) / static_cast<double>(kShares);
+      while (cubic[4 * (cell + 1)] <= share) ++cell;
+      guide_[half * (kShares + 1) + g] = static_cast<std::int32_t>(cell);
     }
   }
-}
-
-// The cell that holds the mass |t| / 2 < 1/2, counted from the end on the side of t. Few shares
-// span more than two cells; the last choice is an addition, which is not guessed.
-std::int64_t Chart::cell_of(double t) const {
-  const std::int64_t cells = static_cast<std::int64_t>(density_.size()) - 1, half = t < 0 ? 1 : 0;
-  const double mass = 0.5 * std::abs(t);
-  const auto share = static_cast<std::int64_t>(std::abs(t) * static_cast<double>(kGuide));
-  const std::int32_t* guide = guide_.data() + half * static_cast<std::int64_t>(kGuide + 1) +
-                              std::min(share, static_cast<std::int64_t>(kGuide) - 1);
-  const double* cubic = cubics_.data() + 4 * half * cells;
-  std::int64_t low = guide[0], high = guide[1];
-  while (high - low > 1) {
-    const std::int64_t middle = (low + high) / 2;
-    (cubic[4 * middle] <= mass ? low : high) = middle;
-  }
-  return low +
-         static_cast<std::int64_t>(low < high) * static_cast<std::int64_t>(cubic[4 * high] <= mass);
 }
 
 Chart::Tails Chart::warp(double y) const {
@@ -142,27 +124,26 @@ Chart::Tails Chart::warp(double y) const {
 }
 
 void Chart::inverse_warp(const double* t, ptrdiff_t n, double* y) const {
-  std::int64_t cell[kBlock];
   const std::size_t knots = density_.size();
   // Beyond the table, and where the base's share counts, the tail is solved one by one.
   const double least[2] = {std::max(kLeastWarp, 2 * cubics_[0]),
-                           std::max(kLeastWarp, 2 * cubics_[4 * (knots - 1)])};
+                           std::max(kLeastWarp, 2 * cubics_[4 * knots])};
   const auto outer = [&](double v) { return !(std::abs(v) >= least[v < 0 ? 1 : 0]); };
   double from[kBlock];
   bool some_outer = false;
   for (ptrdiff_t i = 0; i < n; ++i) {
     some_outer |= outer(t[i]);
     from[i] = std::isnan(t[i]) ? 0.0 : t[i];
-    cell[i] = cell_of(from[i]);
   }
   const WarpInverse inverse{{first_, first_ + step_ * static_cast<double>(knots - 1)},
                             step_,
                             static_cast<ptrdiff_t>(knots - 1),
-                            cubics_.data()};
+                            cubics_.data(),
+                            guide_.data()};
   // y may be t.
   double given[kBlock];
   std::copy_n(t, n, given);
-  chart_kernels().warp_inverse(inverse, from, cell, y, n);
+  chart_kernels().warp_inverse(inverse, from, y, n);
   for (ptrdiff_t i = 0; some_outer && i < n; ++i) {
     if (outer(given[i])) y[i] = std::isnan(given[i]) ? kNaN : inverse_warp(given[i]);
   }

@@ -108,7 +108,7 @@ void Model::build_side(Side& side, bool upper) {
   const auto cells = static_cast<std::size_t>(cells_);
   side.inside.resize(cells);
   side.below.resize(cells + 1);
-  side.poly.resize(cells * kNodes);
+  side.poly.resize(cells * kCellRow);
   std::vector<double> t(cells * kNodes), p(cells * kNodes);
   for (std::size_t c = 0; c < cells; ++c) {
     for (std::size_t i = 0; i < kNodes; ++i) {
@@ -124,8 +124,9 @@ void Model::build_side(Side& side, bool upper) {
     for (std::size_t k = 0; k < kNodes; ++k) {
       double sum = 0;
       for (std::size_t i = 0; i < kNodes; ++i) sum += kPrimitive[i][k] * p[c * kNodes + i];
-      side.poly[k * cells + c] = mass > 0 ? sum / mass : (k == 0 ? 1.0 : 0.0);
+      side.poly[c * kCellRow + k] = mass > 0 ? sum / mass : (k == 0 ? 1.0 : 0.0);
     }
+    side.poly[c * kCellRow + kCellStart] = start_of(static_cast<ptrdiff_t>(c));
   }
   // Both sides use the same masses, so that they agree on the total.
   if (upper) {
@@ -144,22 +145,20 @@ void Model::build_side(Side& side, bool upper) {
 // Walker's alias table, filled as Vose (1991) does.
 void Model::build_alias() {
   const auto cells = static_cast<std::size_t>(cells_);
-  first_.resize(cells);
-  split_.assign(cells, 1);
-  other_.resize(cells);
+  alias_.resize(2 * cells);
   std::vector<double> weight(cells);
   std::vector<std::size_t> small, large;
   for (std::size_t c = 0; c < cells; ++c) {
-    first_[c] = start_of(static_cast<ptrdiff_t>(c));
-    other_[c] = static_cast<double>(c);
+    alias_[2 * c] = 1;
+    alias_[2 * c + 1] = static_cast<double>(c);
     weight[c] = sides_[0].inside[c] * static_cast<double>(cells_);
     (weight[c] < 1 ? small : large).push_back(c);
   }
   while (!small.empty() && !large.empty()) {
     const std::size_t low = small.back(), high = large.back();
     small.pop_back();
-    split_[low] = weight[low];
-    other_[low] = static_cast<double>(high);
+    alias_[2 * low] = weight[low];
+    alias_[2 * low + 1] = static_cast<double>(high);
     weight[high] -= 1 - weight[low];
     if (weight[high] < 1) {
       large.pop_back();
@@ -258,7 +257,7 @@ void Model::solve_block(const Side& side, const double* q, ptrdiff_t n, double* 
       double value = 0, slope = 0;
       for (int k = kNodes - 1; k >= 0; --k) {
         slope = slope * s + value;
-        value = value * s + side.poly[static_cast<std::size_t>(k * cells_) + c];
+        value = value * s + side.poly[c * kCellRow + static_cast<std::size_t>(k)];
       }
       slope = slope * s + value;
       if (!(slope > 0)) break;
@@ -356,8 +355,7 @@ void Model::bins(std::span<const double> lo, std::span<const double> hi, std::sp
 }
 
 void Model::sample(Key key, std::span<double> out, int workers) const {
-  const SampleTable table = {cells_,        width_,        first_.data(),
-                             split_.data(), other_.data(), sides_[0].poly.data()};
+  const SampleTable table = {cells_, width_, alias_.data(), sides_[0].poly.data()};
   const auto n = static_cast<ptrdiff_t>(out.size());
   parallel_for((n + kChunk - 1) / kChunk,
                [&](ptrdiff_t chunk, int) {

@@ -1,5 +1,6 @@
 // Evaluation, charts, compression and sampling of densities; see kexue/density/kernels.hpp.
 #include "kexue/density/kernels.hpp"
+#include "lanes.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {
@@ -198,17 +199,17 @@ double sum_of_logs(const double* x, std::ptrdiff_t n) {
   return total;
 }
 
-// The masked form is the plain one; GCC 12 warns about the undefined register inside that.
-KEXUE_INLINE F64 gather_doubles(const double* table, I64 index) {
-#if KEXUE_X86_BYTES == 64
-  return (F64)_mm512_mask_i64gather_pd(_mm512_setzero_pd(), 0xff, (__m512i)index, table, 8);
-#elif KEXUE_X86_BYTES == 32
-  return (F64)_mm256_i64gather_pd(table, (__m256i)index, 8);
-#else
-  double lane[kStep];
-  for (std::ptrdiff_t j = 0; j < kStep; ++j) lane[j] = table[index[(int)j]];
-  return load<double>(lane);
-#endif
+// The two numbers of a pair.
+KEXUE_INLINE void load_pairs(const double* table, I64 index, F64& first, F64& second) {
+  std::int64_t at[kStep];
+  double lane[2][kStep];
+  store<std::int64_t>(at, index);
+  for (int j = 0; j < kStep; ++j) {
+    lane[0][j] = table[2 * at[j]];
+    lane[1][j] = table[2 * at[j] + 1];
+  }
+  first = load<double>(lane[0]);
+  second = load<double>(lane[1]);
 }
 
 // Alias method (Walker 1977) for the cell, Newton for the place in it: sum_i c_i s^(i+1) = v.
@@ -223,17 +224,16 @@ void sample(const SampleTable& table, const double* uniform, double* t, std::ptr
     const F64 shifted = place - broadcast<double>(0.5) + rounder;
     const I64 drawn = bits(shifted) & mask;
     const F64 rest = clamp(place - (shifted - rounder), zeros, ones);
-    const F64 split = gather_doubles(table.split, drawn);
+    F64 split, other;
+    load_pairs(table.alias, drawn, split, other);
     const I64 own = less<double>(rest, split);
-    const F64 other = gather_doubles(table.other, drawn);
     const I64 elsewhere = bits(other + rounder) & mask;
     const I64 cell = select<std::int64_t>(own, drawn, elsewhere);
     const F64 low = select<double>(own, zeros, split);
     const F64 share = select<double>(own, split, ones - split);
     const F64 v = (rest - low) / share;
-    F64 c[kInverseTerms];
-    for (int k = 0; k < kInverseTerms; ++k)
-      c[k] = gather_doubles(table.poly + k * table.cells, cell);
+    F64 c[kCellRow];
+    load_rows<kCellRow>(table.poly, kCellRow, cell, c);
     // The root of c_0 s + c_1 s^2 = v, then Newton.
     const F64 inside = multiply_add(broadcast<double>(4) * c[1], v, c[0] * c[0]);
     const F64 root =
@@ -254,8 +254,7 @@ void sample(const SampleTable& table, const double* uniform, double* t, std::ptr
       const F64 safe = select<double>(less<double>(tiny, slope), slope, ones);
       s = clamp(s - excess / safe, least, most);
     }
-    const F64 first = gather_doubles(table.first, cell);
-    store_some(t + i, multiply_add(s, broadcast<double>(table.width), first), count);
+    store_some(t + i, multiply_add(s, broadcast<double>(table.width), c[kCellStart]), count);
   }
 }
 

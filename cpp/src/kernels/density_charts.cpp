@@ -252,21 +252,46 @@ void warp(const WarpTable& table, const double* y, double* t, double* slope, ptr
   });
 }
 
-void warp_inverse(const WarpInverse& table, const double* t, const std::int64_t* cell, double* y,
-                  ptrdiff_t n) {
+// The cell that holds a mass, or the one before it: few shares span more than two cells.
+KEXUE_INLINE std::int64_t cell_near(const std::int32_t* guide, const double* cubics, double mass) {
+  std::int64_t low = guide[0], high = guide[1];
+  while (high - low > 1) {
+    const std::int64_t middle = (low + high) / 2;
+    (cubics[4 * middle] <= mass ? low : high) = middle;
+  }
+  return low;
+}
+
+void warp_inverse(const WarpInverse& table, const double* t, double* y, ptrdiff_t n) {
   const F64 none = zero<double>(), one = constant(1), half = constant(0.5);
-  const double* cubics = table.cubics;
-  const I64 other = broadcast<std::int64_t>(table.cells);
+  const F64 rounder = constant(Format<double>::kRounder);
   for_vectors(n, [&](ptrdiff_t i, ptrdiff_t count) {
-    std::int64_t lane[kStep] = {};
-    for (ptrdiff_t j = 0; j < count; ++j) lane[j] = cell[i + j];
-    const I64 place = load<std::int64_t>(lane);
     const F64 from = load_up_to<double>(t + i, count, 1.0);
     const I64 high = less<double>(from, none);
-    const I64 index = shift_left<double>(place + (high & other), 2);
-    const F64 c0 = gather(cubics, index), c1 = gather(cubics + 1, index);
-    const F64 c2 = gather(cubics + 2, index), c3 = gather(cubics + 3, index);
-    const F64 mass = half * absolute<double>(from) - c0;
+    const F64 size = absolute<double>(from);
+    // Where rounding takes the share before, the mass lies where that one ends.
+    const F64 share =
+        clamp(size * constant(kWarpShares), none, constant(kWarpShares - 0.25)) - half;
+    double masses[kStep];
+    std::int64_t at[kStep], upper[kStep];
+    store<double>(masses, half * size);
+    store<std::int64_t>(at, bits(share + rounder) - bits(rounder));
+    store<std::int64_t>(upper, high);
+    std::int64_t cell[kStep];
+    for (int j = 0; j < kStep; ++j) {
+      const std::int64_t other = upper[j] & (table.cells + 1);
+      cell[j] = other + cell_near(table.guide + (upper[j] & (kWarpShares + 1)) + at[j],
+                                  table.cubics + 4 * other, masses[j]);
+    }
+    const I64 found = load<std::int64_t>(cell);
+    F64 row[8];  // of this cell and the next
+    load_rows<8>(table.cubics, 4, found, row);
+    const I64 here = less<double>(half * size, row[4]);
+    const F64 c0 = select<double>(here, row[0], row[4]), c1 = select<double>(here, row[1], row[5]);
+    const F64 c2 = select<double>(here, row[2], row[6]), c3 = select<double>(here, row[3], row[7]);
+    const I64 place = found + broadcast<std::int64_t>(1) + here -
+                      (high & broadcast<std::int64_t>(table.cells + 1));
+    const F64 mass = half * size - c0;
     // The root of c_1 d + (c_2 + c_3) d^2 = mass, and one of Newton's steps on the cubic: c_3 is
     // the base's, a millionth of the others.
     const F64 bend = c2 + c3;
@@ -277,8 +302,7 @@ void warp_inverse(const WarpInverse& table, const double* t, const std::int64_t*
     const F64 value = d * multiply_add(d, multiply_add(d, c3, c2), c1);
     const F64 safe = select<double>(less<double>(constant(1e-300), slope), slope, one);
     d = clamp(d - (value - mass) / safe, none, one);
-    const F64 whole = real(wrap_add<double>(place, bits(constant(Format<double>::kRounder)))) -
-                      constant(Format<double>::kRounder);
+    const F64 whole = real(wrap_add<double>(place, bits(rounder))) - rounder;
     const F64 way = constant(table.step) * (whole + d);
     store_some(y + i,
                select<double>(high, constant(table.edge[1]) - way, constant(table.edge[0]) + way),

@@ -9,6 +9,18 @@ namespace {
 // 2 vectors per row: 12 rows fill 24 of the 32 wide registers, 6 rows 12 of 16.
 constexpr int kRows = KEXUE_VECTOR_BYTES == 64 ? 12 : 6;
 
+// Rows of B that are fetched before their turn.
+constexpr std::ptrdiff_t kAhead = 16;
+
+// A row of a strip: one or two cache lines.
+template <class R>
+KEXUE_INLINE void fetch([[maybe_unused]] const R* row) {
+#if defined(__GNUC__) || defined(__clang__)
+  __builtin_prefetch(row);
+  __builtin_prefetch(row + 2 * kLanes<R> - 1);
+#endif
+}
+
 // The tile is in the second- or third-level cache and is needed at the end.
 template <class R>
 KEXUE_INLINE void fetch_tile([[maybe_unused]] const R* c, [[maybe_unused]] std::ptrdiff_t ldc) {
@@ -21,9 +33,11 @@ KEXUE_INLINE void fetch_tile([[maybe_unused]] const R* c, [[maybe_unused]] std::
 #endif
 }
 
-template <class R>
-void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
-           std::ptrdiff_t ldc) {
+// Copying is free beside the products, which leave the ports of loads and stores idle. Rows of B
+// that nobody has fetched lie too far apart for the hardware to follow.
+template <bool kPacks, class R>
+KEXUE_INLINE void multiply_tile(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb,
+                                [[maybe_unused]] R* packed, R* c, std::ptrdiff_t ldc) {
   using V = Vec<R>;
   V acc[kRows][2];
   fetch_tile(c, ldc);
@@ -32,6 +46,11 @@ void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* 
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const V b0 = load<R>(b + k * ldb);
     const V b1 = load<R>(b + k * ldb + kLanes<R>);
+    if constexpr (kPacks) {
+      fetch(b + (k + kAhead < depth ? k + kAhead : depth - 1) * ldb);
+      store<R>(packed + 2 * kLanes<R> * k, b0);
+      store<R>(packed + 2 * kLanes<R> * k + kLanes<R>, b1);
+    }
     KEXUE_UNROLL
     for (int i = 0; i < kRows; ++i) {
       const V ai = broadcast<R>(a[k * kRows + i]);
@@ -45,6 +64,18 @@ void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* 
     store<R>(row, load<R>(row) + acc[i][0]);
     store<R>(row + kLanes<R>, load<R>(row + kLanes<R>) + acc[i][1]);
   }
+}
+
+template <class R>
+void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
+           std::ptrdiff_t ldc) {
+  multiply_tile<false, R>(depth, a, b, ldb, nullptr, c, ldc);
+}
+
+template <class R>
+void micro_packs(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* packed, R* c,
+                 std::ptrdiff_t ldc) {
+  multiply_tile<true, R>(depth, a, b, ldb, packed, c, ldc);
 }
 
 template <class R>
@@ -81,7 +112,7 @@ void pack(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const R* row = b + k * ldb;
 #if defined(__GNUC__) || defined(__clang__)
-    const R* ahead = b + (k + 16 < depth ? k + 16 : depth - 1) * ldb;
+    const R* ahead = b + (k + kAhead < depth ? k + kAhead : depth - 1) * ldb;
     constexpr std::ptrdiff_t kLine = 64 / static_cast<std::ptrdiff_t>(sizeof(R));
     for (std::ptrdiff_t j = 0; j < n_strips * kWidth; j += kLine) __builtin_prefetch(ahead + j);
 #endif
@@ -97,8 +128,10 @@ void pack(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n
 
 extern const GemmTables gemm_tables;
 const GemmTables gemm_tables = {
-    {kRows, 2 * kLanes<float>, &micro<float>, &micro_rows<float>, &pack<float>},
-    {kRows, 2 * kLanes<double>, &micro<double>, &micro_rows<double>, &pack<double>},
+    {kRows, 2 * kLanes<float>, &micro<float>, &micro_packs<float>, &micro_rows<float>,
+     &pack<float>},
+    {kRows, 2 * kLanes<double>, &micro<double>, &micro_packs<double>, &micro_rows<double>,
+     &pack<double>},
 };
 
 }  // namespace kexue::KEXUE_ISA

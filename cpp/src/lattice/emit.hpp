@@ -140,4 +140,27 @@ Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&
                      });
 }
 
+// Opens the texts begin .. end - 1 together, up to the first that is refused; put() appends the
+// rows of each up to the first that has no path and returns their number.
+template <class Put>
+void put_texts(const Unigram& model, const Normalizer* normalizer, std::span<const TextView> texts,
+               std::ptrdiff_t begin, std::ptrdiff_t end, Line& line, Tokens& out, Put&& put) {
+  Fault refused;
+  line.begin(model);
+  std::ptrdiff_t i = begin;
+  while (i < end &&
+         line.append(model, normalizer, texts[static_cast<std::size_t>(i)], false, refused)) {
+    ++i;
+  }
+  line.close(model);
+  const std::ptrdiff_t pathless = begin + put();
+  if (pathless < i) {
+    out.fault = line.uncovered(model, normalizer, texts[static_cast<std::size_t>(pathless)]);
+    out.fault.text = pathless;
+  } else if (i < end) {
+    out.fault = refused;
+    out.fault.text = i;
+  }
+}
+
 }  // namespace kexue::lattice

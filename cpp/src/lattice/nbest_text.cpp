@@ -123,11 +123,26 @@ struct Alternatives {
   }
 };
 
-// How the best sums up to a segment came about: from which of the sums before, by which of the
-// segment's alternatives.
+// One of the best sums up to a segment: by which of the segment's alternatives it came about from
+// which of the sums before.
+struct Sum {
+  double value;
+  uint32_t before, alternative;
+
+  bool beats(const Sum& other) const {
+    if (value != other.value) return value > other.value;
+    return before != other.before ? before < other.before : alternative < other.alternative;
+  }
+};
+
+// A segment that changed the best sums: sums first .. first + k - 1.
 struct Step {
-  size_t segment;
-  std::vector<uint32_t> before, alternative;
+  size_t segment, first;
+};
+
+// A segment of a row and which of its alternatives it takes, other than the best.
+struct Change {
+  size_t segment, alternative;
 };
 
 struct NBestScratch {
@@ -139,13 +154,10 @@ struct NBestScratch {
   WordLists loose;  // of the open line's segments that are not remembered
   std::vector<Alternatives> alternatives;
   std::vector<Step> steps;
-  std::vector<double> sums;  // of the k best, relative to the best
-  struct Sum {
-    double value;
-    uint32_t before, alternative;
-  };
-  std::vector<Sum> candidates;
-  std::vector<uint32_t> chosen;
+  std::vector<Sum> sums, next;  // the k best, relative to the best
+  std::vector<Sum> all_sums;    // of the steps
+  std::vector<size_t> plain;    // where each segment's ids begin in a row of nothing but the best
+  std::vector<Change> changes;  // of a row
 };
 
 // Beyond this a segment's lists would be large: it is enumerated lazily.
@@ -156,21 +168,28 @@ class TextBest {
   TextBest(const Unigram& model, NBestScratch& scratch, ptrdiff_t k)
       : model_(model), scratch_(scratch), k_(k) {}
 
-  // The rows of the open line; false if it has no path.
-  bool put(Tokens& out) {
-    if (!find_alternatives()) return false;
-    add_up();
-    const size_t n_rows = scratch_.sums.size();
-    for (size_t r = 0; r < n_rows; ++r) {
-      put_row(r, out);
-      out.scores.push_back(best_ + scratch_.sums[r]);
+  // Appends the rows of each text of the open line, up to the first that has no path; the number of
+  // texts.
+  ptrdiff_t put(Tokens& out) {
+    find_alternatives();
+    const std::vector<Index>& ends = scratch_.line.ends();
+    size_t first = 0;
+    ptrdiff_t n_texts = 0;
+    for (const Index text_end : scratch_.line.text_ends()) {
+      size_t last = first;
+      while (last < scratch_.alternatives.size() && ends[last] <= text_end) ++last;
+      if ((last == 0 ? 0 : ends[last - 1]) < text_end) return n_texts;
+      segments_ = std::span(scratch_.alternatives).subspan(first, last - first);
+      put_text(out);
+      first = last;
+      ++n_texts;
     }
-    out.counts.push_back(static_cast<Index>(n_rows));
-    return true;
+    return n_texts;
   }
 
  private:
-  bool find_alternatives() {
+  // Of the segments before the first without a path.
+  void find_alternatives() {
     const Line& line = scratch_.line;
     NBestWords& words = *scratch_.words;
     if (words.full()) words.forget();
@@ -181,12 +200,31 @@ class TextBest {
       words.table.make_room();
       const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
       for (const Word& word : std::span(scratch_.group, n)) {
-        if (!find(word, words)) return false;
+        if (!find(word, words)) return;
       }
       s += n;
       begin = line.ends()[s - 1];
     }
-    return true;
+  }
+
+  void put_text(Tokens& out) {
+    add_up();
+    const size_t n_rows = scratch_.sums.size();
+    const bool joins = !model_.byte_fallback() && model_.unknown_piece() >= 0;
+    const ptrdiff_t begin = out.ids.size();
+    for (size_t r = 0; r < n_rows; ++r) {
+      find_changes(r);
+      if (joins) {
+        put_joined(out.ids);
+      } else if (r == 0) {
+        put_first(out.ids);
+      } else {
+        put_like_first(begin, out.ids);
+      }
+      out.offsets.push_back(out.ids.size());
+      out.scores.push_back(best_ + scratch_.sums[r].value);
+    }
+    out.counts.push_back(static_cast<Index>(n_rows));
   }
 
   bool find(const Word& word, NBestWords& words) {
@@ -228,65 +266,115 @@ class TextBest {
   }
 
   void add_up() {
-    std::vector<double>& sums = scratch_.sums;
-    sums.assign(1, 0.0);
+    std::vector<Sum>& sums = scratch_.sums;
+    sums.assign(1, {0, 0, 0});
     scratch_.steps.clear();
+    scratch_.all_sums.clear();
     best_ = 0;
     const auto k = static_cast<size_t>(k_);
-    for (size_t s = 0; s < scratch_.alternatives.size(); ++s) {
-      const Alternatives& more = scratch_.alternatives[s];
+    for (size_t s = 0; s < segments_.size(); ++s) {
+      const Alternatives& more = segments_[s];
       const double top = more.score(0);
       best_ += top;
+      if (more.word.n == 1) continue;
       const bool full = sums.size() == k;
-      if (more.word.n == 1 || (full && more.score(1) - top <= sums.back())) continue;
-      std::vector<NBestScratch::Sum>& candidates = scratch_.candidates;
-      candidates.clear();
+      if (full && more.score(1) - top <= sums.back().value) continue;
+      std::vector<Sum>& next = scratch_.next;
+      next.clear();
       for (size_t i = 0; i < sums.size(); ++i) {
-        for (size_t j = 0; j < more.word.n && (i + 1) * (j + 1) <= k; ++j) {
-          const double value = sums[i] + (more.score(j) - top);
-          if (full && j > 0 && value <= sums.back()) break;
-          candidates.push_back({value, static_cast<uint32_t>(i), static_cast<uint32_t>(j)});
+        next.push_back({sums[i].value, static_cast<uint32_t>(i), 0});
+      }
+      for (size_t j = 1; j < more.word.n && j < k; ++j) {
+        const double less = more.score(j) - top;
+        for (size_t i = 0; i < sums.size() && (i + 1) * (j + 1) <= k; ++i) {
+          const double value = sums[i].value + less;
+          if (full && value <= sums.back().value) break;
+          insert({value, static_cast<uint32_t>(i), static_cast<uint32_t>(j)}, next);
         }
       }
-      std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) {
-        if (a.value != b.value) return a.value > b.value;
-        return a.before != b.before ? a.before < b.before : a.alternative < b.alternative;
-      });
-      if (candidates.size() > k) candidates.resize(k);
-      Step& step = scratch_.steps.emplace_back();
-      step.segment = s;
-      sums.clear();
-      for (const NBestScratch::Sum& sum : candidates) {
-        sums.push_back(sum.value);
-        step.before.push_back(sum.before);
-        step.alternative.push_back(sum.alternative);
-      }
+      scratch_.steps.push_back({s, scratch_.all_sums.size()});
+      scratch_.all_sums.insert(scratch_.all_sums.end(), next.begin(), next.end());
+      std::swap(sums, next);
     }
   }
 
-  void put_row(size_t r, Tokens& out) {
-    std::vector<uint32_t>& chosen = scratch_.chosen;
-    chosen.assign(scratch_.alternatives.size(), 0);
+  // Into the k best in their order.
+  void insert(const Sum& sum, std::vector<Sum>& best) const {
+    if (std::ssize(best) < k_) {
+      best.push_back(sum);
+    } else if (!sum.beats(best.back())) {
+      return;
+    }
+    size_t place = best.size() - 1;
+    for (; place > 0 && sum.beats(best[place - 1]); --place) best[place] = best[place - 1];
+    best[place] = sum;
+  }
+
+  // The segments of row r that do not take their best, in their order.
+  void find_changes(size_t r) {
+    std::vector<Change>& changes = scratch_.changes;
+    changes.clear();
     for (size_t t = scratch_.steps.size(); t-- > 0;) {
       const Step& step = scratch_.steps[t];
-      chosen[step.segment] = step.alternative[r];
-      r = step.before[r];
+      const Sum& sum = scratch_.all_sums[step.first + r];
+      if (sum.alternative != 0) changes.push_back({step.segment, sum.alternative});
+      r = sum.before;
     }
-    const ptrdiff_t begin = out.ids.size();
-    const int32_t unknown = model_.byte_fallback() ? -1 : model_.unknown_piece();
-    for (size_t s = 0; s < chosen.size(); ++s) {
-      std::span<const int32_t> ids = scratch_.alternatives[s].ids(chosen[s]);
-      const bool again = unknown >= 0 && !ids.empty() && ids[0] == unknown &&
-                         out.ids.size() > begin && out.ids.data()[out.ids.size() - 1] == unknown;
-      if (again) ids = ids.subspan(1);
-      out.ids.append(ids.data(), std::ssize(ids));
+    std::reverse(changes.begin(), changes.end());
+  }
+
+  // The row of the bests, which is the first.
+  void put_first(Ids& ids) {
+    std::vector<size_t>& plain = scratch_.plain;
+    plain.clear();
+    const ptrdiff_t begin = ids.size();
+    for (const Alternatives& segment : segments_) {
+      plain.push_back(static_cast<size_t>(ids.size() - begin));
+      ids.append(segment.ids(0).data(), std::ssize(segment.ids(0)));
     }
-    out.offsets.push_back(out.ids.size());
+    plain.push_back(static_cast<size_t>(ids.size() - begin));
+  }
+
+  // Another row: what it has in common with the first, which begins at `first`, in few pieces.
+  void put_like_first(ptrdiff_t first, Ids& ids) {
+    size_t copied = 0;
+    const auto copy_until = [&](size_t end) {
+      const auto n = static_cast<ptrdiff_t>(end - copied);
+      int32_t* const to = ids.room(n);
+      std::copy_n(ids.data() + first + static_cast<ptrdiff_t>(copied), n, to);
+      ids.close(to + n);
+    };
+    for (const Change& change : scratch_.changes) {
+      copy_until(scratch_.plain[change.segment]);
+      const std::span<const int32_t> other = segments_[change.segment].ids(change.alternative);
+      ids.append(other.data(), std::ssize(other));
+      copied = scratch_.plain[change.segment + 1];
+    }
+    copy_until(scratch_.plain.back());
+  }
+
+  // A row where neighbouring unknown pieces are one.
+  void put_joined(Ids& ids) const {
+    const ptrdiff_t begin = ids.size();
+    const int32_t unknown = model_.unknown_piece();
+    size_t change = 0;
+    for (size_t s = 0; s < segments_.size(); ++s) {
+      const bool changed =
+          change < scratch_.changes.size() && scratch_.changes[change].segment == s;
+      std::span<const int32_t> some =
+          segments_[s].ids(changed ? scratch_.changes[change].alternative : 0);
+      change += changed ? 1 : 0;
+      const bool again = !some.empty() && some[0] == unknown && ids.size() > begin &&
+                         ids.data()[ids.size() - 1] == unknown;
+      if (again) some = some.subspan(1);
+      ids.append(some.data(), std::ssize(some));
+    }
   }
 
   const Unigram& model_;
   NBestScratch& scratch_;
   ptrdiff_t k_;
+  std::span<const Alternatives> segments_;  // of the text at hand
   double best_ = 0;
   Ids row_;
 };
@@ -294,13 +382,16 @@ class TextBest {
 }  // namespace
 
 Tokens Tokenizer::best(std::span<const TextView> texts, ptrdiff_t k, int workers) const {
-  return for_each_row(
-      texts, 1, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
-      [&](NBestScratch& scratch, ptrdiff_t i, ptrdiff_t, ptrdiff_t, Tokens& out) {
-        const TextView& text = texts[static_cast<size_t>(i)];
-        if (!scratch.line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
-        if (!TextBest(*model_, scratch, k).put(out)) {
-          out.fault = scratch.line.uncovered(*model_, normalizer_.get(), text);
+  // Where k is large each text's lists are done with before the next one's begin.
+  const bool together = k <= NBestWords::kMostRows;
+  return for_each_chunk(
+      texts, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
+      [&](NBestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
+        for (ptrdiff_t i = begin; i < end && out.fault.kind == TextFault::kNone;) {
+          const ptrdiff_t next = together ? end : i + 1;
+          put_texts(*model_, normalizer_.get(), texts, i, next, scratch.line, out,
+                    [&] { return TextBest(*model_, scratch, k).put(out); });
+          i = next;
         }
       });
 }

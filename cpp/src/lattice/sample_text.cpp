@@ -10,6 +10,7 @@
 #include "emit.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/lattice/tokenizer.hpp"
+#include "streaming.hpp"
 #include "uniforms.hpp"
 
 namespace kexue::lattice {
@@ -155,56 +156,7 @@ int32_t* draw_segment(const Unigram& model, const Weights& weights, const Sums& 
   return to;
 }
 
-// ---- The two methods of one pass
-
-double log_add(double a, double b) {
-  const double most = std::max(a, b);
-  return most + std::log1p(std::exp(std::min(a, b) - most));
-}
-
-// False if there is no path.
-bool draw_streaming(const Unigram& model, const Line& line, double alpha, bool exact,
-                    Uniforms& uniforms, Emitter& emit) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
-  const ptrdiff_t size = line.size();
-  // The weight of all that leads to a place, as a logarithm, or the score of the survivor; and the
-  // survivor's last edge.
-  std::vector<double> value(static_cast<size_t>(size) + 1, -kInf);
-  std::vector<Edge> last(static_cast<size_t>(size) + 1, Edge{-1, 0});
-  value[0] = 0;
-  for (ptrdiff_t i = 0; i < size; ++i) {
-    const double here = value[static_cast<size_t>(i)];
-    if (here == -kInf) continue;
-    model.edges(line.text(), size, i, [&](Edge edge) {
-      const size_t end = static_cast<size_t>(i) + edge.length;
-      const double score = model.edge_score(edge.piece);
-      const double contender = here + (exact ? alpha * score : score), before = value[end];
-      const bool first = before == -kInf;
-      double chance = 1;
-      if (exact) {
-        value[end] = first ? contender : log_add(before, contender);
-        chance = std::exp(contender - value[end]);
-      } else if (!first) {
-        chance = 1 / (1 + std::exp(-alpha * (contender - before)));
-      }
-      if (!first && uniforms.next() >= chance) return;
-      last[end] = edge;
-      if (!exact) value[end] = contender;
-    });
-  }
-  if (value[static_cast<size_t>(size)] == -kInf) return false;
-  std::vector<ptrdiff_t> starts;
-  for (ptrdiff_t end = size; end > 0; end -= last[static_cast<size_t>(end)].length) {
-    starts.push_back(end);
-  }
-  int32_t* to = emit.room(size);
-  for (size_t k = starts.size(); k-- > 0;) {
-    const Edge edge = last[static_cast<size_t>(starts[k])];
-    to = emit.put(edge, line.text() + starts[k] - edge.length, to);
-  }
-  emit.close(to);
-  return true;
-}
+// ---- Texts
 
 // Samples of one text, row after row of `rows`, whose uniform numbers come from `uniforms`.
 class TextSampler {
@@ -212,18 +164,12 @@ class TextSampler {
   TextSampler(const Unigram& model, const Weights& weights, SampleScratch& scratch)
       : model_(model), weights_(weights), scratch_(scratch) {}
 
-  // Rows of the open line; false if it has no path.
+  // Rows of the open line of one text; false if it has no path.
   bool draw() {
     const Line& line = scratch_.line;
-    if ((*scratch_.words).full()) (*scratch_.words).forget();
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
-      (*scratch_.words).table.make_room();
-      const size_t n =
-          look_ahead((*scratch_.words).table, line.text(), line.ends(), s, begin, scratch_.group);
-      for (size_t k = 0; k < n; ++k) {
-        if (!find(scratch_.group[k], scratch_.found[k])) return false;
-      }
+      const size_t n = look_up(s, begin);
       const Index end = line.ends()[s + n - 1];
       if (!draw_group(n, end - begin)) return false;
       begin = end;
@@ -232,25 +178,86 @@ class TextSampler {
     return true;
   }
 
+  // Appends a row for each text of the open line, the first of which has number `number`, up to the
+  // first that has no path; their number. Groups of words go on from text to text.
+  ptrdiff_t draw_texts(Key key, uint64_t number, Tokens& out) {
+    const Line& line = scratch_.line;
+    const Index* text_end = line.text_ends().data();
+    const Index* const last = text_end + line.text_ends().size();
+    Emitter emit(model_, out.ids);
+    Uniforms uniforms(text_key(key, number));
+    const auto close_rows = [&](Index place, const int32_t* here) {
+      for (; text_end < last && *text_end == place; ++text_end) {
+        out.offsets.push_back(emit.count(here));
+        uniforms.restart(text_key(key, ++number));
+      }
+    };
+    close_rows(0, emit.room(0));
+    Index begin = 0;
+    for (size_t s = 0; s < line.ends().size();) {
+      const size_t n = look_up(s, begin);
+      const Index end = line.ends()[s + n - 1];
+      int32_t* to = emit.room(end - begin);
+      for (size_t k = 0; k < n; ++k) {
+        if (!prepared(k)) return std::ssize(out.offsets) - 1;
+        to = draw_prepared(k, uniforms, emit, to);
+        const Index place = line.ends()[s + k];
+        if (place != *text_end) continue;
+        close_rows(place, to);
+        emit.restart(to);
+      }
+      emit.close(to);
+      begin = end;
+      s += n;
+    }
+    return std::ssize(out.offsets) - 1;
+  }
+
  private:
-  // The table of a word, made if need be; found.first is 0 if it has none. False if it has no path.
-  bool find(const Word& word, SampleWord& found) {
+  // Of the only sample of a text.
+  static Key text_key(Key key, uint64_t number) { return subkey(subkey(key, number), 0); }
+
+  // The group of segments from number s on, which begins at `begin`; its number of segments.
+  size_t look_up(size_t s, Index begin) {
+    SampleWords& words = *scratch_.words;
+    if (words.full()) words.forget();
+    words.table.make_room();
+    const Line& line = scratch_.line;
+    const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
+    for (size_t k = 0; k < n; ++k) find(scratch_.group[k], scratch_.found[k]);
+    return n;
+  }
+
+  // The table of a word, made if need be; found.first is 0 if it has none.
+  void find(const Word& word, SampleWord& found) {
     found.first = 0;
-    if (word.size > kLongestWord) return true;
+    if (word.size > kLongestWord) return;
     SampleWords& words = *scratch_.words;
     const SampleWord* known = words.table.find(word.key, word.size, word.place);
     if (known != nullptr) {
       found = *known;
       prefetch(words.store.data() + found.base, found.first);
-      return true;
+      return;
     }
-    if (!sum(word)) return false;
     std::vector<Choice>& blocks = scratch_.blocks;
-    if (words.full() || !tabulate(model_, weights_, word.text, word.size, scratch_)) return true;
+    if (words.full() || !sum(word)) return;
+    if (!tabulate(model_, weights_, word.text, word.size, scratch_)) return;
     found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
     words.store.insert(words.store.end(), blocks.begin(), blocks.end());
     words.table.insert(word.key, word.size, word.place, found);
-    return true;
+  }
+
+  // Sums the group's segment number k unless it has a table; false if it has no path.
+  bool prepared(size_t k) { return scratch_.found[k].first != 0 || sum(scratch_.group[k]); }
+
+  // One sample of it, written at `to`; its end.
+  int32_t* draw_prepared(size_t k, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
+    const SampleWord found = scratch_.found[k];
+    if (found.first != 0) {
+      return draw_word((*scratch_.words).store.data() + found.base, found.first, uniforms, to);
+    }
+    const Word& word = scratch_.group[k];
+    return draw_segment(model_, weights_, scratch_.sums, word.text, word.size, uniforms, emit, to);
   }
 
   bool sum(const Word& word) {
@@ -266,18 +273,12 @@ class TextSampler {
 
   bool draw_group(size_t n, ptrdiff_t bytes) {
     const size_t n_rows = scratch_.emitters.size();
-    const Choice* store = (*scratch_.words).store.data();
     for (size_t j = 0; j < n_rows; ++j) scratch_.ends[j] = scratch_.emitters[j].room(bytes);
     for (size_t k = 0; k < n; ++k) {
-      const Word& word = scratch_.group[k];
-      const SampleWord found = scratch_.found[k];
-      if (found.first == 0 && !sum(word)) return false;
+      if (!prepared(k)) return false;
       for (size_t j = 0; j < n_rows; ++j) {
-        Uniforms& uniforms = scratch_.uniforms[j];
         int32_t*& to = scratch_.ends[j];
-        to = found.first != 0 ? draw_word(store + found.base, found.first, uniforms, to)
-                              : draw_segment(model_, weights_, scratch_.sums, word.text, word.size,
-                                             uniforms, scratch_.emitters[j], to);
+        to = draw_prepared(k, scratch_.uniforms[j], scratch_.emitters[j], to);
       }
     }
     for (size_t j = 0; j < n_rows; ++j) scratch_.emitters[j].close(scratch_.ends[j]);
@@ -315,6 +316,17 @@ Tokens Tokenizer::sample(std::span<const TextView> texts, double alpha, ptrdiff_
                          uint64_t first_index, SampleMethod method, int workers) const {
   const std::shared_ptr<Sampler> shared = sampler(alpha);
   const Weights& weights = shared->weights;
+  const auto make_scratch = [&] { return SampleScratch(shared->words); };
+  if (method == SampleMethod::kExact && size == 1) {
+    return for_each_chunk(
+        texts, workers, make_scratch,
+        [&](SampleScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
+          put_texts(*model_, normalizer_.get(), texts, begin, end, scratch.line, out, [&] {
+            return TextSampler(*model_, weights, scratch)
+                .draw_texts(key, first_index + static_cast<uint64_t>(begin), out);
+          });
+        });
+  }
   const auto work = [&](SampleScratch& scratch, ptrdiff_t i, ptrdiff_t begin, ptrdiff_t end,
                         Tokens& out) {
     const TextView& text = texts[static_cast<size_t>(i)];
@@ -342,7 +354,7 @@ Tokens Tokenizer::sample(std::span<const TextView> texts, double alpha, ptrdiff_
       scratch.finish(out);
     }
   };
-  return for_each_row(texts, size, workers, [&] { return SampleScratch(shared->words); }, work);
+  return for_each_row(texts, size, workers, make_scratch, work);
 }
 
 }  // namespace kexue::lattice

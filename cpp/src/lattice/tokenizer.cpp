@@ -151,8 +151,8 @@ class BestWriter {
   size_t n_ = 0, n_walks_ = 0, n_new_ = 0;
 };
 
-// Appends the rows of an open line; a row whose text has no path ends the work.
-void put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
+// Appends a row for each text of an open line, up to the first that has no path; their number.
+ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
   const Line& line = scratch.line;
   BestWriter writer(model, scratch);
   Emitter emit(model, out.ids);
@@ -169,7 +169,7 @@ void put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
     int32_t* to = emit.room(end - begin);
     for (size_t w = 0; w < n; ++w) {
       to = writer.put(w, emit, to);
-      if (to == nullptr) return;
+      if (to == nullptr) return std::ssize(out.offsets) - 1;
       const Index place = line.ends()[s + w];
       if (place == *text_end) {
         close_rows(place, emit.count(to));
@@ -181,6 +181,7 @@ void put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
     begin = end;
     s += n;
   }
+  return std::ssize(out.offsets) - 1;
 }
 
 }  // namespace
@@ -204,25 +205,8 @@ Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
   return for_each_chunk(
       texts, workers, [&] { return BestScratch(caches_->best); },
       [&](BestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-        Line& line = scratch.line;
-        Fault refused;
-        line.begin(*model_);
-        ptrdiff_t i = begin;
-        while (i < end &&
-               line.append(*model_, normalizer, texts[static_cast<size_t>(i)], false, refused)) {
-          ++i;
-        }
-        line.close(*model_);
-        put_rows(*model_, scratch, out);
-        const ptrdiff_t n_rows = std::ssize(out.offsets) - 1;
-        if (n_rows < i - begin) {
-          const TextView& text = texts[static_cast<size_t>(begin + n_rows)];
-          out.fault = line.uncovered(*model_, normalizer, text);
-          out.fault.text = begin + n_rows;
-        } else if (i < end) {
-          out.fault = refused;
-          out.fault.text = i;
-        }
+        put_texts(*model_, normalizer, texts, begin, end, scratch.line, out,
+                  [&] { return put_rows(*model_, scratch, out); });
       });
 }
 

@@ -10,6 +10,11 @@ namespace kexue::lattice {
 class Uniforms {
  public:
   explicit Uniforms(Key key) : key_(key) {}
+  void restart(Key key) {
+    key_ = key;
+    index_ = 0;
+    used_ = kGroup;
+  }
   double next() {
     if (used_ == kGroup) {
       random_kernels().uniform_f64(key_, index_, kGroup, value_);

@@ -178,21 +178,22 @@ void Unigram::join(std::string_view piece) {
   }
 }
 
-uint64_t Unigram::cuts(const uint8_t* text) const {
-  uint64_t begins = character_starts(text), found = 0;
-  if (begins == ~uint64_t{0}) {
+uint64_t Unigram::cuts(const uint8_t* text, ptrdiff_t size) const {
+  const uint64_t inside = ~uint64_t{0} >> (64 - size);
+  uint64_t begins = character_starts(text) & inside, found = 0;
+  if (begins == inside) {
     for (int i = 0; i < 64; ++i) {
       const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
       found |= (pair & kCut) << i;
     }
-    return found;
+    return found & inside;
   }
   for (; begins != 0; begins &= begins - 1) {
     const int i = std::countr_zero(begins);
     const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
     const uint32_t bit = meeting_bit(text + i);
     const uint64_t apart = ~meeting_[bit / 64] >> (bit % 64);
-    found |= ((pair | (pair >> 1 & apart)) & 1) << i;
+    found |= (begins & (0 - begins)) & (0 - ((pair | (pair >> 1 & apart)) & 1));
   }
   return found;
 }
@@ -202,12 +203,11 @@ void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::span<const Index
   size_t next = 0;
   size_t n = ends.size();
   for (ptrdiff_t block = 0; block < size; block += 64) {
-    uint64_t found = cuts(text + block);
-    for (; next < breaks.size() && breaks[next] < block + 64; ++next) {
+    uint64_t found = cuts(text + block, std::min<ptrdiff_t>(64, size - block));
+    for (; next < breaks.size() && breaks[next] < std::min(block + 64, size); ++next) {
       found |= uint64_t{1} << (breaks[next] - block);
     }
     if (block == 0) found &= ~uint64_t{1};
-    if (size - block < 64) found &= (uint64_t{1} << (size - block)) - 1;
     if (ends.size() < n + 65) ends.resize(2 * n + 128);
     for (; found != 0; found &= found - 1) ends[n++] = block + std::countr_zero(found);
   }

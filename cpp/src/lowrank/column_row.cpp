@@ -157,26 +157,8 @@ void weighted_products(Batch<const T> a, MatrixView<const T> weights, Batch<cons
                        Batch<T> out, int workers) {
   const ptrdiff_t depth = b.first.rows, cols = b.first.cols;
   for_each_matrix(a.count, a.first.rows * depth * cols, workers, [&](ptrdiff_t index, int used) {
-    const MatrixView<const T> right = b[index];
-    if (weights.data == nullptr) {
-      gemm<T>(1, a[index], false, right, false, out[index], used);
-      return;
-    }
-    AlignedBuffer<T> memory(depth * cols);
-    const T* weight = weights.row(index);
-    constexpr ptrdiff_t kRows = 16;
-    parallel_for(
-        ceil_div(depth, kRows),
-        [&](ptrdiff_t group, int) {
-          const ptrdiff_t last = std::min(depth, (group + 1) * kRows);
-          for (ptrdiff_t i = group * kRows; i < last; ++i) {
-            T* to = memory.data() + i * cols;
-            for (ptrdiff_t j = 0; j < cols; ++j) to[j] = times(weight[i], right(i, j));
-          }
-        },
-        workers_for(depth * cols, used));
-    gemm<T>(1, a[index], false, row_major<const T>(memory.data(), depth, cols), false, out[index],
-            used);
+    const T* factors = weights.data == nullptr ? nullptr : weights.row(index);
+    gemm<T>(1, a[index], false, b[index], false, out[index], used, factors);
   });
 }
 

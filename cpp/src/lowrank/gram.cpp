@@ -4,7 +4,6 @@
 #include <cmath>
 #include <vector>
 
-#include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
@@ -24,9 +23,11 @@ void lower_gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
   if constexpr (std::is_same_v<T, W>) {
     a = r;
   } else {
-    require(k == 0 || r.rows_contiguous(), "gram needs contiguous rows to widen");
     wide = AlignedBuffer<W>(k * n);
-    for (ptrdiff_t i = 0; i < k; ++i) std::copy_n(r.row(i), n, wide.data() + i * n);
+    for (ptrdiff_t i = 0; i < k; ++i) {
+      W* row = wide.data() + i * n;
+      for (ptrdiff_t j = 0; j < n; ++j) row[j] = r(i, j);
+    }
     a = row_major<const W>(wide.data(), k, n);
   }
   b = a;
@@ -74,6 +75,24 @@ void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
   for (ptrdiff_t i = 0; i < k; ++i) {
     for (ptrdiff_t j = 0; j < i; ++j) out(j, i) = conjugate(out(i, j));
   }
+}
+
+template <class T>
+bool inverse_root(MatrixView<const T> g, double least, MatrixView<T> x, int workers) {
+  const ptrdiff_t n = g.rows;
+  AlignedBuffer<T> lower_memory(n * n), upper_memory(n * n);
+  const auto lower = row_major(lower_memory.data(), n, n);
+  const auto upper = row_major(upper_memory.data(), n, n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    for (ptrdiff_t j = 0; j <= i; ++j) lower(i, j) = g(i, j);
+  }
+  if (cholesky(lower, workers) < n) return false;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    if (!(std::real(lower(i, i)) >= least)) return false;
+    for (ptrdiff_t j = 0; j < n; ++j) upper(i, j) = j < i ? T(0) : conjugate(lower(j, i));
+  }
+  upper_inverse<T>(upper, x, workers);
+  return true;
 }
 
 template <class T>
@@ -135,6 +154,9 @@ KEXUE_INSTANTIATE(std::complex<double>)
 template ptrdiff_t leading_below<double>(MatrixView<const double>, double, int);
 template ptrdiff_t leading_below<std::complex<double>>(MatrixView<const std::complex<double>>,
                                                        double, int);
+template bool inverse_root<double>(MatrixView<const double>, double, MatrixView<double>, int);
+template bool inverse_root<std::complex<double>>(MatrixView<const std::complex<double>>, double,
+                                                 MatrixView<std::complex<double>>, int);
 template double rayleigh<double>(MatrixView<const double>);
 template double rayleigh<std::complex<double>>(MatrixView<const std::complex<double>>);
 

@@ -112,13 +112,29 @@ void gather_columns(MatrixView<const T> a, std::span<const ptrdiff_t> indices, M
           for (ptrdiff_t j = 0; j < k; ++j) {
             const ptrdiff_t column = indices[static_cast<std::size_t>(j)];
 #if defined(__GNUC__)
-            __builtin_prefetch(&a(ahead, column));
+            __builtin_prefetch(&a(ahead, column), 0, 2);
 #endif
             row[j] = a(i, column);
           }
         }
       },
       workers_for(4 * a.rows * k, workers));
+}
+
+template <class T>
+void gather_rows(MatrixView<const T> a, std::span<const ptrdiff_t> indices, MatrixView<T> out,
+                 int workers) {
+  parallel_for(
+      out.rows,
+      [&](ptrdiff_t i, int) {
+        const ptrdiff_t row = indices[static_cast<std::size_t>(i)];
+        if (a.col_stride == 1) {
+          std::copy_n(a.row(row), a.cols, out.row(i));
+        } else {
+          for (ptrdiff_t j = 0; j < a.cols; ++j) out(i, j) = a(row, j);
+        }
+      },
+      workers_for(out.rows * a.cols, workers));
 }
 
 template <class T>
@@ -182,6 +198,8 @@ bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixVi
   template ptrdiff_t exchange<T>(MatrixView<T>, std::span<ptrdiff_t>, double, int);               \
   template void gather_columns<T>(MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>, \
                                   int);                                                           \
+  template void gather_rows<T>(MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<T>,    \
+                               int);                                                              \
   template double max_component<T>(MatrixView<const T>, int);                                     \
   template double max_modulus<T>(MatrixView<const T>, int);                                       \
   template void whiten<T>(MatrixView<const T>, real_t<T>, MatrixView<const T>, MatrixView<T>,     \

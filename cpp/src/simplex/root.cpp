@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <vector>
 
@@ -193,48 +194,100 @@ DoubleDouble depth(double x, double max, double slope) {
 
 }  // namespace
 
+namespace {
+
+// u_i of the entry at depth d.
+double height(const SteepRoot& root, const DoubleDouble& d) {
+  return (root.high - d.high) + (root.low - d.low);
+}
+
+// Two doubles resolve u to 1e-32, but u^P of that is 3e-5 at alpha = 8 and 0.08 at alpha = 30.
+// Where the shallowest u of the support may be so small, the root is told from that entry's p =
+// `least` instead: u_i = D_i + least^(1/P), D_i being the depth between the two, and sum u_i^P = 1
+// is convex in `least` with slopes that do not vanish.
+void tell_by_least(std::span<const DoubleDouble> depths, double power, SteepRoot& root) {
+  constexpr double kNear = 0x1p-60;
+  std::vector<DoubleDouble> near;
+  std::copy_if(depths.begin(), depths.end(), std::back_inserter(near),
+               [&](const DoubleDouble& d) { return std::abs(height(root, d)) < kNear; });
+  if (near.empty()) return;
+  // Deepest first: the deepest that leaves something for itself is the last of the support.
+  std::sort(near.begin(), near.end(), [](const DoubleDouble& a, const DoubleDouble& b) {
+    return a.high > b.high || (a.high == b.high && a.low > b.low);
+  });
+  for (const DoubleDouble& last : near) {
+    root = {last.high, last.low, root.factor, 0};
+    std::vector<double> above;
+    double sum = 0, low = 0, ties = 0;
+    for (const DoubleDouble& d : depths) {
+      const double u = height(root, d);
+      if (u > 0) above.push_back(u), sum = add_exactly(sum, std::pow(u, power), low);
+      if (u == 0) ++ties;
+    }
+    const double left = (1 - sum) - low;
+    if (!(left > 0)) continue;
+    root.least = bracketed_newton(0.0, left / ties, [&](double q) {
+      const double rise = std::pow(q, 1 / power);
+      double total = ties * q, rest = 0, slope = 0;
+      for (const double u : above) {
+        const double p = std::pow(u + rise, power);
+        total = add_exactly(total, p, rest);
+        slope += p / (u + rise);
+      }
+      return std::pair{(total - 1) + rest, ties + slope * rise / std::max(q, 0x1p-1000)};
+    });
+    return;
+  }
+}
+
+double steep_value(const SteepRoot& root, double rise, double power, const DoubleDouble& d) {
+  const double u = height(root, d);
+  return u > 0 ? std::pow(u + rise, power) : (u == 0 ? root.least : 0);
+}
+
+}  // namespace
+
 template <class T>
 SteepRoot steep_root(std::span<const T> candidates, double max, double slope, double power) {
   std::vector<DoubleDouble> depths(candidates.size());
   std::transform(candidates.begin(), candidates.end(), depths.begin(),
                  [&](T x) { return depth(x, max, slope); });
-  const auto sum_at = [&](double high, double low) {
+  const auto newton = [&](double high, double low) {
+    const SteepRoot at{high, low, 1, 0};
     double sum = 0, rest = 0, derivative = 0;
     for (const DoubleDouble& d : depths) {
-      const double u = (high - d.high) + (low - d.low);
+      const double u = height(at, d);
       if (!(u > 0)) continue;
       const double p = std::pow(u, power);
       sum = add_exactly(sum, p, rest);
       derivative += p / u;
     }
-    struct {
-      double value, derivative, sum;
-    } result{(sum - 1) + rest, power * derivative, sum + rest};
-    return result;
-  };
-  const auto newton = [&](double x, double y) {
-    const auto r = sum_at(x, y);
-    return std::pair{r.value, r.derivative};
+    return std::pair{(sum - 1) + rest, power * derivative};
   };
   const double least = std::pow(static_cast<double>(candidates.size()), -1 / power);
   const double high =
       bracketed_newton(least / 2, 1.0, [&](double peak) { return newton(peak, 0.0); });
   const double unit = 4 * std::numeric_limits<double>::epsilon() * high;
   const double low = bracketed_newton(-unit, unit, [&](double rest) { return newton(high, rest); });
-  const double sum = sum_at(high, low).sum;
-  return {high, low, sum > 0 ? 1 / sum : 0};
+  SteepRoot root{high, low, 1, 0};
+  tell_by_least(depths, power, root);
+  const double rise = std::pow(root.least, 1 / power);
+  double sum = 0, rest = 0;
+  for (const DoubleDouble& d : depths) {
+    sum = add_exactly(sum, steep_value(root, rise, power, d), rest);
+  }
+  root.factor = sum + rest > 0 ? 1 / (sum + rest) : 0;
+  return root;
 }
 
 template <class T>
 void write_steep(const T* x, T* out, ptrdiff_t n, double max, double slope, double power,
                  const SteepRoot& root) {
-  const double cut = max - 1.000001 / slope;
+  const double cut = max - 1.000001 / slope, rise = std::pow(root.least, 1 / power);
   for (ptrdiff_t i = 0; i < n; ++i) {
     double p = 0;
     if (static_cast<double>(x[i]) > cut) {
-      const DoubleDouble d = depth(x[i], max, slope);
-      const double u = (root.high - d.high) + (root.low - d.low);
-      if (u > 0) p = root.factor * std::pow(u, power);
+      p = root.factor * steep_value(root, rise, power, depth(x[i], max, slope));
     }
     out[i] = static_cast<T>(p);
   }

@@ -111,11 +111,13 @@ class Emo {
     const double work = static_cast<double>(n_counted_) * static_cast<double>(vocabulary_) *
                         static_cast<double>(depth_ + 8);
     workers_ = planned_workers(n_chunks_, work < 2e5 ? 1 : problem_.workers);
-    const ptrdiff_t copies = problem_.labels == nullptr ? 2 : 1;
+    const bool hard = problem_.labels != nullptr;
+    const ptrdiff_t copies = hard ? 1 : 2;
     const ptrdiff_t by_targets = kTargetBytes / (copies * depth_ * size);
     const ptrdiff_t by_products = kProductBytes / (workers_ * width_ * size) - kGemmDepth;
     most_targets_ = std::clamp<ptrdiff_t>(std::min(by_targets, by_products), 96, 1024);
-    const ptrdiff_t room = std::min(most_targets_, n_counted_) + gemm_kernels<T>().mr;
+    const ptrdiff_t distinct = hard ? std::min(vocabulary_, n_counted_) : n_counted_;
+    const ptrdiff_t room = std::min(most_targets_, distinct) + gemm_kernels<T>().mr;
     product_size_ = room * width_;
     slot_size_ = panel_scratch<T>(depth_) + product_size_ + width_;
     scratch_ = AlignedBuffer<T>(workers_ * slot_size_);

@@ -25,6 +25,9 @@ struct GemmKernels {
   // c[i * ldc + j] += sum_k a[k * mr + i] * b[k * ldb + j] for i < mr, j < nr.
   void (*micro)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
                 std::ptrdiff_t ldc);
+  // The same, and packed[k * nr + j] = b[k * ldb + j] on the way.
+  void (*micro_packs)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* packed,
+                      R* c, std::ptrdiff_t ldc);
   // c[i * ldc + j] += sum_k a[i * lda + k] * b[k * nr + j]: A as it lies, in rows.
   void (*micro_rows)(std::ptrdiff_t depth, const R* a, std::ptrdiff_t lda, const R* b, R* c,
                      std::ptrdiff_t ldc);
@@ -99,8 +102,10 @@ template <class T>
 class PackedRows {
  public:
   PackedRows() = default;
-  // Packs alpha * op(A) where op conjugates if asked.
-  PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<T> alpha, int workers);
+  // Packs alpha * op(A) where op conjugates if asked; column k times weights[k], where they are
+  // given.
+  PackedRows(MatrixView<const T> a, bool conjugate_entries, real_t<T> alpha, int workers,
+             const T* weights = nullptr);
 
   std::ptrdiff_t rows() const { return rows_; }
   std::ptrdiff_t depth() const { return depth_; }
@@ -168,9 +173,10 @@ template <class T>
 void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>& b,
                  int workers = 0);
 
-// C <- alpha op(A) B + beta C for any strides of A and B; C has unit column stride.
+// C <- alpha op(A) diag(weights) B + beta C for any strides of A and B, without weights where they
+// are null; C has unit column stride.
 template <class T>
 void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
-          bool accumulate, MatrixView<T> c, int workers = 0);
+          bool accumulate, MatrixView<T> c, int workers = 0, const T* weights = nullptr);
 
 }  // namespace kexue

@@ -58,7 +58,6 @@ class Chart {
   Tails warp(double y) const;
   void inverse_warp(const double* t, std::ptrdiff_t n, double* y) const;
   double inverse_warp(double t) const;
-  std::int64_t cell_of(double t) const;
 
   Base base_;
   double loc_, scale_;
@@ -66,7 +65,7 @@ class Chart {
   // The table of the warp: density, mass to the left and to the right of every knot.
   double spill_ = 1, first_ = 0, step_ = 0;
   std::vector<double> density_, left_, right_;
-  // Its inverse (WarpInverse), and the cells in which equal shares of either half begin.
+  // Its inverse: WarpInverse.
   std::vector<double> cubics_;
   std::vector<std::int32_t> guide_;
 };

@@ -25,12 +25,15 @@ struct WarpTable {
 
 // Both halves of a warp, each counted from its end of the table: four coefficients a cell, first
 // those of the lower half. The mass from the end to place d of a cell is c_0 + d (c_1 + d (c_2 + d
-// c_3)).
+// c_3)). A row with an infinite c_0 ends each half. guide[g] is the cell in which the share g of
+// kWarpShares of a half begins, g = 0..kWarpShares, of either half.
+inline constexpr std::ptrdiff_t kWarpShares = 8192;
 struct WarpInverse {
   double edge[2];  // ends of the table
   double step;
   std::ptrdiff_t cells;
   const double* cubics;
+  const std::int32_t* guide;
 };
 
 struct ChartKernels {
@@ -41,9 +44,8 @@ struct ChartKernels {
   void (*inverse)(Tail base, const double* t, double loc, double scale, double* y,
                   std::ptrdiff_t n);
   void (*warp)(const WarpTable& table, const double* y, double* t, double* slope, std::ptrdiff_t n);
-  // y at t, given the cell of its half.
-  void (*warp_inverse)(const WarpInverse& table, const double* t, const std::int64_t* cell,
-                       double* y, std::ptrdiff_t n);
+  // y at t in [-1, 1], which it may replace.
+  void (*warp_inverse)(const WarpInverse& table, const double* t, double* y, std::ptrdiff_t n);
 };
 const ChartKernels& chart_kernels();
 

@@ -9,16 +9,14 @@
 
 namespace kexue::density {
 
-// Polynomials on cells for sampling; see cells.hpp. Cell c of 2^bits covers [first[c], first[c] +
-// width); of its share of a uniform the part below split[c] is its own, the rest is that of cell
-// other[c]. poly holds kInverseTerms rows of 2^bits coefficients: row i belongs to s^(i + 1).
-inline constexpr int kInverseTerms = 6;
+// Polynomials on cells for sampling. Of a cell's share of a uniform the part below `split` is its
+// own, the rest is that of the cell `other`: alias holds both, cell by cell. A row of `poly` is
+// that of a cell: kInverseTerms coefficients, of s, s^2, ..., and at kCellStart where it begins.
+inline constexpr int kInverseTerms = 6, kCellStart = 6, kCellRow = 8;
 struct SampleTable {
-  std::ptrdiff_t cells;
+  std::ptrdiff_t cells;  // a power of two
   double width;
-  const double* first;
-  const double* split;
-  const double* other;
+  const double* alias;
   const double* poly;
 };
 

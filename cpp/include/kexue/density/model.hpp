@@ -49,7 +49,7 @@ class Model {
     std::vector<double> im;
     std::vector<double> below;   // mass before each cell
     std::vector<double> inside;  // mass of each cell
-    std::vector<double> poly;    // kInverseTerms rows of cells
+    std::vector<double> poly;    // rows of SampleTable
   };
 
   void build_side(Side& side, bool upper);
@@ -69,7 +69,7 @@ class Model {
   double width_;
   double at_end_;  // density of t at the ends
   Side sides_[2];
-  std::vector<double> first_, split_, other_;
+  std::vector<double> alias_;
 };
 
 }  // namespace kexue::density

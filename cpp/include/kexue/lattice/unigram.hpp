@@ -130,8 +130,9 @@ class Unigram {
 
   Weights weights(double alpha) const;
 
-  // Bit i: a segment ends before text[i]. 72 bytes from text[0] and 8 before it may be read.
-  std::uint64_t cuts(const std::uint8_t* text) const;
+  // Bit i < size: a segment ends before text[i]. size <= 64; 72 bytes from text[0] and 8 before it
+  // may be read.
+  std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
   // The places 0 < p < size where segments end, and `size` unless it is 0, appended to `ends`.
   // Segments end at `breaks` too, which ascend and lie in 0 .. size.
   void segment(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,

@@ -21,6 +21,11 @@ using wide_t = std::conditional_t<is_complex_v<T>, std::complex<double>, double>
 template <class T>
 void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers);
 
+// The upper triangular x with x^H g x = I (the inverse of the Cholesky factor L^H). False where g
+// is not positive definite or a diagonal entry of L is below `least`. O(k^3).
+template <class T>
+bool inverse_root(MatrixView<const T> g, double least, MatrixView<T> x, int workers);
+
 // The largest t for which the leading t x t block of g has no eigenvalue of limit^2 or more.
 template <class T>
 std::ptrdiff_t leading_below(MatrixView<const T> g, double limit, int workers);

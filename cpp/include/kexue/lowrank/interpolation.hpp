@@ -27,6 +27,10 @@ std::ptrdiff_t exchange(MatrixView<T> z, std::span<std::ptrdiff_t> indices, doub
 template <class T>
 void gather_columns(MatrixView<const T> a, std::span<const std::ptrdiff_t> indices,
                     MatrixView<T> out, int workers);
+// out (k, n): the rows.
+template <class T>
+void gather_rows(MatrixView<const T> a, std::span<const std::ptrdiff_t> indices, MatrixView<T> out,
+                 int workers);
 
 // Largest |Re| or |Im| of the entries; NaN if one is not finite.
 template <class T>

@@ -66,9 +66,10 @@ T floor_to(double value);
 template <class T>
 T power_cut(const Power& f);
 
-// alpha > 2: u_i = peak - slope (max - x_i) with peak = peak_high + peak_low, p_i = factor u_i^P.
+// alpha > 2: u_i = peak - slope (max - x_i) with peak = high + low, p_i = factor u_i^P. least > 0:
+// the entries at the depth of the peak have p = factor least, and u_i is more by least^(1/P).
 struct SteepRoot {
-  double high, low, factor;
+  double high, low, factor, least;
 };
 template <class T>
 SteepRoot steep_root(std::span<const T> candidates, double max, double slope, double power);
