@@ -296,6 +296,8 @@ def test_every_area_has_its_tests():
 def test_files_stay_readable():
     for path in files("kexue_num", ".py"):
         assert len(read(path).splitlines()) <= 400, f"{path} is too long: make it a package"
+    for path in files("cpp", ".hpp", ".cpp"):
+        assert len(read(path).splitlines()) <= 400, f"{path} is too long: split it"
     for folder in ("cpp", "kexue_num", "tests", "benchmarks", "tools"):
         for path in files(folder, ".py", ".hpp", ".cpp"):
             for number, line in enumerate(read(path).splitlines(), 1):

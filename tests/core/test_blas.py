@@ -1,141 +1,34 @@
-"""The BLAS table: SciPy's capsules, both integer widths, every routine against NumPy.
+"""Every routine of the BLAS table against NumPy, with both integer widths.
 
-Each numerical test runs twice: on SciPy's own table, and on a table of 64-bit (ILP64) entry points
-made here of callbacks that narrow every integer and call SciPy's. The capsules of the latter carry
-the signatures that an ILP64 build of SciPy has.
+Each test runs twice: on SciPy's own table, and on a table of 64-bit (ILP64) entry points made of
+callbacks that narrow every integer and call SciPy's. The capsules of the latter carry the
+signatures that an ILP64 build of SciPy has.
 """
 
 from __future__ import annotations
 
-import ctypes
 import re
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-import scipy
-import scipy.linalg
 from numpy.typing import NDArray
-from scipy.linalg import cython_blas, cython_lapack
 
 from kexue_num import _core
+from tests.blas_tables import Capi, widened_table
 
 blas = _core.blas
 Array = NDArray[Any]
-Capi = dict[str, Any]
-
-ROUTINES = {
-    "blas": ["gemm", "trsm", "trmm"],
-    "lapack": ["geqrf", "geqp3", "getrf", "potrf", "trtri", "gesdd", "gesvd"],
-}
-REAL_ROUTINES = {"blas": ["syrk"], "lapack": ["orgqr", "ormqr", "syevd"]}
-COMPLEX_ROUTINES = {"blas": ["herk"], "lapack": ["ungqr", "unmqr", "heevd"]}
 
 DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 SHAPES = [(0, 0), (0, 3), (3, 0), (1, 1), (1, 5), (5, 1), (7, 13), (13, 7), (31, 31), (67, 41)]
 ORDERS = [0, 1, 2, 7, 13, 41]
 
-# ---- capsules ------------------------------------------------------------------------------------
-
-_get_name = ctypes.pythonapi.PyCapsule_GetName
-_get_name.restype, _get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
-_get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
-_get_pointer.restype, _get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
-_new_capsule = ctypes.pythonapi.PyCapsule_New
-_new_capsule.restype = ctypes.py_object
-_new_capsule.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-
-# What capsules point at must outlive every call through the table that was made of them.
-_immortal: list[Any] = []
-
-
-def capsule(pointer: int, signature: str) -> Any:
-    name = ctypes.create_string_buffer(signature.encode())
-    _immortal.append(name)
-    return _new_capsule(pointer, ctypes.cast(name, ctypes.c_char_p), None)
-
-
-def signature_of(entry: Any) -> str:
-    return _get_name(entry).decode()
-
-
-def pointer_of(entry: Any) -> int:
-    return int(_get_pointer(entry, _get_name(entry)))
-
-
-def native(room: str) -> Capi:
-    """SciPy's entries for the routines in use, of one module."""
-    capi = {"blas": cython_blas, "lapack": cython_lapack}[room].__pyx_capi__
-    names = [t + r for r in ROUTINES[room] for t in "sdcz"]
-    names += [t + r for r in REAL_ROUTINES[room] for t in "sd"]
-    names += [t + r for r in COMPLEX_ROUTINES[room] for t in "cz"]
-    return {name: capi[name] for name in names}
-
-
-def renamed(capi: Capi, integer: str) -> Capi:
-    """The same entries, their integers under another name."""
-    return {
-        name: capsule(pointer_of(entry), re.sub(r"\b(int|int64_t) \*", f"{integer} *", signature))
-        for name, entry in capi.items()
-        for signature in [signature_of(entry)]
-    }
-
-
-def pivots_of(name: str, sizes: list[int]) -> dict[int, int]:
-    """Index and length of an integer array that is an input or output, not scratch."""
-    if name.endswith("geqp3"):
-        return {4: sizes[1]}
-    if name.endswith("getrf"):
-        return {4: min(sizes[0], sizes[1])}
-    return {}
-
-
-SCRATCH = {"gesdd": -2, "syevd": -3, "heevd": -3}  # iwork; its length is counted in elements
-
-
-def widened(name: str, entry: Any) -> Any:
-    """A 64-bit entry point that calls the one of SciPy with its integers narrowed."""
-    arguments = signature_of(entry).split("(")[1].rstrip(")").split(", ")
-    is_integer = [bool(re.fullmatch(r"(int|int64_t) \*", argument)) for argument in arguments]
-    narrow = ctypes.c_int64 if "int64_t *" in arguments else ctypes.c_int32
-    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(arguments))
-    target = prototype(pointer_of(entry))
-    scratch = len(arguments) + SCRATCH[name[1:]] if name[1:] in SCRATCH else -1
-
-    def shim(*addresses: int) -> None:
-        sizes = [
-            ctypes.c_int64.from_address(address).value
-            for address, integer in zip(addresses, is_integer, strict=True)
-            if integer
-        ]
-        pivots = pivots_of(name, sizes)
-        passed: list[Any] = list(addresses)
-        copies = []
-        for i, address in enumerate(addresses):
-            if is_integer[i] and i != scratch:
-                length = pivots.get(i, 1)
-                wide = (ctypes.c_int64 * length).from_address(address)
-                copies.append((wide, (narrow * length)(*wide)))
-                passed[i] = ctypes.addressof(copies[-1][1])
-        target(*passed)
-        for wide, copy in copies:
-            wide[:] = copy[:]
-
-    callback = prototype(shim)
-    _immortal.append((callback, target))
-    address = ctypes.cast(callback, ctypes.c_void_p).value
-    return capsule(address or 0, re.sub(r"\bint \*", "int64_t *", signature_of(entry)))
-
 
 @pytest.fixture(scope="module")
 def wide() -> dict[str, Capi]:
-    return {
-        room: {name: widened(name, entry) for name, entry in native(room).items()}
-        for room in ("blas", "lapack")
-    }
+    return widened_table()
 
 
 @pytest.fixture(scope="module", params=["native", "wide"])
@@ -144,12 +37,6 @@ def width(request: pytest.FixtureRequest, wide: dict[str, Capi]) -> Iterator[str
         blas.load_from(**wide)
         assert blas.info()["int_bits"] == 64
     yield request.param
-    blas.load()
-
-
-@pytest.fixture
-def restored() -> Iterator[None]:
-    yield
     blas.load()
 
 
@@ -441,195 +328,3 @@ def test_eigenvalues(width: str, dtype: type, uplo: str) -> None:
         assert close(out.view.conj().T @ out.view, np.eye(n, dtype=dtype))
         assert out.intact()
         assert close(blas.heevd(False, uplo, Padded(only).view), w)
-
-
-# ---- contracts -----------------------------------------------------------------------------------
-
-
-def test_a_leading_dimension_too_large_for_the_library(
-    restored: None, wide: dict[str, Capi]
-) -> None:
-    far = np.lib.stride_tricks.as_strided(np.zeros(1), (1, 2), (8, 8 * 2**31))
-    small = np.zeros((1, 1), order="F")
-    if blas.info()["int_bits"] != 64:
-        with pytest.raises(ValueError, match=r"dgemm: the size 2147483648 does not fit"):
-            blas.gemm("N", "N", 1, far, np.zeros((2, 1), order="F"), 0, small)
-    blas.load_from(**wide)
-    with pytest.raises(ValueError, match=r"dgemm: the leading dimension 'lda' must be at least 1"):
-        bad = np.lib.stride_tricks.as_strided(np.zeros(2), (1, 2), (8, -8))
-        blas.gemm("N", "N", 1, bad, np.zeros((2, 1), order="F"), 0, small)
-
-
-def test_a_leading_dimension_too_small() -> None:
-    overlapping = np.lib.stride_tricks.as_strided(np.zeros(8), (4, 3), (8, 16))
-    with pytest.raises(ValueError, match=r"dgeqrf: the leading dimension 'lda' must be at least 4"):
-        blas.geqrf(overlapping)
-
-
-def test_row_major_is_refused() -> None:
-    with pytest.raises(ValueError, match="column-major"):
-        blas.geqrf(np.zeros((3, 2)))
-
-
-# ---- the loader ----------------------------------------------------------------------------------
-
-
-def test_info(restored: None) -> None:
-    blas.load()
-    info = blas.info()
-    assert info["loaded"] is True
-    assert info["int_bits"] in (32, 64)
-    integers = re.search(r"\b(int|int64_t) \*", signature_of(cython_blas.__pyx_capi__["dgemm"]))
-    assert integers is not None
-    assert info["int_bits"] == {"int": 32, "int64_t": 64}[integers[1]]
-    if sys.platform == "linux":
-        assert "blas" in info["path"].lower() or "mkl" in info["path"].lower()
-
-
-@pytest.mark.parametrize(
-    ("integer", "bits"),
-    [
-        ("int", 32),
-        ("int32_t", 32),
-        ("npy_int32", 32),
-        ("int64_t", 64),
-        ("npy_int64", 64),
-        ("long long", 64),
-        ("long", 8 * ctypes.sizeof(ctypes.c_long)),
-        ("__pyx_t_5scipy_6linalg_11cython_blas_int64_t", 64),
-        ("__pyx_t_5scipy_6linalg_11cython_blas_npy_int64", 64),
-    ],
-)
-def test_the_signature_tells_the_width(restored: None, integer: str, bits: int) -> None:
-    blas.load_from(renamed(native("blas"), integer), renamed(native("lapack"), integer))
-    assert blas.info()["int_bits"] == bits
-
-
-@pytest.mark.parametrize(("answer", "bits"), [(True, 64), (False, 32), ("true", 64)])
-@pytest.mark.parametrize("integer", ["blas_int", "__pyx_t_5scipy_6linalg_11cython_blas_blas_int"])
-def test_an_unstated_width_is_looked_up(
-    restored: None, monkeypatch: pytest.MonkeyPatch, integer: str, answer: Any, bits: int
-) -> None:
-    build = {"Build Dependencies": {"blas": {"cython blas ilp64": answer}}}
-    monkeypatch.setattr(scipy, "show_config", lambda mode: build)
-    blas.load_from(renamed(native("blas"), integer), renamed(native("lapack"), integer))
-    assert blas.info()["int_bits"] == bits
-
-
-def broken_by(change: Callable[[Capi, Capi], None]) -> tuple[Capi, Capi]:
-    both = native("blas"), native("lapack")
-    change(*both)
-    return both
-
-
-def rename_one(name: str, pattern: str, replacement: str) -> Callable[[Capi, Capi], None]:
-    def change(_: Capi, lapack: Capi) -> None:
-        entry = lapack[name]
-        signature = re.sub(pattern, replacement, signature_of(entry), count=1)
-        lapack[name] = capsule(pointer_of(entry), signature)
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda b, _: b.pop("dgemm"), "cython_blas has no routine 'dgemm'"),
-        (lambda b, _: b.update(sgemm=None), "cython_blas has no capsule for 'sgemm'"),
-        (rename_one("zgesdd", r"int \*, ", ""), "cython_lapack has 'zgesdd' with an unknown"),
-        (rename_one("dpotrf", r"int \*", "unsigned *"), "'dpotrf' with an unknown signature"),
-        (rename_one("dpotrf", r"int \*", "int"), "'dpotrf' with an unknown signature"),
-        (rename_one("dpotrf", r"void", "int"), "'dpotrf' with an unknown signature"),
-        (rename_one("dpotrf", r"\)", ""), "'dpotrf' with an unknown signature"),
-        (rename_one("dpotrf", r".+", ""), "'dpotrf' with an unknown signature"),
-        (rename_one("dpotrf", r"cython_lapack_d", "cython_lapack_s"), "'dpotrf' with an unknown"),
-        (rename_one("dpotrf", r"int(64_t)? \*", "short *"), "'dpotrf' with an unknown signature"),
-        (rename_one("cgeqrf", r"int \*", "int64_t *"), "'cgeqrf' with an unknown signature"),
-    ],
-)
-def test_what_the_loader_does_not_understand_is_an_import_error(
-    change: Callable[[Capi, Capi], None], message: str
-) -> None:
-    blas.load()
-    before = blas.info()
-    with pytest.raises(ImportError, match=re.escape(message)):
-        blas.load_from(*broken_by(change))
-    assert blas.info() == before
-
-
-def test_mixed_widths_are_an_import_error() -> None:
-    with pytest.raises(ImportError, match="mixes integer widths at 'sgeqrf'"):
-        blas.load_from(renamed(native("blas"), "int32_t"), renamed(native("lapack"), "int64_t"))
-
-
-def test_a_width_stated_nowhere_is_an_import_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scipy, "show_config", lambda mode: {"Build Dependencies": {}})
-    entries = [renamed(native(room), "blas_int") for room in ("blas", "lapack")]
-    with pytest.raises(
-        ImportError, match=r"integer width of scipy\.linalg\.cython_blas is not stat"
-    ):
-        blas.load_from(*entries)
-
-
-def run_fresh(script: str) -> None:
-    finished = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False
-    )
-    assert finished.returncode == 0, finished.stderr
-
-
-def test_importing_does_not_load() -> None:
-    run_fresh(
-        "import sys; from kexue_num import _core\n"
-        "assert _core.blas.info() == {'loaded': False, 'int_bits': 0, 'path': ''}\n"
-        "assert 'scipy.linalg' not in sys.modules\n"
-    )
-
-
-def test_first_use_by_many_threads_at_once() -> None:
-    run_fresh(
-        """
-import threading
-import numpy as np
-from kexue_num import _core
-
-barrier = threading.Barrier(8)
-good = []
-
-def work(i):
-    a = np.full((6, 6), float(i), order="F")
-    c = np.empty((6, 6), order="F")
-    barrier.wait()
-    if i == 0:
-        import scipy.linalg
-    _core.blas.gemm("N", "N", 1, a, a, 0, c)
-    good.append(bool(np.all(c == 6.0 * i * i)))
-
-threads = [threading.Thread(target=work, args=(i,)) for i in range(8)]
-for t in threads: t.start()
-for t in threads: t.join()
-assert good == [True] * 8 and _core.blas.info()["loaded"]
-"""
-    )
-
-
-def test_a_failed_load_is_an_import_error_and_is_tried_again() -> None:
-    run_fresh(
-        """
-import sys
-import numpy as np
-from kexue_num import _core
-
-a = np.eye(3, order="F")
-sys.modules["scipy.linalg.cython_lapack"] = None
-for _ in range(2):
-    try:
-        _core.blas.potrf("L", a)
-    except ImportError as error:
-        assert "cython_lapack" in str(error)
-    else:
-        raise AssertionError("no ImportError")
-del sys.modules["scipy.linalg.cython_lapack"]
-assert _core.blas.potrf("L", a) == 3
-"""
-    )
