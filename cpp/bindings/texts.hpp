@@ -34,6 +34,12 @@ struct Texts {
   explicit Texts(const py::tuple& items) {
     views.resize(items.size());
     for (std::size_t i = 0; i < views.size() && wrong < 0; ++i) {
+#if defined(__GNUC__)
+      constexpr std::size_t kAhead = 12;  // the objects lie scattered in memory
+      if (i + kAhead < views.size()) {
+        __builtin_prefetch(PyTuple_GET_ITEM(items.ptr(), static_cast<py::ssize_t>(i + kAhead)));
+      }
+#endif
       if (!view_text(PyTuple_GET_ITEM(items.ptr(), static_cast<py::ssize_t>(i)), views[i])) {
         wrong = static_cast<std::ptrdiff_t>(i);
       }

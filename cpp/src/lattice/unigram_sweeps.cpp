@@ -16,8 +16,8 @@ using std::uint8_t;
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
-// Walks look at two characters, the second of which may lie behind the segment.
-constexpr ptrdiff_t kTwoCharacters = 8;
+// Walks look at three characters, all but the first of which may lie behind the segment.
+constexpr ptrdiff_t kThreeCharacters = 12;
 
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
@@ -42,20 +42,28 @@ void grow(std::vector<T>& v, ptrdiff_t size) {
 
 }  // namespace
 
-// ---- The first two characters of walks
+// ---- The first three characters of walks
 
 // From a base over one character.
 inline TrieUnit Unigram::over(uint32_t base, const uint8_t* at, uint32_t length) const {
   const TrieUnit* units = trie_.units();
   const uint32_t nowhere = trie_.nowhere();
-  TrieUnit unit{nowhere << 8, 0};
-  bool found = true;
-  for (uint32_t k = 0; k < length; ++k) {
-    unit = units[base ^ at[k]];
-    found = (unit.link & 255) == at[k];
-    base = found ? unit.link >> 8 : nowhere;
+  uint32_t value = 0;
+  // Masks: compilers make a branch of a choice, which nobody could foresee.
+  const auto step = [&](uint8_t byte) {
+    const TrieUnit unit = units[base ^ byte];
+    const uint32_t found = 0 - static_cast<uint32_t>((unit.link & 255) == byte);
+    base = nowhere ^ ((nowhere ^ unit.link >> 8) & found);
+    value = unit.value & found;
+  };
+  if (length == 3) {  // foreseen in what script a text is
+    step(at[0]);
+    step(at[1]);
+    step(at[2]);
+  } else {
+    for (uint32_t k = 0; k < length; ++k) step(at[k]);
   }
-  return {base << 8, found ? unit.value : 0};
+  return {base << 8, value};
 }
 
 size_t Unigram::begin_walks(const uint8_t* text, ptrdiff_t end, size_t most, Walk* walks) const {
@@ -66,7 +74,7 @@ size_t Unigram::begin_walks(const uint8_t* text, ptrdiff_t end, size_t most, Wal
     const uint32_t length = length_of(lead);
     const TrieUnit one =
         of_three(lead) ? after_three(text + i) : over(trie_.root(), text + i, length);
-    walks[n++] = {text + i, length, length, one, {0, 0}};
+    walks[n++] = {text + i, length, length, length, one, {0, 0}, {0, 0}};
   }
   return n;
 }
@@ -81,6 +89,16 @@ void Unigram::follow_walks(std::span<Walk> walks) const {
     __builtin_prefetch(score_.data() + (walk.one.value & kEntry));
     __builtin_prefetch(score_.data() + (walk.two.value & kEntry));
     __builtin_prefetch(trie_.units() + (walk.two.link >> 8 ^ next[length]));
+#endif
+  }
+  for (Walk& walk : walks) {
+    const uint8_t* next = walk.at + walk.both;
+    const uint32_t length = length_of(*next);
+    walk.three = over(walk.two.link >> 8, next, length);
+    walk.all = walk.both + length;
+#if defined(__GNUC__)
+    __builtin_prefetch(score_.data() + (walk.three.value & kEntry));
+    __builtin_prefetch(trie_.units() + (walk.three.link >> 8 ^ next[length]));
 #endif
   }
 }
@@ -101,8 +119,9 @@ inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) cons
     length ^= (length ^ bytes) & better;
   };
   contend(walk.two.value, walk.both);
-  uint32_t base = walk.two.link >> 8;
-  for (uint32_t k = walk.both;; ++k) {
+  contend(walk.three.value, walk.all);
+  uint32_t base = walk.three.link >> 8;
+  for (uint32_t k = walk.all;; ++k) {
     const TrieUnit unit = units[base ^ walk.at[k]];
     if ((unit.link & 255) != walk.at[k]) break;
     contend(unit.value, k + 1);
@@ -181,7 +200,7 @@ double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const
 }
 
 void Unigram::prepare(ptrdiff_t size, Best& out) const {
-  const ptrdiff_t beyond = std::max(longest(), kTwoCharacters);
+  const ptrdiff_t beyond = std::max(longest(), kThreeCharacters);
   grow(out.score, size + 1 + beyond);
   grow(out.edge, size + 1);
   out.score[static_cast<size_t>(size)] = 0;
@@ -201,8 +220,9 @@ inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* 
   const double* weight = weights.weight.data();
   double total = weight[walk.one.value & kEntry] * here[walk.first];
   total += weight[walk.two.value & kEntry] * here[walk.both];
-  uint32_t base = walk.two.link >> 8;
-  for (uint32_t k = walk.both;; ++k) {
+  total += weight[walk.three.value & kEntry] * here[walk.all];
+  uint32_t base = walk.three.link >> 8;
+  for (uint32_t k = walk.all;; ++k) {
     const TrieUnit unit = units[base ^ walk.at[k]];
     if ((unit.link & 255) != walk.at[k]) break;
     total += weight[unit.value & kEntry] * here[k + 1];
@@ -287,7 +307,7 @@ void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& wei
 }
 
 void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
-  const ptrdiff_t beyond = std::max(longest(), kTwoCharacters);
+  const ptrdiff_t beyond = std::max(longest(), kThreeCharacters);
   grow(out.value, size + 1 + beyond);
   out.value[static_cast<size_t>(size)] = 1;
   std::fill_n(out.value.data() + size + 1, beyond, 0.0);

@@ -88,11 +88,11 @@ struct Best {
   std::vector<Edge> edge;  // the first edge of the best path from each place
 };
 
-// Where a walk from a place stands after its first character and after its second.
+// Where a walk from a place stands after its first, its second and its third character.
 struct Walk {
   const std::uint8_t* at;
-  std::uint32_t first, both;  // bytes
-  TrieUnit one, two;
+  std::uint32_t first, both, all;  // bytes
+  TrieUnit one, two, three;
 };
 
 class Unigram {
@@ -150,7 +150,7 @@ class Unigram {
            Sums& out) const;
 
   // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
-  // their first two characters, which is as far as most come, are therefore made without a branch
+  // their first three characters, which is as far as most come, are therefore made without a branch
   // for many places together, so that the waits overlap. begin_walks() takes the last `most`
   // characters before text[end], from the right to the left, and returns their number;
   // follow_walks() completes any number of them. With all of a segment's walks, best() and sum()
