@@ -78,7 +78,7 @@ def as_array(
     is made unless the dtype, the byte order, the alignment or strides that are no multiple of the
     item size demand one. Arrays of other libraries come in through DLPack or ``__array__``.
     """
-    array = _to_numpy(function, argument, value)
+    array = to_numpy(function, argument, value)
     target = _compute_dtype(function, argument, value, array, dtypes)
     if array.dtype != target or not array.dtype.isnative:
         array = array.astype(target)
@@ -153,7 +153,8 @@ def check_out(function: str, out: object, shape: tuple[int, ...], dtype: DTypeLi
     return out
 
 
-def _to_numpy(function: str, argument: str, value: object) -> Array:
+def to_numpy(function: str, argument: str, value: object) -> Array:
+    """The value as an ndarray of whatever dtype, for checks of its own; no copy if it is one."""
     if isinstance(value, np.ma.MaskedArray):
         expected = "must be an array without a mask (use .filled() or .compressed())"
         raise TypeError(message(function, argument, expected, _type(value)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,8 @@ from kexue_num._validation import (
     check_real,
     check_workers,
     message,
+    result_dtype,
+    round_result,
 )
 from kexue_num.density._density import FourierDensity
 from kexue_num.density._frames import (
@@ -203,15 +206,19 @@ class FourierDensity2D:
 
     def pdf(self, x: object) -> Array:
         """Density at points x, (..., 2): a sum of squares, never negative."""
-        return np.exp(self.logpdf(x))
+        return self._evaluate("pdf", x, np.exp)
 
     def logpdf(self, x: object) -> Array:
         """Natural logarithm of `pdf`, (..., 2) to (...)."""
+        return self._evaluate("logpdf", x, np.positive)
+
+    def _evaluate(self, name: str, x: object, f: Callable[[Array], Array]) -> Array:
+        """A function of the log density, rounded once."""
         self._require_fitted()
-        array = as_array("logpdf", "x", x, min_ndim=1)
+        array = as_array(name, "x", x, min_ndim=1)
         if array.shape[-1] != 2:
             got = Phrase(f"shape {array.shape}")
-            raise ValueError(message("logpdf", "x", "must have shape (..., 2)", got))
+            raise ValueError(message(name, "x", "must have shape (..., 2)", got))
         flat = array.astype(np.float64).reshape(-1, 2)
         out = np.empty(len(flat))
         for start in range(0, len(flat), _CHUNK):
@@ -219,7 +226,7 @@ class FourierDensity2D:
             e, log_slope = self._waves(flat[part])
             with np.errstate(divide="ignore"):
                 out[part] = np.log(_density(e, self.coef_)) + log_slope
-        result: Array = out.reshape(array.shape[:-1]).astype(array.dtype)[()]
+        result: Array = round_result(f(out).reshape(array.shape[:-1]), result_dtype(x))[()]
         return result
 
     def marginal(self, axis: int) -> FourierDensity:

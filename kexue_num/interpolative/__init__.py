@@ -44,7 +44,14 @@ import numpy.typing as npt
 
 from kexue_num import lowrank
 from kexue_num._errors import NumericalError
-from kexue_num._validation import as_generator, check_integer, check_real, message
+from kexue_num._validation import (
+    as_array,
+    as_generator,
+    check_integer,
+    check_real,
+    message,
+    to_numpy,
+)
 from kexue_num.interpolative._checks import (
     checked_id,
     checked_indices,
@@ -201,7 +208,8 @@ def reconstruct_skel_matrix(A: Any, k: int, idx: Any) -> Any:
     order = checked_indices(name, idx)
     rank = check_integer(name, "k", k, minimum=0, maximum=order.size)
     if not (is_sparse(A) or is_operator(A)):
-        A = np.asarray(A)
+        as_array(name, "A", A, dtypes="inexact")
+        A = to_numpy(name, "A", A)
     if len(A.shape) != 2 or A.shape[1] != order.size:
         raise ValueError(message(name, "A", f"must have shape (m, {order.size})", A.shape))
     chosen = order[:rank]

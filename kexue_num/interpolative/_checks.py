@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kexue_num._validation import as_array, message
+from kexue_num._validation import as_array, message, to_numpy
 from kexue_num.interpolative._spectral_norm import is_sparse
 
 Array = npt.NDArray[Any]
@@ -21,7 +21,7 @@ def scale_of(A: Array) -> float:
 
 
 def checked_indices(name: str, idx: Any) -> npt.NDArray[np.int64]:
-    order = np.asarray(idx)
+    order = to_numpy(name, "idx", idx)
     if order.ndim != 1 or (order.dtype.kind not in "iu" and order.size > 0):
         raise TypeError(message(name, "idx", "must be a 1-dimensional array of integers", order))
     order = order.astype(np.int64)

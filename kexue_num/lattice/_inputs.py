@@ -7,18 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num._validation import Phrase, as_array, message
+from kexue_num._validation import Phrase, as_array, message, to_numpy
 
 Array = NDArray[Any]
 
 
 def as_integers(function: str, argument: str, value: object, *, ndim: int | None = 1) -> Array:
     """A C-contiguous int64 array from integers; an empty list counts as integers."""
-    try:
-        array = np.asarray(value)
-    except ValueError as error:
-        expected = "must be a rectangular array of integers"
-        raise ValueError(message(function, argument, expected, value)) from error
+    array = to_numpy(function, argument, value)
     if array.size and array.dtype.kind not in "iu":
         got = Phrase(f"dtype {array.dtype}")
         raise TypeError(message(function, argument, "must be an array of integers", got))

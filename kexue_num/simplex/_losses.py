@@ -15,6 +15,7 @@ from kexue_num._validation import (
     check_real,
     message,
     round_result,
+    to_numpy,
 )
 from kexue_num.simplex._maps import check_temperature
 from kexue_num.simplex._rows import Array, Axis, Rows, as_rows
@@ -184,7 +185,7 @@ def multilabel_loss(
     margin = check_real(name, "margin", margin)
     rows = as_rows(name, scores, axis, workers=workers, argument="scores", fill=False)
     length = rows.x.shape[1] - bool(threshold_class)
-    flags = np.asarray(labels)
+    flags = to_numpy(name, "labels", labels)
     expected = tuple(length if i in rows.axes else s for i, s in enumerate(rows.shape))
     if flags.shape != expected:
         text = f"must have shape {expected}"
@@ -226,12 +227,12 @@ def _check_target(rows: Rows, target: Any, ignore_index: int | None) -> tuple[_T
     name, (n_rows, n) = rows.function, rows.x.shape
     if hasattr(target, "tocsr"):
         return _check_sparse(rows, target), n_rows
-    ids = np.asarray(target)
+    ids = to_numpy(name, "target", target)
     if ids.dtype.kind not in "iufb" and ids.dtype.name != "bfloat16":
         text = "must be integers (class ids), distributions or a sparse array"
         raise TypeError(message(name, "target", text, Phrase(f"dtype {ids.dtype}")))
     if ids.shape == rows.shape:
-        return (None, rows.like("target", target), None, None, None), n_rows
+        return (None, rows.like("target", ids), None, None, None), n_rows
     if ids.shape != rows.batch or ids.dtype.kind not in "iu":
         text = f"must be integers of shape {rows.batch} or distributions of shape {rows.shape}"
         got = Phrase(f"dtype {ids.dtype} and shape {ids.shape}")

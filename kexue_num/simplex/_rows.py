@@ -27,6 +27,7 @@ from kexue_num._validation import (
     message,
     result_dtype,
     round_result,
+    to_numpy,
 )
 
 Array = NDArray[Any]
@@ -178,7 +179,7 @@ def _fold(array: Array, axes: tuple[int, ...]) -> Array:
 
 
 def _masked(function: str, array: Array, where: object) -> Array:
-    mask = np.asarray(where)
+    mask = to_numpy(function, "where", where)
     if mask.dtype != np.bool_:
         expected = "must be an array of booleans"
         raise TypeError(message(function, "where", expected, Phrase(f"dtype {mask.dtype}")))

@@ -21,7 +21,7 @@ from kexue_num._validation import (
     round_result,
 )
 from kexue_num.transport._gibbs import check_settings
-from kexue_num.transport._inputs import as_costs, check_masses, require_memory
+from kexue_num.transport._inputs import as_costs, check_masses, mass_tolerance, require_memory
 from kexue_num.transport._result import Potentials
 
 Array = NDArray[Any]
@@ -156,7 +156,7 @@ def barycenter(
         )
     share = _weights(function, weights, len(rows))
     sums = rows.sum(axis=1)
-    tolerance = 1e-9 if result_dtype(A) == np.float64 else 1e-6
+    tolerance = mass_tolerance(A)
     if np.abs(sums - sums[0]).max() > tolerance * sums[0]:
         k = int(np.argmax(np.abs(sums - sums[0])))
         got = Phrase(f"{float(sums[k])!r} in row {k} and {float(sums[0])!r} in row 0")

@@ -18,6 +18,7 @@ from kexue_num._validation import (
     message,
     result_dtype,
     round_result,
+    to_numpy,
 )
 from kexue_num.transport._inputs import require_memory
 
@@ -46,7 +47,7 @@ class EMOLoss:
 
     Attributes
     ----------
-    value : float64 scalar, or (N,) ndarray for ``reduction="none"``
+    value : float64 scalar, or (N,) ndarray for ``reduction="none"`` with the dtype of the logits
     grad : (N, V) ndarray
         With respect to the logits; with ``reduction="none"`` row by row.
     """
@@ -105,7 +106,7 @@ def emo_loss(
     Returns
     -------
     float, (N,) ndarray or EMOLoss
-        The gradient has the dtype of the logits.
+        Arrays have the dtype of the logits.
 
     Raises
     ------
@@ -172,10 +173,12 @@ def emo_loss(
         z, ids, soft, rows, _MODES.index(mode), tolerance, weight, values, gradient, n_workers
     )
     _raise_fault(name, answer)
-    value: Any = values if reduction == "none" else np.float64(values.sum() * weight)
+    dtype = result_dtype(logits)
+    total = np.float64(values.sum() * weight)
+    value: Any = round_result(values, dtype) if reduction == "none" else total
     if gradient is None:
         return value
-    return EMOLoss(value, round_result(gradient, result_dtype(logits)))
+    return EMOLoss(value, round_result(gradient, dtype))
 
 
 def demd(p: object, tau: object, embeddings: object, *, workers: int | None = None) -> Any:
@@ -191,7 +194,7 @@ def demd(p: object, tau: object, embeddings: object, *, workers: int | None = No
 
     Returns
     -------
-    float64 scalar or (...) ndarray
+    float64 scalar, or (...) ndarray of the dtype of `p` and `tau`
         At least the optimal cost `emd(p, tau, embedding_cost(embeddings))`, and equal to it if p
         or tau has one entry.
 
@@ -249,7 +252,8 @@ def demd(p: object, tau: object, embeddings: object, *, workers: int | None = No
             n_workers,
         ),
     )
-    return values[()]
+    dtype = np.promote_types(result_dtype(p), result_dtype(tau))
+    return round_result(values, dtype) if batch else values[()]
 
 
 def embedding_cost(embeddings: object, *, workers: int | None = None) -> Array:
@@ -316,20 +320,19 @@ def _check_labels(
 ) -> tuple[Array | None, Array | None]:
     """Class ids, -1 where ignored, or distributions."""
     n, size = shape
-    given = np.asarray(labels) if isinstance(labels, (list, tuple)) else labels
-    dtype = getattr(given, "dtype", None)
+    given = to_numpy(name, "labels", labels)
     array = as_array(name, "labels", given, min_ndim=1)
     if array.ndim == 2 and array.shape == shape:
         return None, array
     if array.shape != (n,):
         expected = f"must be integers of shape ({n},) or distributions of shape {shape}"
         raise ValueError(message(name, "labels", expected, Phrase(f"shape {array.shape}")))
-    ids = np.asarray(given)
+    ids = given
     if ids.size == 0:
         return np.empty(0, np.int64), None
     if ids.dtype.kind not in "iu":
         expected = "must be integers, or distributions with one row per row of 'logits'"
-        raise TypeError(message(name, "labels", expected, Phrase(f"dtype {dtype}")))
+        raise TypeError(message(name, "labels", expected, Phrase(f"dtype {ids.dtype}")))
     skipped = ids == ignored
     wrong = ~skipped & ((ids < 0) | (ids >= size))
     if wrong.any():

@@ -15,6 +15,8 @@ from kexue_num._validation import Phrase, as_array, message, result_dtype
 
 Array = NDArray[Any]
 
+_TOLERANCES = {"float64": 1e-9, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
@@ -130,9 +132,9 @@ def require_memory(function: str, size: int, what: str) -> None:
 
 
 def mass_tolerance(*masses: object) -> float:
-    """How far sums may differ: float32 masses are rounded to about 1e-7."""
-    given = [result_dtype(value) for value in masses if value is not None]
-    return 1e-9 if all(dtype == np.float64 for dtype in given) else 1e-6
+    """How far sums may differ: float32 masses are rounded to about 1e-7, float16 to 5e-4."""
+    given = [result_dtype(value).name for value in masses if value is not None]
+    return max((_TOLERANCES[dtype] for dtype in given), default=1e-9)
 
 
 def _first(array: Array, bad: Array) -> Phrase:

@@ -35,8 +35,8 @@ class UnbalancedResult(TransportResult):
         reg = math.ldexp(plan.reg, plan.costs.exponent)
         first, second = self.potentials
         return Gradients(
-            _mass_gradient(first, self._reg_m[0], reg, plan.b.sum()),
-            _mass_gradient(second, self._reg_m[1], reg, plan.a.sum()),
+            _mass_gradient(first, self._reg_m[0], reg, plan.b.sum()).astype(first.dtype),
+            _mass_gradient(second, self._reg_m[1], reg, plan.a.sum()).astype(second.dtype),
             self.plan,
         )
 

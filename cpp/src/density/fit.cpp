@@ -293,8 +293,8 @@ class Fit {
     while (d < 1e8 && !dominated(base + d)) d *= 3;
     if (d >= 1e8) return std::numeric_limits<double>::infinity();
     // The steps are coarse: the certificate is the least of d / 2, 3 d / 4 and d that holds.
-    for (double part = 0.5; d > floor && part < 1; part += 0.25) {
-      if (dominated(base + part * d)) {
+    for (const double part : {0.5, 0.75}) {
+      if (d > floor && dominated(base + part * d)) {
         d *= part;
         break;
       }

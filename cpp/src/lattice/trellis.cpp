@@ -205,6 +205,7 @@ void sums(const Trellis<double>& trellis, const TrellisSums& out) {
 
 void sample(const Trellis<double>& trellis, ptrdiff_t size, Key key, Index* states) {
   const Factors factors(trellis);
+  const ptrdiff_t between = 65536 / std::clamp<ptrdiff_t>(trellis.steps, 1, 65536);
   std::fill(states, states + trellis.batch * size * trellis.steps, Index{-1});
   parallel_for(
       trellis.batch,
@@ -215,7 +216,7 @@ void sample(const Trellis<double>& trellis, ptrdiff_t size, Key key, Index* stat
         Sampler sampler(trellis, factors, messages);
         const Key own = subkey(key, static_cast<std::uint64_t>(sequence));
         for (ptrdiff_t j = 0; j < size; ++j) {
-          if ((j & 63) == 0) poll_interrupt();
+          if (j % between == 0) poll_interrupt();
           sampler.draw(subkey(own, static_cast<std::uint64_t>(j)),
                        states + (sequence * size + j) * trellis.steps);
         }
