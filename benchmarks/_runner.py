@@ -40,7 +40,7 @@ class Budget:
     settle: float
 
 
-FULL = Budget(seconds=3.0, min_rounds=3, max_rounds=12, runs_per_round=7, settle=0.1)
+FULL = Budget(seconds=2.0, min_rounds=3, max_rounds=8, runs_per_round=7, settle=0.1)
 QUICK = Budget(seconds=0.6, min_rounds=2, max_rounds=6, runs_per_round=3, settle=0.01)
 
 

@@ -256,7 +256,8 @@ class QR:
         if rank < size:
             r = np.concatenate([r, np.zeros((size - rank, n), r.dtype)])
         if self.scale != 1:
-            r *= r.real.dtype.type(1 / self.scale)
+            parts = r.view(r.real.dtype)
+            parts /= self.scale  # whose reciprocal may overflow
         q = self.transposed_q.T
         if rank < size:
             # Householder reflections complete Q whatever stands beside it.

@@ -47,7 +47,7 @@ class EMOLoss:
 
     Attributes
     ----------
-    value : float64 scalar, or (N,) ndarray for ``reduction="none"`` with the dtype of the logits
+    value : float64 scalar, or (N,) ndarray for ``reduction="none"``
     grad : (N, V) ndarray
         With respect to the logits; with ``reduction="none"`` row by row.
     """
@@ -106,7 +106,7 @@ def emo_loss(
     Returns
     -------
     float, (N,) ndarray or EMOLoss
-        Arrays have the dtype of the logits.
+        The gradient has the dtype of the logits.
 
     Raises
     ------
@@ -173,12 +173,10 @@ def emo_loss(
         z, ids, soft, rows, _MODES.index(mode), tolerance, weight, values, gradient, n_workers
     )
     _raise_fault(name, answer)
-    dtype = result_dtype(logits)
-    total = np.float64(values.sum() * weight)
-    value: Any = round_result(values, dtype) if reduction == "none" else total
+    value: Any = values if reduction == "none" else np.float64(values.sum() * weight)
     if gradient is None:
         return value
-    return EMOLoss(value, round_result(gradient, dtype))
+    return EMOLoss(value, round_result(gradient, result_dtype(logits)))
 
 
 def demd(p: object, tau: object, embeddings: object, *, workers: int | None = None) -> Any:
@@ -194,7 +192,7 @@ def demd(p: object, tau: object, embeddings: object, *, workers: int | None = No
 
     Returns
     -------
-    float64 scalar, or (...) ndarray of the dtype of `p` and `tau`
+    float64 scalar or (...) ndarray
         At least the optimal cost `emd(p, tau, embedding_cost(embeddings))`, and equal to it if p
         or tau has one entry.
 
@@ -252,8 +250,7 @@ def demd(p: object, tau: object, embeddings: object, *, workers: int | None = No
             n_workers,
         ),
     )
-    dtype = np.promote_types(result_dtype(p), result_dtype(tau))
-    return round_result(values, dtype) if batch else values[()]
+    return values[()]
 
 
 def embedding_cost(embeddings: object, *, workers: int | None = None) -> Array:

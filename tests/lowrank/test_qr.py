@@ -270,3 +270,12 @@ def test_messages_of_each():
         pivoted_qr(np.eye(3), tol=2)
     with pytest.raises(ValueError, match="strong_rrqr: 'f' must be > 1, got 1"):
         strong_rrqr(np.eye(3), 1, f=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+def test_the_largest_number_and_ordinary_ones(dtype):
+    a = np.diag(np.array([np.finfo(dtype).max, 1.0, 0.0], dtype))
+    found = pivoted_qr(a)
+    assert np.isfinite(found.R).all()
+    assert np.abs(found.R[0, 0]) == np.finfo(dtype).max
+    assert found.permutation[0] == 0
