@@ -193,7 +193,7 @@ def test_unknown_characters():
 
 
 def test_wide_characters_behind_short_pieces():
-    """Walks see two characters: the second may lie further behind than the longest piece."""
+    """Walks see three characters: the last may lie further behind than the longest piece."""
     tokenizer = UnigramTokenizer.from_pieces(
         ["<unk>", "a", "b"], [0.0, -1.0, -2.0], types=["unknown", "normal", "normal"]
     )
