@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -162,7 +163,7 @@ constexpr std::size_t kGroup = 48;
 // Fills `group` from segments number s on, the first of which begins at `begin`; their number.
 template <class Table>
 std::size_t look_ahead(const Table& table, const std::uint8_t* text,
-                       const std::vector<std::int64_t>& ends, std::size_t s, std::int64_t begin,
+                       std::span<const std::int64_t> ends, std::size_t s, std::int64_t begin,
                        Word* group) {
   std::size_t n = 0;
   for (; n < kGroup && s + n < ends.size(); ++n) {
