@@ -67,6 +67,10 @@ CALLS = {
     "transport.emd": (PRODUCTS, "transport.emd(a, b, C)"),
     "transport.partial": (PRODUCTS, "transport.partial(a, b, C, 0.5)"),
     "transport.sinkhorn": (COSTS, f"transport.sinkhorn(a, a, C, {HARD})"),
+    "transport.sinkhorn_batch": (
+        COSTS,
+        f"transport.sinkhorn_batch(a[None], a[None], C, {HARD})",
+    ),
     "transport.sinkhorn_points": (
         "x, y = rng.random((2, 20000, 3))",
         f"transport.sinkhorn_points(x, y, reg={HARD})",

@@ -332,6 +332,16 @@ def test_batch_agrees_with_single_problems(isa):
         assert not sinkhorn_batch(A, B, C, 1e-3, max_iter=2).converged.all()
 
 
+def test_a_batch_of_large_problems():
+    C = np.random.default_rng(0).random((2, 400, 390))
+    batch, other = (sinkhorn_batch(None, None, C, 0.02, workers=w) for w in (1, 2))
+    np.testing.assert_array_equal(batch.plan, other.plan)
+    for p in range(2):
+        one = sinkhorn(None, None, C[p], 0.02)
+        np.testing.assert_allclose(batch.plan[p], one.plan, atol=1e-10)
+        assert batch.converged[p] and batch.value[p] == pytest.approx(one.value, rel=1e-7)
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (7, 3), (33, 20), (32, 32), (64, 64)])
 def test_small_problems_agree_with_the_general_solver(shape, isa):
     # A start makes `sinkhorn` take the solver of large problems.

@@ -66,6 +66,17 @@ def test_gradients_by_points_against_differences(cost, isa):
                 assert abs(slope - gradients[2 + which][i, k]) < 1e-7
 
 
+@pytest.mark.parametrize("cost", COSTS)
+def test_points_that_coincide(cost):
+    x = np.full((6, 2), 3.0)
+    found = sinkhorn_points(x, x[:4], reg=0.1, cost=cost)
+    assert found.converged and found.value == 0
+    assert -1e-30 <= found.bracket.lower <= 0 <= found.bracket.upper <= 1e-30
+    np.testing.assert_allclose(found.plan, np.full((6, 4), 1 / 24), rtol=1e-12)
+    assert np.isfinite(np.concatenate(found.potentials)).all()
+    assert abs(sinkhorn_divergence(x, x[:4], reg=0.1, cost=cost).value) <= 1e-16
+
+
 def test_divergence():
     x, y, a, b = clouds(40, 30, 2)
     for cost in COSTS:

@@ -13,6 +13,10 @@ namespace kexue::transport {
 
 namespace {
 
+// Problems of so many entries are solved one after the other, each by all workers: an interrupt
+// does not wait for the end of one.
+constexpr std::ptrdiff_t kAloneEntries = std::ptrdiff_t{1} << 17;
+
 // Problems handed out together: about half a million entries.
 std::ptrdiff_t problems_at_once(std::ptrdiff_t n, std::ptrdiff_t m) {
   return std::clamp<std::ptrdiff_t>((std::ptrdiff_t{1} << 17) / (n * m), 1, 64);
@@ -63,9 +67,29 @@ bool solve_short(const SinkhornBatch& batch, const SinkhornOptions& options, std
   return true;
 }
 
+void solve_one(const SinkhornBatch& batch, const SinkhornOptions& options, std::ptrdiff_t p,
+               std::unique_ptr<Sinkhorn>& solver) {
+  const Costs costs(row_major(costs_of(batch, p), batch.n, batch.m));
+  if (range_of(costs, options.workers).invalid) {
+    batch.passes[p] = -1;
+    return;
+  }
+  if (!solver) solver = std::make_unique<Sinkhorn>(costs, options);
+  try {
+    store(batch, p, solver->solve(costs, batch.a + p * batch.n, batch.b + p * batch.m));
+  } catch (const numerical_error& error) {
+    throw numerical_error("problem " + std::to_string(p) + ": " + error.what());
+  }
+}
+
 }  // namespace
 
 void sinkhorn_batch(const SinkhornBatch& batch, const SinkhornOptions& options) {
+  if (batch.n * batch.m >= kAloneEntries) {
+    std::unique_ptr<Sinkhorn> solver;
+    for (std::ptrdiff_t p = 0; p < batch.count; ++p) solve_one(batch, options, p, solver);
+    return;
+  }
   const std::ptrdiff_t step = problems_at_once(batch.n, batch.m);
   const std::ptrdiff_t chunks = (batch.count + step - 1) / step;
   const int slots = planned_workers(chunks, options.workers);
@@ -82,17 +106,7 @@ void sinkhorn_batch(const SinkhornBatch& batch, const SinkhornOptions& options) 
         const std::ptrdiff_t end = std::min(batch.count, (chunk + 1) * step);
         for (std::ptrdiff_t p = chunk * step; p < end; ++p) {
           if (shorts && solve_short(batch, options, p, scratch.data() + space * slot)) continue;
-          const Costs costs(row_major(costs_of(batch, p), batch.n, batch.m));
-          if (range_of(costs, 1).invalid) {
-            batch.passes[p] = -1;
-            continue;
-          }
-          if (!solver) solver = std::make_unique<Sinkhorn>(costs, one);
-          try {
-            store(batch, p, solver->solve(costs, batch.a + p * batch.n, batch.b + p * batch.m));
-          } catch (const numerical_error& error) {
-            throw numerical_error("problem " + std::to_string(p) + ": " + error.what());
-          }
+          solve_one(batch, one, p, solver);
         }
       },
       slots);
