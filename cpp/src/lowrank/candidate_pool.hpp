@@ -10,6 +10,33 @@
 
 namespace kexue::lowrank {
 
+// Columns by squared length, then by index.
+struct LongerFirst {
+  std::span<const double> squares;
+
+  double of(std::ptrdiff_t j) const { return squares[static_cast<std::size_t>(j)]; }
+  bool operator()(std::ptrdiff_t i, std::ptrdiff_t j) const {
+    return of(i) > of(j) || (of(i) == of(j) && i < j);
+  }
+};
+
+// The `size` longest columns in any order; none of negative square, none that is `skipped`.
+inline std::vector<std::ptrdiff_t> longest_columns(std::span<const double> squares,
+                                                   std::span<const char> skipped,
+                                                   std::ptrdiff_t size) {
+  std::vector<std::ptrdiff_t> columns;
+  columns.reserve(squares.size());
+  for (std::size_t j = 0; j < squares.size(); ++j) {
+    if (squares[j] < 0 || (!skipped.empty() && skipped[j] != 0)) continue;
+    columns.push_back(static_cast<std::ptrdiff_t>(j));
+  }
+  if (size < std::ssize(columns)) {
+    std::nth_element(columns.begin(), columns.begin() + size, columns.end(), LongerFirst{squares});
+    columns.resize(static_cast<std::size_t>(size));
+  }
+  return columns;
+}
+
 template <class T>
 class CandidatePool {
  public:
@@ -47,6 +74,15 @@ class CandidatePool {
     const auto found = std::find_if(members_.begin(), members_.end(),
                                     [j](const Member& member) { return member.column == j; });
     return found == members_.end() ? kGone : found - members_.begin();
+  }
+
+  // For n columns, 1 where a column is here.
+  std::vector<char> marks(std::ptrdiff_t n) const {
+    std::vector<char> known(static_cast<std::size_t>(n), 0);
+    for (const Member& member : members_) {
+      if (member.column != kGone) known[static_cast<std::size_t>(member.column)] = 1;
+    }
+    return known;
   }
 
   // Drops the members that are gone and, of the others, all but the first `count` in `order`, a

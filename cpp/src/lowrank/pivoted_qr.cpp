@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "candidate_pool.hpp"
+#include "foresight.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/gram.hpp"
@@ -16,6 +16,10 @@ namespace {
 using std::ptrdiff_t;
 
 constexpr double kPicked = -1.0;  // squared norm that marks a column as taken
+// Where a pivot may be half as long as the longest column, pivots are foreseen: of 256 columns by
+// 32 of their rows (1 / r kernel: 10 batches for 22). A nearer one is mostly among the longest.
+constexpr double kForeseen = 0.5;
+constexpr ptrdiff_t kShortlist = 256, kForesight = 32;
 
 template <class R>
 constexpr double kEpsilon = std::numeric_limits<R>::epsilon();
@@ -90,10 +94,10 @@ class Factorization {
     double limit = rank() > 0 ? stop * leading_norm() : 0;
     pool_.clear();
     while (rank() < max_rank_) {
-      double largest = *std::max_element(norms_.begin(), norms_.end());
+      double largest = *longest();
       if (needs_refresh(largest)) {
         refresh();
-        largest = *std::max_element(norms_.begin(), norms_.end());
+        largest = *longest();
       }
       if (!(largest > std::max(limit * limit, floor_ * floor_))) break;
       load_batch(choose_candidates());
@@ -109,14 +113,8 @@ class Factorization {
   T* q_row(ptrdiff_t i) { return result_.q.data() + i * m_; }
   T* r_row(ptrdiff_t i) { return result_.r.data() + i * n_; }
   double norm(ptrdiff_t j) const { return norms_[static_cast<std::size_t>(j)]; }
-  ptrdiff_t argmax() const {
-    return std::max_element(norms_.begin(), norms_.end()) - norms_.begin();
-  }
-  auto larger() const {
-    return [this](ptrdiff_t i, ptrdiff_t j) {
-      return norm(i) > norm(j) || (norm(i) == norm(j) && i < j);
-    };
-  }
+  auto longest() const { return std::max_element(norms_.begin(), norms_.end()); }
+  ptrdiff_t argmax() const { return longest() - norms_.begin(); }
   // Of six candidates 3.6 become pivots, of twelve 5.6 (1000 x 1000, slow decay): six, half a strip
   // of the widest micro-kernel, are less work, twelve are fewer passes over a matrix that lies in
   // no cache. With slack more of them are taken.
@@ -157,8 +155,7 @@ class Factorization {
           }
         },
         m_ * n_ < 50000 ? 1 : workers_);
-    const auto largest = std::max_element(norms_.begin(), norms_.end());
-    reference_ = largest == norms_.end() ? 0 : *largest;
+    reference_ = norms_.empty() ? 0 : *longest();
   }
 
   // a_ <- a_ - Q R over the pivots since the last refresh.
@@ -172,21 +169,37 @@ class Factorization {
     compute_norms();
   }
 
-  // The columns of largest residual norm that are not in the pool, which makes room for them.
+  // Columns that are likely to be the next pivots, none of the pool, which makes room for them.
   std::vector<ptrdiff_t> choose_candidates() {
     const ptrdiff_t size = std::min({batch_, n_ - rank(), max_rank_ - rank() + 8});
-    pool_.keep(pool_.capacity() - size, larger());
-    std::vector<ptrdiff_t> columns(static_cast<std::size_t>(n_));
-    std::iota(columns.begin(), columns.end(), ptrdiff_t(0));
-    for (const auto& member : pool_.members()) {
-      columns[static_cast<std::size_t>(member.column)] = pool_.kGone;
+    pool_.keep(pool_.capacity() - size, LongerFirst{norms_});
+    const auto known = pool_.marks(n_);
+    if (slack_ > kForeseen) return longest_columns(norms_, known, size);
+    auto columns = longest_columns(norms_, {}, std::max(kShortlist, size));
+    std::sort(columns.begin(), columns.end());
+    const ptrdiff_t n = std::ssize(columns);
+    const auto rows = residual_rows(columns);
+    const auto z = row_major<const T>(rows.data(), rows.size() / n, n);
+    return foreseen_pivots<T>(z, columns, norms_, known, size);
+  }
+
+  AlignedBuffer<T> residual_rows(std::span<const ptrdiff_t> columns) {
+    const ptrdiff_t n = std::ssize(columns), l = std::min(m_, kForesight), fresh = rank() - base_;
+    AlignedBuffer<T> z(l * n), r(fresh * n), h(fresh);
+    for (ptrdiff_t s = 0; s < fresh; ++s) {
+      for (ptrdiff_t k = 0; k < n; ++k) {
+        r[s * n + k] = r_row(base_ + s)[columns[static_cast<std::size_t>(k)]];
+      }
     }
-    std::erase_if(columns, [&](ptrdiff_t j) { return j == pool_.kGone || norm(j) < 0; });
-    if (size < std::ssize(columns)) {
-      std::nth_element(columns.begin(), columns.begin() + size, columns.end(), larger());
-      columns.resize(static_cast<std::size_t>(size));
+    for (ptrdiff_t t = 0; t < l; ++t) {
+      const ptrdiff_t i = t * m_ / l;
+      for (ptrdiff_t k = 0; k < n; ++k) {
+        z[t * n + k] = a_.at(i, columns[static_cast<std::size_t>(k)]);
+      }
+      for (ptrdiff_t s = 0; s < fresh; ++s) h[s] = q_row(base_ + s)[i];
+      subtract_rows(fresh, h.data(), r.data(), n, &z[t * n], n);
     }
-    return columns;
+    return z;
   }
 
   // A lower bound of ||A||_2 from the first rows of R, all of it but for rounding.
@@ -343,8 +356,7 @@ class Factorization {
   int workers_;
   ptrdiff_t batch_;   // candidates at a time
   ptrdiff_t dozens_;  // given pivots at a time, which are all taken
-  ptrdiff_t base_ = 0;
-  ptrdiff_t batch_start_ = 0;
+  ptrdiff_t base_ = 0, batch_start_ = 0;
   double reference_ = 0;  // largest squared norm at the last refresh
   double floor_ = 0;
   std::vector<double> norms_;
