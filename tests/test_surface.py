@@ -110,3 +110,51 @@ status = os.waitpid(child, 0)[1]
 print(os.waitstatus_to_exitcode(status))
 """
     assert run(script) == "[]\n0\n"
+
+
+class OnlyDLPack:
+    """An array of another library that NumPy knows by DLPack alone."""
+
+    def __init__(self, array):
+        self.array = array
+
+    def __dlpack__(self, **options):
+        return self.array.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+
+def test_every_array_may_come_through_dlpack():
+    wrong = []
+    for name, call in CALLS.items():
+        for argument, array in call.arrays.items():
+            if isinstance(array, np.ndarray):
+                found = call(**{argument: OnlyDLPack(array)})
+                if not surface.same(found, call()):
+                    wrong.append((name, argument))
+    assert wrong == []
+
+
+def test_arrays_of_float32_results():
+    def single(name):
+        arrays = CALLS[name].arrays.items()
+        return {k: a.astype(np.float32) for k, a in arrays if a.dtype.kind == "f"}
+
+    plan = CALLS["transport.unbalanced"](**single("transport.unbalanced"))
+    assert {part.dtype for part in plan.gradients} == {np.dtype(np.float32)}
+    points = CALLS["density.FourierDensity2D.pdf"]
+    assert points(x=points.arrays["x"].astype(np.float16)).dtype == np.float16
+
+
+def test_masses_of_float16():
+    tried = 0
+    for name in CALLS:
+        if not name.startswith("transport."):
+            continue
+        masses = {k: v for k, v in CALLS[name].arrays.items() if k in ("a", "b", "A", "B")}
+        if masses:
+            half = {k: v.astype(np.float16) for k, v in masses.items()}
+            assert list(surface.flatten(CALLS[name](**half))), name
+            tried += 1
+    assert tried == 10

@@ -7,6 +7,7 @@
 #include "kexue/core/vectors.hpp"
 #include "kexue/density/chart_kernels.hpp"
 #include "kexue/density/kernels.hpp"
+#include "kexue/lattice/point_kernels.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
 #include "kexue/lowrank/column_row.hpp"
 #include "kexue/lowrank/sketch.hpp"
@@ -58,6 +59,7 @@ KEXUE_DISPATCH(simplex::SimplexGradientKernels, simplex_gradient_kernels)
 KEXUE_DISPATCH(simplex::SimplexShortKernels, simplex_short_kernels)
 KEXUE_DISPATCH(simplex::SimplexSoftmaxKernels, simplex_softmax_kernels)
 KEXUE_DISPATCH(simplex::SimplexSparseKernels, simplex_sparse_kernels)
+KEXUE_DISPATCH(lattice::PointKernels, point_kernels)
 KEXUE_DISPATCH(lattice::TrellisKernels, trellis_kernels)
 KEXUE_DISPATCH(lattice::TrellisSumKernels, trellis_sum_kernels)
 KEXUE_DISPATCH(transport::EmoTables, emo_tables)

@@ -29,21 +29,22 @@ void multiply_tile(const GemmKernels<real_t<T>>& kernels, const PackedRows<T>& a
   using R = real_t<T>;
   const ptrdiff_t mr = kernels.mr, nr = kernels.nr;
   const ptrdiff_t rows = std::min(mr, a.rows() - strip * mr);
-  const ptrdiff_t offset = k0 * mr;
+  const ptrdiff_t offset = k0 * mr, computed = rows <= mr / 2 ? mr / 2 : mr;
+  const auto micro = computed < mr ? kernels.micro_half : kernels.micro;
   if constexpr (!is_complex_v<T>) {
-    if (rows == mr && cols == nr) {
-      kernels.micro(depth, a.strip(strip) + offset, b, ldb, c, ldc);
+    if (rows == computed && cols == nr) {
+      micro(depth, a.strip(strip) + offset, b, ldb, c, ldc);
       return;
     }
   }
   alignas(64) R re[kMaxTile], im[kMaxTile];
-  std::fill_n(re, mr * nr, R(0));
-  kernels.micro(depth, a.strip(strip) + offset, b, ldb, re, nr);
+  std::fill_n(re, computed * nr, R(0));
+  micro(depth, a.strip(strip) + offset, b, ldb, re, nr);
   if constexpr (is_complex_v<T>) {
-    std::fill_n(im, mr * nr, R(0));
-    kernels.micro(depth, a.strip(strip, 2) + offset, b + b_plane, ldb, re, nr);
-    kernels.micro(depth, a.strip(strip, 0) + offset, b + b_plane, ldb, im, nr);
-    kernels.micro(depth, a.strip(strip, 1) + offset, b, ldb, im, nr);
+    std::fill_n(im, computed * nr, R(0));
+    micro(depth, a.strip(strip, 2) + offset, b + b_plane, ldb, re, nr);
+    micro(depth, a.strip(strip, 0) + offset, b + b_plane, ldb, im, nr);
+    micro(depth, a.strip(strip, 1) + offset, b, ldb, im, nr);
   }
   for (ptrdiff_t i = 0; i < rows; ++i) {
     for (ptrdiff_t j = 0; j < cols; ++j) {
@@ -62,7 +63,10 @@ template <class T>
 void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate, MatrixView<T> c,
               int workers, ptrdiff_t first_row) {
   const auto& kernels = gemm_kernels<real_t<T>>();
-  const ptrdiff_t nr = b.width(), depth = a.depth(), step = depth_step(depth);
+  const ptrdiff_t nr = b.width(), depth = a.depth();
+  // Few rows of A: strips of B are read once, each from its beginning to its end.
+  const bool streams = a.n_strips() <= 2;
+  const ptrdiff_t step = a.n_strips() == 1 ? std::max<ptrdiff_t>(1, depth) : depth_step(depth);
   const ptrdiff_t n_strips = ceil_div(c.cols, nr);
   const double flops = product_flops(a.rows(), depth, c.cols);
   parallel_for(
@@ -72,17 +76,25 @@ void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate,
         if (!accumulate) {
           clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         }
+        const auto tile = [&](ptrdiff_t r, ptrdiff_t s, ptrdiff_t k0) {
+          multiply_tile<T>(kernels, a, r, k0, std::min(step, depth - k0),
+                           b.strip(s) + (first_row + k0) * nr, b.rows() * nr, nr,
+                           &c(r * kernels.mr, s * nr), c.row_stride, std::min(nr, c.cols - s * nr));
+        };
+        if (streams) {
+          for (ptrdiff_t s = first; s < last; ++s) {
+            for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
+              for (ptrdiff_t r = 0; r < a.n_strips(); ++r) tile(r, s, k0);
+            }
+          }
+          return;
+        }
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
-          const ptrdiff_t kc = std::min(step, depth - k0);
           // Strips of A that stay in the second-level cache for all strips of B.
           for (ptrdiff_t r0 = 0; r0 < a.n_strips(); r0 += kRowStrips) {
             const ptrdiff_t r1 = std::min(a.n_strips(), r0 + kRowStrips);
             for (ptrdiff_t s = first; s < last; ++s) {
-              for (ptrdiff_t r = r0; r < r1; ++r) {
-                multiply_tile<T>(kernels, a, r, k0, kc, b.strip(s) + (first_row + k0) * nr,
-                                 b.rows() * nr, nr, &c(r * kernels.mr, s * nr), c.row_stride,
-                                 std::min(nr, c.cols - s * nr));
-              }
+              for (ptrdiff_t r = r0; r < r1; ++r) tile(r, s, k0);
             }
           }
         }

@@ -40,7 +40,7 @@ def checked_id(name: str, idx: Any, proj: Any) -> tuple[npt.NDArray[np.int64], A
 
 
 def checked_skeleton(name: str, B: Any, rank: int) -> Array:
-    dense = np.atleast_2d(B.toarray() if is_sparse(B) else B)
+    dense = np.atleast_2d(B.toarray() if is_sparse(B) else to_numpy(name, "B", B))
     skeleton = as_array(name, "B", dense, ndim=2, dtypes="inexact", check_finite=True)
     if skeleton.shape[1] != rank:
         raise ValueError(message(name, "B", f"must have shape (m, {rank})", skeleton.shape))

@@ -20,7 +20,7 @@ from kexue_num._validation import (
     round_result,
 )
 from kexue_num.transport._gibbs import check_settings
-from kexue_num.transport._inputs import check_masses, require_memory
+from kexue_num.transport._inputs import check_masses, mass_tolerance, require_memory
 from kexue_num.transport._result import Potentials
 
 Array = NDArray[Any]
@@ -214,8 +214,7 @@ def _count(function: str, A: Array, B: Array, costs: Array) -> int:
 
 def _balance(function: str, A: Array, B: Array, given: tuple[object, object]) -> Array:
     have, want = B.sum(axis=1), A.sum(axis=1)
-    single = any(x is not None and result_dtype(x) != np.float64 for x in given)
-    tolerance = 1e-6 if single else 1e-9
+    tolerance = mass_tolerance(*given)
     bad = np.abs(have - want) > tolerance * np.maximum(have, want)
     if bad.any():
         p = int(np.argmax(bad))

@@ -187,7 +187,10 @@ def solve(
 
 def _moderate(masses: Array) -> bool:
     low, high = _SINGLE_MASSES
-    return bool(low < masses[masses > 0].min() and masses.sum() < high)
+    least = np.minimum.reduce(masses)
+    if not least > 0:
+        least = masses[masses > 0].min()
+    return bool(low < least and np.add.reduce(masses) < high)
 
 
 @dataclass(frozen=True, eq=False)

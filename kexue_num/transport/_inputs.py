@@ -15,7 +15,8 @@ from kexue_num._validation import Phrase, as_array, message, result_dtype
 
 Array = NDArray[Any]
 
-_TOLERANCES = {"float64": 1e-9, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
+_ALWAYS_THERE = 2**26
+_TOLERANCES = {"float32": 1e-6, "float16": 2e-3, "bfloat16": 1e-2}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ def as_problem(function: str, a: object, b: object, C: object, *, balanced: bool
         second = balance(function, first, second, mass_tolerance(a, b))
     dtype = result_dtype(C)
     for given in (a, b):
-        if given is not None:
+        if given is not None and result_dtype(given) != dtype:
             dtype = np.promote_types(dtype, result_dtype(given))
     return Problem(first, second, cost, np.dtype(dtype), scale, has_forbidden)
 
@@ -92,7 +93,7 @@ def check_masses(function: str, argument: str, array: Array) -> Array:
 
 def balance(function: str, a: Array, b: Array, tolerance: float) -> Array:
     """`b` scaled to the sum of `a`, if they differ by at most `tolerance`, relatively."""
-    have, want = float(b.sum()), float(a.sum())
+    have, want = float(np.add.reduce(b)), float(np.add.reduce(a))
     if abs(have - want) > tolerance * max(have, want):
         expected = f"must sum to {want!r}, the sum of 'a', within {tolerance:g} of it"
         raise ValueError(message(function, "b", expected, Phrase(repr(have))))
@@ -120,6 +121,8 @@ def as_costs(function: str, C: object) -> tuple[Array, float, bool]:
 
 def require_memory(function: str, size: int, what: str) -> None:
     """MemoryError before an allocation that the machine cannot hold."""
+    if size <= _ALWAYS_THERE:
+        return
     try:
         available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -133,8 +136,8 @@ def require_memory(function: str, size: int, what: str) -> None:
 
 def mass_tolerance(*masses: object) -> float:
     """How far sums may differ: float32 masses are rounded to about 1e-7, float16 to 5e-4."""
-    given = [result_dtype(value).name for value in masses if value is not None]
-    return max((_TOLERANCES[dtype] for dtype in given), default=1e-9)
+    given = [result_dtype(value) for value in masses if value is not None]
+    return max((1e-9 if d == np.float64 else _TOLERANCES[d.name] for d in given), default=1e-9)
 
 
 def _first(array: Array, bad: Array) -> Phrase:

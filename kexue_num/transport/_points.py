@@ -17,7 +17,7 @@ from kexue_num._validation import (
     result_dtype,
 )
 from kexue_num.transport._gibbs import COSTS, Costs, Settings, check_init, check_settings, solve
-from kexue_num.transport._inputs import as_masses, balance
+from kexue_num.transport._inputs import as_masses, balance, mass_tolerance
 from kexue_num.transport._result import TransportResult
 from kexue_num.transport._sinkhorn import result_fields
 
@@ -153,8 +153,7 @@ def check_cloud(function: str, x: object, y: object, a: object, b: object, cost:
     given = [value for value in (x, y, a, b) if value is not None]
     dtype = np.result_type(*(result_dtype(value) for value in given))
     rows, cols = as_masses(function, "a", a, len(first)), as_masses(function, "b", b, len(second))
-    single = any(v is not None and result_dtype(v) != np.float64 for v in (a, b))
-    cols = balance(function, rows, cols, 1e-6 if single else 1e-9)
+    cols = balance(function, rows, cols, mass_tolerance(a, b))
     return Cloud(first, second, rows, cols, name, dtype)
 
 

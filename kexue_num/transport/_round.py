@@ -16,7 +16,7 @@ from kexue_num._validation import (
     result_dtype,
     round_result,
 )
-from kexue_num.transport._inputs import as_masses, balance
+from kexue_num.transport._inputs import as_masses, balance, mass_tolerance
 
 Array = NDArray[Any]
 
@@ -73,8 +73,7 @@ def round_plan(P: object, a: object, b: object, *, workers: int | None = None) -
         got = Phrase(f"{float(plan[i, j])!r} at [{i}, {j}]")
         raise ValueError(message(function, "P", "must be finite and >= 0", got))
     rows, cols = as_masses(function, "a", a, n), as_masses(function, "b", b, m)
-    single = any(x is not None and result_dtype(x) != np.float64 for x in (P, a, b))
-    cols = balance(function, rows, cols, 1e-6 if single else 1e-9)
+    cols = balance(function, rows, cols, mass_tolerance(P, a, b))
     out = _core.empty(plan.shape, plan.dtype)
     _core.transport.round_plan(plan, rows, cols, out, check_workers(function, workers))
     return round_result(out, result_dtype(P))

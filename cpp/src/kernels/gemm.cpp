@@ -22,11 +22,11 @@ KEXUE_INLINE void fetch([[maybe_unused]] const R* row) {
 }
 
 // The tile is in the second- or third-level cache and is needed at the end.
-template <class R>
+template <int rows, class R>
 KEXUE_INLINE void fetch_tile([[maybe_unused]] const R* c, [[maybe_unused]] std::ptrdiff_t ldc) {
 #if defined(__GNUC__) || defined(__clang__)
   KEXUE_UNROLL
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < rows; ++i) {
     __builtin_prefetch(c + i * ldc, 1);
     __builtin_prefetch(c + i * ldc + 2 * kLanes<R> - 1, 1);
   }
@@ -35,14 +35,14 @@ KEXUE_INLINE void fetch_tile([[maybe_unused]] const R* c, [[maybe_unused]] std::
 
 // Copying is free beside the products, which leave the ports of loads and stores idle. Rows of B
 // that nobody has fetched lie too far apart for the hardware to follow.
-template <bool kPacks, class R>
+template <int rows, bool kPacks, class R>
 KEXUE_INLINE void multiply_tile(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb,
                                 [[maybe_unused]] R* packed, R* c, std::ptrdiff_t ldc) {
   using V = Vec<R>;
-  V acc[kRows][2];
-  fetch_tile(c, ldc);
+  V acc[rows][2];
+  fetch_tile<rows>(c, ldc);
   KEXUE_UNROLL
-  for (int i = 0; i < kRows; ++i) acc[i][0] = acc[i][1] = zero<R>();
+  for (int i = 0; i < rows; ++i) acc[i][0] = acc[i][1] = zero<R>();
   for (std::ptrdiff_t k = 0; k < depth; ++k) {
     const V b0 = load<R>(b + k * ldb);
     const V b1 = load<R>(b + k * ldb + kLanes<R>);
@@ -52,14 +52,14 @@ KEXUE_INLINE void multiply_tile(std::ptrdiff_t depth, const R* a, const R* b, st
       store<R>(packed + 2 * kLanes<R> * k + kLanes<R>, b1);
     }
     KEXUE_UNROLL
-    for (int i = 0; i < kRows; ++i) {
+    for (int i = 0; i < rows; ++i) {
       const V ai = broadcast<R>(a[k * kRows + i]);
       acc[i][0] += ai * b0;
       acc[i][1] += ai * b1;
     }
   }
   KEXUE_UNROLL
-  for (int i = 0; i < kRows; ++i) {
+  for (int i = 0; i < rows; ++i) {
     R* row = c + i * ldc;
     store<R>(row, load<R>(row) + acc[i][0]);
     store<R>(row + kLanes<R>, load<R>(row + kLanes<R>) + acc[i][1]);
@@ -69,13 +69,19 @@ KEXUE_INLINE void multiply_tile(std::ptrdiff_t depth, const R* a, const R* b, st
 template <class R>
 void micro(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
            std::ptrdiff_t ldc) {
-  multiply_tile<false, R>(depth, a, b, ldb, nullptr, c, ldc);
+  multiply_tile<kRows, false, R>(depth, a, b, ldb, nullptr, c, ldc);
+}
+
+template <class R>
+void micro_half(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
+                std::ptrdiff_t ldc) {
+  multiply_tile<kRows / 2, false, R>(depth, a, b, ldb, nullptr, c, ldc);
 }
 
 template <class R>
 void micro_packs(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* packed, R* c,
                  std::ptrdiff_t ldc) {
-  multiply_tile<true, R>(depth, a, b, ldb, packed, c, ldc);
+  multiply_tile<kRows, true, R>(depth, a, b, ldb, packed, c, ldc);
 }
 
 template <class R>
@@ -128,10 +134,10 @@ void pack(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n
 
 extern const GemmTables gemm_tables;
 const GemmTables gemm_tables = {
-    {kRows, 2 * kLanes<float>, &micro<float>, &micro_packs<float>, &micro_rows<float>,
-     &pack<float>},
-    {kRows, 2 * kLanes<double>, &micro<double>, &micro_packs<double>, &micro_rows<double>,
-     &pack<double>},
+    {kRows, 2 * kLanes<float>, &micro<float>, &micro_half<float>, &micro_packs<float>,
+     &micro_rows<float>, &pack<float>},
+    {kRows, 2 * kLanes<double>, &micro<double>, &micro_half<double>, &micro_packs<double>,
+     &micro_rows<double>, &pack<double>},
 };
 
 }  // namespace kexue::KEXUE_ISA

@@ -1,78 +1,12 @@
 // Entropic transport: exponentials of rows, their products with vectors, extents of costs.
 #include "kexue/transport/sinkhorn_kernels.hpp"
 #include "lanes.hpp"
-#include "vector_math.hpp"
+#include "sinkhorn_rows.hpp"
 
 namespace kexue::transport::KEXUE_ISA {
 namespace {
 
 using namespace kexue::KEXUE_ISA;
-
-constexpr ptrdiff_t kWide = kLanes<double>;
-
-// ---- Exponentials -------------------------------------------------------------------------------
-
-KEXUE_INLINE F64 exponent(const double* c, ptrdiff_t j, ptrdiff_t m, F64 f, const double* g,
-                          F64 inverse) {
-  const F64 cost = load_up_to<double>(c + j, m - j, kInfinity<double>);
-  return ((f + load<double>(g + j)) - cost) * inverse;
-}
-
-void exponentials_f64(const double* c, ptrdiff_t m, double f, const double* g, double inverse,
-                      double* k, ptrdiff_t padded) {
-  const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse);
-  const F64 low = broadcast<double>(-708), high = broadcast<double>(720);
-  ptrdiff_t j = 0;
-  for (; j < m; j += kWide) {
-    const F64 x = exponent(c, j, m, vf, g, vi);
-    const F64 e = exp(clamp(x, low, high));
-    store<double>(k + j, select<double>(less<double>(x, low), zero<double>(), e));
-  }
-  for (; j < padded; j += kWide) store<double>(k + j, zero<double>());
-}
-
-// Two vectors of doubles as one of floats.
-KEXUE_INLINE F32 narrow(F64 first, F64 second) {
-#if KEXUE_X86_BYTES == 64
-  return (F32)_mm512_maskz_insertf64x4(
-      0xff, _mm512_castpd256_pd512(_mm256_castps_pd(_mm512_maskz_cvtpd_ps(0xff, first))),
-      _mm256_castps_pd(_mm512_maskz_cvtpd_ps(0xff, second)), 1);
-#elif KEXUE_X86_BYTES == 32
-  return _mm256_set_m128(_mm256_cvtpd_ps(second), _mm256_cvtpd_ps(first));
-#else
-  float lane[kLanes<float>];
-  store_narrow(lane, first);
-  store_narrow(lane + kWide, second);
-  return load<float>(lane);
-#endif
-}
-
-// x / log 2 is split into a whole number and a rest in float64, so that the error of e^x does not
-// grow with |x|; e^r and the scaling are float32.
-void exponentials_f32(const double* c, ptrdiff_t m, double f, const double* g, double inverse,
-                      float* k, ptrdiff_t padded) {
-  constexpr ptrdiff_t kStep = kLanes<float>;
-  constexpr double kLog2E = 0x1.71547652b82fep0;
-  const F64 vf = broadcast<double>(f), vi = broadcast<double>(inverse * kLog2E);
-  const F64 low = broadcast<double>(-200), high = broadcast<double>(200);
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F32 ln2 = broadcast<float>(0x1.62e43p-1f), least = broadcast<float>(-125.5f);
-  const F32 nothing = broadcast<float>(-200);
-  for (ptrdiff_t j = 0; j < padded; j += kStep) {
-    F64 rest[2], power[2];
-    KEXUE_UNROLL
-    for (int h = 0; h < 2; ++h) {
-      const ptrdiff_t at = j + h * kWide;
-      const F64 x = at < m ? clamp(exponent(c, at, m, vf, g, vi), low, high) : low;
-      power[h] = (x + rounder) - rounder;
-      rest[h] = x - power[h];
-    }
-    const F32 r = narrow(rest[0], rest[1]) * ln2, n = narrow(power[0], power[1]);
-    const F32 series = polynomial<float>(r, ExpConstants<float>::kSeries);
-    const F32 e = broadcast<float>(1) + multiply_add(r * r, series, r);
-    store<float>(k + j, scale_by_power(e, select<float>(less<float>(n, least), nothing, n)));
-  }
-}
 
 // ---- Products -----------------------------------------------------------------------------------
 

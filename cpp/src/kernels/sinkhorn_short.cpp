@@ -1,6 +1,7 @@
 // Balanced entropic problems whose kernel stays in the nearest caches: the whole solution in one
 // call. Both products are sums of rows times numbers, of K and of its transpose, so that no sum
 // runs across a vector.
+#include "kexue/transport/relaxation.hpp"
 #include "kexue/transport/sinkhorn_kernels.hpp"
 #include "lanes.hpp"
 #include "vector_math.hpp"
@@ -13,7 +14,6 @@ using namespace kexue::KEXUE_ISA;
 constexpr ptrdiff_t kWide = kLanes<double>;
 // Passes before the rate is believed, between two looks at it, and after which the work is judged.
 constexpr ptrdiff_t kPlainPasses = 3, kLookEvery = 3, kJudgedAfter = 8;
-constexpr double kFastest = 1e-6, kSlowest = 0.9999;  // rates
 
 constexpr ptrdiff_t whole(ptrdiff_t n) { return (n + kWide - 1) / kWide * kWide; }
 
@@ -148,19 +148,6 @@ KEXUE_INLINE void relax(const double* sum, const double* mass, double omega, dou
   }
 }
 
-// The best over-relaxation if plain steps shrink the error by `rate` (Young 1954; Thibault, Chizat,
-// Dossal & Papadakis 2021).
-double best_omega(double rate) {
-  rate = rate > kFastest ? rate : kFastest;
-  rate = rate < kSlowest ? rate : kSlowest;
-  return 2 / (1 + __builtin_sqrt(1 - rate));
-}
-// The plain rate behind the rate of relaxed steps, if that is above omega - 1.
-double plain_rate(double rate, double omega) {
-  const double root = rate + omega - 1;
-  return root * root / (rate * omega * omega);
-}
-
 struct Pace {
   double omega = 1, at_look = 0, last = 0;
   bool relaxes = true;
@@ -171,10 +158,9 @@ struct Pace {
         relaxes = false;  // too bold somewhere: plain steps always descend
         omega = 1;
       } else if (omega == 1) {
-        omega = best_omega(rate);
-      } else if (rate > omega - 1) {
-        const double better = best_omega(plain_rate(rate, omega));
-        omega = better > omega ? better : omega;
+        omega = best_relaxation(rate);
+      } else {
+        omega = better_relaxation(omega, rate);
       }
       at_look = error;
     }

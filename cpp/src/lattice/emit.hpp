@@ -140,32 +140,16 @@ Tokens for_each_chunk(std::span<const TextView> texts, int workers, MakeScratch&
                      });
 }
 
-// Texts lie scattered in memory: their beginnings are fetched so many texts ahead.
-constexpr std::ptrdiff_t kAhead = 6;
-
 // Opens the texts begin .. end - 1 together, up to the first that is refused; put() appends the
 // rows of each up to the first that has no path and returns their number.
 template <class Put>
 void put_texts(const Unigram& model, const Normalizer* normalizer, std::span<const TextView> texts,
                std::ptrdiff_t begin, std::ptrdiff_t end, Line& line, Tokens& out, Put&& put) {
   Fault refused;
-  line.begin(model);
-  std::ptrdiff_t i = begin;
-  const auto approach = [&](std::ptrdiff_t text) {
-#if defined(__GNUC__)
-    if (text >= end) return;
-    const auto* data = static_cast<const char*>(texts[static_cast<std::size_t>(text)].data);
-    __builtin_prefetch(data);
-    __builtin_prefetch(data + 64);
-#endif
-  };
-  for (std::ptrdiff_t k = 0; k < kAhead; ++k) approach(begin + k);
-  while (i < end &&
-         line.append(model, normalizer, texts[static_cast<std::size_t>(i)], false, refused)) {
-    approach(i + kAhead);
-    ++i;
-  }
-  line.close(model);
+  const auto n = static_cast<std::size_t>(end - begin);
+  const std::ptrdiff_t i =
+      begin +
+      line.open(model, normalizer, texts.subspan(static_cast<std::size_t>(begin), n), refused);
   const std::ptrdiff_t pathless = begin + put();
   if (pathless < i) {
     out.fault = line.uncovered(model, normalizer, texts[static_cast<std::size_t>(pathless)]);

@@ -3,11 +3,46 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kexue/lattice/point_kernels.hpp"
+
 namespace kexue::lattice {
 
 using std::ptrdiff_t;
 using std::size_t;
 using std::uint8_t;
+
+namespace {
+
+// Texts lie scattered in memory: their beginnings are fetched so many texts ahead.
+constexpr size_t kAhead = 6;
+
+void approach(std::span<const TextView> texts, size_t i) {
+#if defined(__GNUC__)
+  if (i >= texts.size()) return;
+  const auto* data = static_cast<const char*>(texts[i].data);
+  __builtin_prefetch(data);
+  __builtin_prefetch(data + 64);
+#endif
+}
+
+// Appends the characters of a text that is not empty, moving `to` on; false if it has a space at an
+// end that may not be there.
+bool copy_narrow(const TextView& text, const Plain& plain, std::uint16_t*& to) {
+  std::uint16_t* const begin = plain.space_in_front ? to + 1 : to;
+  if (plain.space_in_front) *to = ' ';
+  const auto size = static_cast<size_t>(text.size);
+  if (text.storage == Storage::kUcs2) {
+    std::memcpy(begin, text.data, size * sizeof *to);
+  } else {
+    std::copy_n(static_cast<const uint8_t*>(text.data), size, begin);
+  }
+  to = begin + size;
+  if (!plain.gaps && (*begin == ' ' || to[-1] == ' ')) return false;
+  if (plain.space_behind) *to++ = ' ';
+  return true;
+}
+
+}  // namespace
 
 // The source as UTF-8 or bytes.
 bool Line::encode(const TextView& text, Fault& fault) {
@@ -63,8 +98,66 @@ void Line::close(const Unigram& model) {
   size_ = text_ends_.empty() ? 0 : text_ends_.back();
   out_.bytes.resize(static_cast<size_t>(margin_ + size_));
   out_.bytes.resize(out_.bytes.size() + static_cast<size_t>(margin_), 0);
-  ends_.clear();
-  model.segment(text(), size_, text_ends_, ends_);
+  model.segment(text(), size_, valid_, text_ends_, segments_);
+}
+
+ptrdiff_t Line::open(const Unigram& model, const Normalizer* normalizer,
+                     std::span<const TextView> texts, Fault& fault) {
+  if (take(model, normalizer, texts)) return std::ssize(texts);
+  begin(model);
+  for (size_t i = 0; i < kAhead; ++i) approach(texts, i);
+  size_t i = 0;
+  for (; i < texts.size() && append(model, normalizer, texts[i], false, fault); ++i) {
+    approach(texts, i + kAhead);
+  }
+  close(model);
+  return static_cast<ptrdiff_t>(i);
+}
+
+// Texts in normal form none of which is wider than two bytes a character; false if this is not
+// plain to see, or if they are ASCII, which is as fast one by one.
+bool Line::take(const Unigram& model, const Normalizer* normalizer,
+                std::span<const TextView> texts) {
+  Plain plain;
+  if (!model.whole_characters()) return false;
+  if (normalizer != nullptr && !normalizer->plain(plain)) return false;
+  if (normalizer == nullptr) plain.marks = !model.options().space_mark;
+  size_t most = kPointBlock + 1;
+  bool wide = false;
+  for (const TextView& text : texts) {
+    wide |= text.storage == Storage::kUcs2 || text.storage == Storage::kLatin1;
+    if (text.storage == Storage::kUcs4 || text.storage == Storage::kBytes) return false;
+    most += static_cast<size_t>(text.size) + 2;
+  }
+  if (!wide || most >= (size_t{1} << 30)) return false;
+  if (narrow_.size() < most) narrow_.resize(most + most / 2);
+  std::uint16_t* to = narrow_.data();
+  begin(model);
+  for (size_t i = 0; i < texts.size(); ++i) {
+    approach(texts, i + kAhead);
+    if (texts[i].size > 0 && !copy_narrow(texts[i], plain, to)) return false;
+    text_ends_.push_back(to - narrow_.data());  // in characters at first
+  }
+  std::fill_n(to, kPointBlock + 1, std::uint16_t{0});
+  const ptrdiff_t n = to - narrow_.data();
+  out_.bytes.resize(static_cast<size_t>(margin_ + 3 * n + 4));
+  segments_.make_room(static_cast<size_t>(n));
+  const std::uint32_t met = point_kernels().write_points(
+      narrow_.data(), n, model.alphabet().narrow_codes(), out_.bytes.data() + margin_,
+      segments_.codes(), segments_.places());
+  const std::uint32_t wrong =
+      kMeetsSurrogate | (plain.gaps ? 0U : kMeetsSpaces) | (plain.marks ? 0U : kMeetsMark);
+  if ((met & wrong) != 0) return false;
+  size_ = segments_.places()[n];
+  out_.bytes.resize(static_cast<size_t>(margin_ + size_));
+  out_.bytes.resize(out_.bytes.size() + static_cast<size_t>(margin_), 0);
+  segments_.codes()[0] |= Characters::kBegins;
+  for (Index& end : text_ends_) {
+    if (end < n) segments_.codes()[end] |= Characters::kBegins;
+    end = segments_.places()[end];
+  }
+  model.segment(static_cast<size_t>(n), segments_);
+  return true;
 }
 
 bool Line::open(const Unigram& model, const Normalizer* normalizer, const TextView& text,

@@ -172,7 +172,7 @@ class TextBest {
   // texts.
   ptrdiff_t put(Tokens& out) {
     find_alternatives();
-    const std::vector<Index>& ends = scratch_.line.ends();
+    const std::span<const Index> ends = scratch_.line.ends();
     size_t first = 0;
     ptrdiff_t n_texts = 0;
     for (const Index text_end : scratch_.line.text_ends()) {

@@ -21,6 +21,16 @@ bool has_gap(const uint8_t* text, size_t size) {
 
 }  // namespace
 
+bool NormalizerChain::plain(Plain& out) const {
+  if (steps_.size() != 1 || !added_.empty() || !protect_.empty()) return false;
+  const NormalizerStep& step = steps_[0];
+  if (step.kind != NormalizerStep::kPieces || !step.map.empty()) return false;
+  out.space_in_front = step.add_dummy_prefix && !step.whitespace_as_suffix;
+  out.space_behind = step.add_dummy_prefix && step.whitespace_as_suffix;
+  out.gaps = out.marks = false;
+  return true;
+}
+
 // Appends what sentencepiece's rules make of a text that they leave as it is; false if this is not
 // plain to see.
 bool NormalizerChain::copy_plain(std::string_view text, std::vector<uint8_t>& out) const {

@@ -26,15 +26,18 @@ struct BestScratch {
   Line line;
   Best best;
   Word group[kGroup];
-  // Of each word of a group: its ids, if they are remembered, or else its walks and where its ids
-  // were put.
+  // Of each word of a group: its ids, if they are remembered, or else where its ids were put; with
+  // characters, where the word's begin among all `codes`.
   struct Known {
     const int32_t* ids;
     std::ptrdiff_t count;
-    size_t first_walk, n_walks;
+    size_t first, n_codes;
   };
   Known known[kGroup];
-  std::vector<Walk> walks;
+  std::vector<std::uint16_t> codes;
+  std::vector<Steps> steps;
+  std::vector<double> after;
+  std::vector<Move> moves;
 };
 
 // Segments of a line to ids, a group at a time. What is found is remembered once the group is done,
@@ -50,9 +53,16 @@ class BestWriter {
     words_.phrases.make_room();
     const Line& line = scratch_.line;
     n_ = look_ahead(words_.table, line.text(), line.ends(), s, begin, scratch_.group);
-    n_walks_ = 0;
-    for (size_t w = 0; w < n_; ++w) find(scratch_.group[w], scratch_.known[w]);
-    model_.follow_walks(std::span(scratch_.walks).first(n_walks_));
+    n_codes_ = 0;
+    for (size_t w = 0; w < n_; ++w) {
+      BestScratch::Known& known = scratch_.known[w];
+      find(scratch_.group[w], known);
+      if (known.ids == nullptr) copy_codes(s + w, scratch_.group[w], known);
+    }
+    if (n_codes_ > 0) {
+      if (scratch_.steps.size() < n_codes_) scratch_.steps.resize(2 * n_codes_);
+      model_.begin_words(std::span(scratch_.codes).first(n_codes_), scratch_.steps.data());
+    }
     return n_;
   }
 
@@ -75,7 +85,7 @@ class BestWriter {
       const BestScratch::Known& known = scratch_.known[w];
       const Word& word = scratch_.group[w];
       if (known.ids != nullptr || word.size > kLongestPhrase) continue;
-      const int32_t* ids = base + known.first_walk;
+      const int32_t* ids = base + known.first;
       if (word.size <= kLongestWord) {
         remember(word.key, word, ids, known.count, words_.table);
       } else {
@@ -100,35 +110,81 @@ class BestWriter {
         if (found != nullptr) known = {found->id, found->count, 0, 0};
       }
     }
-    if (known.ids != nullptr) return;
-    known.n_walks = 0;
-    if (!scratch_.line.valid() || word.size > kLongestPhrase) return;
-    const size_t most = n_walks_ + static_cast<size_t>(word.size);
-    if (scratch_.walks.size() < most) scratch_.walks.resize(2 * most);
-    known.first_walk = n_walks_;
-    known.n_walks = model_.begin_walks(word.text, word.size, static_cast<size_t>(word.size),
-                                       scratch_.walks.data() + n_walks_);
-    n_walks_ += known.n_walks;
+  }
+
+  // The characters of the segment number s; none if it is long, or no UTF-8.
+  void copy_codes(size_t s, const Word& word, BestScratch::Known& known) {
+    const Line& line = scratch_.line;
+    known.n_codes = 0;
+    if (!line.valid() || word.size > kLongestPhrase) return;
+    const size_t most = n_codes_ + static_cast<size_t>(word.size) + Steps::kSteps;
+    if (scratch_.codes.size() < most) scratch_.codes.resize(2 * most);
+    std::uint16_t* const to = scratch_.codes.data() + n_codes_;
+    const Segments& segments = line.segments();
+    size_t n = 0;
+    if (segments.coded()) {
+      const size_t first = s == 0 ? 0 : segments.last()[s - 1];
+      n = segments.last()[s] - first;
+      std::copy_n(segments.codes() + first, n, to);
+      to[0] &= Characters::kBegins - 1;
+    } else {
+      n = static_cast<size_t>(word.size);
+      for (size_t k = 0; k < n; ++k) to[k] = static_cast<std::uint16_t>(word.text[k] + 1);
+    }
+    std::fill_n(to + n, Steps::kSteps, std::uint16_t{0});
+    known.first = n_codes_;
+    known.n_codes = n;
+    n_codes_ += n + 1;
   }
 
   int32_t* put_new(const Word& word, BestScratch::Known& known, const Emitter& emit, int32_t* to) {
-    Best& best = scratch_.best;
-    const auto walks =
-        std::span(scratch_.walks).subspan(known.n_walks == 0 ? 0 : known.first_walk, known.n_walks);
-    const double score = walks.empty()
-                             ? model_.best(word.text, word.size, scratch_.line.valid(), best)
-                             : model_.best(word.text, word.size, walks, best);
-    if (score == -kInf) return nullptr;
     int32_t* const first = to;
+    to = known.n_codes > 0 ? put_characters(word, known, emit, to) : put_bytes(word, emit, to);
+    if (to == nullptr) return nullptr;
+    known.first = static_cast<size_t>(emit.count(first));
+    known.count = to - first;
+    ++n_new_;
+    return to;
+  }
+
+  int32_t* put_bytes(const Word& word, const Emitter& emit, int32_t* to) const {
+    Best& best = scratch_.best;
+    if (model_.best(word.text, word.size, scratch_.line.valid(), best) == -kInf) return nullptr;
     for (ptrdiff_t j = 0; j < word.size;) {
       const Edge edge = best.edge[static_cast<size_t>(j)];
       to = emit.put(edge, word.text + j, to);
       j += edge.length;
     }
-    known.first_walk = static_cast<size_t>(emit.count(first));
-    known.count = to - first;
-    ++n_new_;
     return to;
+  }
+
+  int32_t* put_characters(const Word& word, const BestScratch::Known& known, const Emitter& emit,
+                          int32_t* to) const {
+    const std::uint16_t* codes = scratch_.codes.data() + known.first;
+    if (scratch_.after.size() < known.n_codes + Steps::kSteps) {
+      scratch_.after.resize(2 * known.n_codes + Steps::kSteps);
+    }
+    if (scratch_.moves.size() < known.n_codes) scratch_.moves.resize(2 * known.n_codes);
+    const double score = model_.best_word(codes, scratch_.steps.data() + known.first, known.n_codes,
+                                          scratch_.after.data(), scratch_.moves.data());
+    if (score == -kInf) return nullptr;
+    for (size_t j = 0; j < known.n_codes;) {
+      const Move move = scratch_.moves[j];
+      if (move.value != 0) {
+        *to++ = static_cast<int32_t>(move.value - 1);
+      } else {
+        to = put_unknown(word, j, emit, to);
+      }
+      j += move.characters;
+    }
+    return to;
+  }
+
+  // Character number j of a word.
+  static int32_t* put_unknown(const Word& word, size_t j, const Emitter& emit, int32_t* to) {
+    const uint8_t* at = word.text;
+    for (; j > 0; --j) at += utf8_length(at, 4);
+    return emit.put({-1, static_cast<std::uint32_t>(utf8_length(at, 4))}, at, to);
   }
 
   template <class Key, class Value>
@@ -148,7 +204,7 @@ class BestWriter {
   const Unigram& model_;
   BestScratch& scratch_;
   BestWords& words_;
-  size_t n_ = 0, n_walks_ = 0, n_new_ = 0;
+  size_t n_ = 0, n_codes_ = 0, n_new_ = 0;
 };
 
 // Appends a row for each text of an open line, up to the first that has no path; their number.

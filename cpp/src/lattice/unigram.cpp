@@ -21,8 +21,6 @@ using std::uint8_t;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2e = 1.44269504088896340736;
-constexpr uint8_t kCut = 1, kAsk = 2;
-constexpr int kMeetingBits = 20;
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 
 const uint8_t* bytes_of(std::string_view text) {
@@ -31,29 +29,6 @@ const uint8_t* bytes_of(std::string_view text) {
 
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
-
-// A bit for the three bytes on each side of `place`. Two loads that overlap: six bytes put together
-// in memory would wait for the store buffer (measured: half the time of cutting Chinese text).
-uint32_t meeting_bit(const uint8_t* place) {
-  uint32_t left = 0, right = 0;
-  std::memcpy(&left, place - 3, sizeof left);
-  std::memcpy(&right, place - 1, sizeof right);
-  const uint64_t around = uint64_t{right} << 32 | left;
-  return static_cast<uint32_t>((around * 0x9E3779B97F4A7C15) >> (64 - kMeetingBits));
-}
-
-// Bit i of 64: text[i] continues no character.
-uint64_t character_starts(const uint8_t* text) {
-  uint64_t starts = 0;
-  for (int k = 0; k < 8; ++k) {
-    uint64_t word = 0;
-    for (int b = 0; b < 8; ++b) word |= uint64_t{text[8 * k + b]} << 8 * b;
-    // The highest bit of a byte, unless the next one is set too.
-    const uint64_t inside = word & ~(word << 1) & 0x8080808080808080;
-    starts |= ((~inside >> 7 & 0x0101010101010101) * 0x0102040810204080 >> 56) << 8 * k;
-  }
-  return starts;
-}
 
 std::string with_spaces(std::string_view piece) {
   std::string text;
@@ -132,11 +107,10 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
             [&](uint32_t a, uint32_t b) { return texts[a] < texts[b]; });
   std::vector<std::string_view> sorted;
   std::vector<uint32_t> values;
-  pair_.assign(1 << 16, kCut);
+  pair_.assign(1 << 16, 1);
   for (uint32_t right = 0x80; right < 0xC0; ++right) {
     for (uint32_t left = 0; left < 256; ++left) pair_[right << 8 | left] = 0;
   }
-  meeting_.assign(size_t{1} << (kMeetingBits - 6), 0);
   for (const uint32_t i : order) {
     const std::string_view text = texts[i];
     sorted.push_back(text);
@@ -146,7 +120,12 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
     join(text);
   }
   trie_ = Trie(sorted, values);
-  if (whole_characters_) walk_characters(sorted);
+  whole_characters_ = whole_characters_ && Characters::can_take(sorted);
+  if (!whole_characters_) return;
+  walk_characters(sorted);
+  for (uint32_t& value : values) value &= kEntry;
+  alphabet_ = Characters(sorted, values);
+  alphabet_.set_scores(score_);
 }
 
 void Unigram::walk_characters(std::span<const std::string_view> pieces) {
@@ -164,55 +143,9 @@ void Unigram::walk_characters(std::span<const std::string_view> pieces) {
 // No cut between neighbours within a piece.
 void Unigram::join(std::string_view piece) {
   const uint8_t* text = bytes_of(piece);
-  const ptrdiff_t size = std::ssize(piece);
-  for (ptrdiff_t p = 1; p < size; ++p) {
-    if (continues(text[p])) continue;
-    uint8_t& pair = pair_[static_cast<size_t>(text[p] << 8 | text[p - 1])];
-    if (whole_characters_ && of_three(text[p]) && p >= 3 && of_three(text[p - 3])) {
-      const uint32_t bit = meeting_bit(text + p);
-      meeting_[bit / 64] |= uint64_t{1} << (bit % 64);
-      if (pair == kCut) pair = kAsk;
-    } else {
-      pair = 0;
-    }
+  for (ptrdiff_t p = 1; p < std::ssize(piece); ++p) {
+    pair_[static_cast<size_t>(text[p] << 8 | text[p - 1])] = 0;
   }
-}
-
-uint64_t Unigram::cuts(const uint8_t* text, ptrdiff_t size) const {
-  const uint64_t inside = ~uint64_t{0} >> (64 - size);
-  uint64_t begins = character_starts(text) & inside, found = 0;
-  if (begins == inside) {
-    for (int i = 0; i < 64; ++i) {
-      const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
-      found |= (pair & kCut) << i;
-    }
-    return found & inside;
-  }
-  for (; begins != 0; begins &= begins - 1) {
-    const int i = std::countr_zero(begins);
-    const uint64_t pair = pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])];
-    const uint32_t bit = meeting_bit(text + i);
-    const uint64_t apart = ~meeting_[bit / 64] >> (bit % 64);
-    found |= (begins & (0 - begins)) & (0 - ((pair | (pair >> 1 & apart)) & 1));
-  }
-  return found;
-}
-
-void Unigram::segment(const uint8_t* text, ptrdiff_t size, std::span<const Index> breaks,
-                      std::vector<Index>& ends) const {
-  size_t next = 0;
-  size_t n = ends.size();
-  for (ptrdiff_t block = 0; block < size; block += 64) {
-    uint64_t found = cuts(text + block, std::min<ptrdiff_t>(64, size - block));
-    for (; next < breaks.size() && breaks[next] < std::min(block + 64, size); ++next) {
-      found |= uint64_t{1} << (breaks[next] - block);
-    }
-    if (block == 0) found &= ~uint64_t{1};
-    if (ends.size() < n + 65) ends.resize(2 * n + 128);
-    for (; found != 0; found &= found - 1) ends[n++] = block + std::countr_zero(found);
-  }
-  ends.resize(n);
-  if (size > 0) ends.push_back(size);
 }
 
 void Unigram::set_scores(std::span<const double> scores) {
@@ -228,6 +161,7 @@ void Unigram::set_scores(std::span<const double> scores) {
     largest_score_ = largest;
   }
   require(same, "scores must be finite where they were");
+  if (whole_characters_) alphabet_.set_scores(score_);
 }
 
 // Unknown characters lie 10 below every piece, user-defined pieces above all others of as many

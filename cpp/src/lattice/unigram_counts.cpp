@@ -29,15 +29,14 @@ class Counter {
     padded_.assign(text.size() + 2 * margin, 0);
     std::copy(text.begin(), text.end(), padded_.begin() + margin);
     text_ = padded_.data() + margin;
-    ends_.clear();
-    model_.segment(text_, std::ssize(text), {}, ends_);
     valid_ =
         model_.whole_characters() && first_invalid(text_, std::ssize(text)) == std::ssize(text);
+    model_.segment(text_, std::ssize(text), valid_, {}, segments_);
   }
 
   bool expect(double multiplicity, const Weights& weights) {
     Index begin = 0;
-    for (const Index end : ends_) {
+    for (const Index end : segments_.ends()) {
       const uint8_t* text = text_ + begin;
       const Index size = end - begin;
       begin = end;
@@ -60,7 +59,7 @@ class Counter {
 
   bool best(double multiplicity) {
     Index begin = 0;
-    for (const Index end : ends_) {
+    for (const Index end : segments_.ends()) {
       const Index size = end - begin;
       const double score = model_.best(text_ + begin, size, valid_, best_);
       begin = end;
@@ -84,7 +83,7 @@ class Counter {
   std::vector<uint8_t> padded_;
   const uint8_t* text_ = nullptr;
   bool valid_ = false;
-  std::vector<Index> ends_;
+  Segments segments_;
   std::vector<double> place_;
   Sums sums_;
   Best best_;

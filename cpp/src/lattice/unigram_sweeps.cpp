@@ -152,16 +152,6 @@ double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) 
   return out.score[0];
 }
 
-double Unigram::best(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
-                     Best& out) const {
-  prepare(size, out);
-  for (const Walk& walk : walks) {
-    const ptrdiff_t i = walk.at - text;
-    best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
-  }
-  return out.score[0];
-}
-
 double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const {
   double* score = out.score.data();
   const TrieUnit* units = trie_.units();
@@ -312,16 +302,6 @@ void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
   out.value[static_cast<size_t>(size)] = 1;
   std::fill_n(out.value.data() + size + 1, beyond, 0.0);
   out.scaled = !weights.exponent.empty();
-}
-
-bool Unigram::sum(const uint8_t* text, ptrdiff_t size, std::span<const Walk> walks,
-                  const Weights& weights, Sums& out) const {
-  prepare(size, weights, out);
-  for (size_t m = 0; m < walks.size() && !out.scaled; ++m) {
-    out.scaled = !sum_from(walks[m], weights, out.value.data() + (walks[m].at - text));
-  }
-  if (out.scaled) sum_scaled(text, size, weights, out);
-  return out.value[0] > 0;
 }
 
 bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights& weights,

@@ -52,7 +52,8 @@ class Factorization {
         max_rank_(max_rank),
         slack_(slack),
         workers_(workers),
-        batch_(batch_size(slack)),
+        batch_(batch_size()),
+        dozens_(std::max<ptrdiff_t>(12, batch_)),
         pool_(2 * batch_, m_, n_) {
     result_.rows = m_;
     result_.cols = n_;
@@ -69,7 +70,7 @@ class Factorization {
     ptrdiff_t done = 0;
     while (done < static_cast<ptrdiff_t>(pivots.size())) {
       if (needs_refresh(norm(pivots[static_cast<std::size_t>(done)]))) refresh();
-      const auto size = std::min(batch_, static_cast<ptrdiff_t>(pivots.size()) - done);
+      const auto size = std::min(dozens_, static_cast<ptrdiff_t>(pivots.size()) - done);
       const auto candidates =
           pivots.subspan(static_cast<std::size_t>(done)).first(static_cast<std::size_t>(size));
       pool_.clear();
@@ -116,11 +117,13 @@ class Factorization {
       return norm(i) > norm(j) || (norm(i) == norm(j) && i < j);
     };
   }
-  // Whole strips of the micro-kernel. Of a larger batch fewer columns would become pivots; with
-  // slack more of them do.
-  static ptrdiff_t batch_size(double slack) {
-    const ptrdiff_t mr = gemm_kernels<R>().mr;
-    return mr * std::max<ptrdiff_t>(1, (slack == 1 ? 12 : 24) / mr);
+  // Of six candidates 3.6 become pivots, of twelve 5.6 (1000 x 1000, slow decay): six, half a strip
+  // of the widest micro-kernel, are less work, twelve are fewer passes over a matrix that lies in
+  // no cache. With slack more of them are taken.
+  ptrdiff_t batch_size() const {
+    constexpr double kCache = 16 << 20;
+    const double bytes = static_cast<double>(m_) * static_cast<double>(n_) * sizeof(T);
+    return slack_ < 1 ? 24 : bytes > kCache ? 12 : 6;
   }
 
   // One orthogonalisation leaves parts of size eps / ratio in a candidate, where `ratio` is how far
@@ -188,7 +191,7 @@ class Factorization {
 
   // A lower bound of ||A||_2 from the first rows of R, all of it but for rounding.
   double leading_norm() {
-    const ptrdiff_t rows = std::min(rank(), batch_);
+    const ptrdiff_t rows = std::min(rank(), dozens_);
     AlignedBuffer<wide_t<T>> memory(rows * rows);
     const auto g = row_major(memory.data(), rows, rows);
     gram<T>(row_major<const T>(r_row(0), rows, n_), g, workers_);
@@ -338,7 +341,8 @@ class Factorization {
   double slack_;
   double largest_ = 0;  // largest squared norm after the last pivot
   int workers_;
-  ptrdiff_t batch_;
+  ptrdiff_t batch_;   // candidates at a time
+  ptrdiff_t dozens_;  // given pivots at a time, which are all taken
   ptrdiff_t base_ = 0;
   ptrdiff_t batch_start_ = 0;
   double reference_ = 0;  // largest squared norm at the last refresh

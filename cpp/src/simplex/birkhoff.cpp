@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::simplex {
@@ -81,7 +82,6 @@ class Dual {
   }
 
  private:
-  static std::size_t at(ptrdiff_t i) { return static_cast<std::size_t>(i); }
   template <class F>
   void for_pattern(F&& f) const {
     for (ptrdiff_t i = 0; i < n_; ++i) {

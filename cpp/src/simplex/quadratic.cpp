@@ -8,6 +8,7 @@
 
 #include "kexue/core/blas.hpp"
 #include "kexue/core/error.hpp"
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/simplex/box_projection.hpp"
@@ -24,7 +25,6 @@ constexpr ptrdiff_t kColumns = 2048;
 // A reduced matrix that needs more than this on its diagonal, relative to it, is not convex.
 constexpr double kMaxJitter = 1e-7;
 
-std::size_t at(ptrdiff_t i) { return static_cast<std::size_t>(i); }
 ptrdiff_t size_of(const auto& v) { return static_cast<ptrdiff_t>(v.size()); }
 
 // y = sum_k coefficients[k] rows[indices[k]], columns shared among the workers.

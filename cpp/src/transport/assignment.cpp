@@ -7,6 +7,7 @@
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/error.hpp"
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/auction.hpp"
 #include "kexue/transport/certificate.hpp"
@@ -24,8 +25,6 @@ namespace {
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
 constexpr ptrdiff_t kSmall = 1024;  // entries below which the auction does not pay
 constexpr int kReductions = 4;      // bids without eps for each row, at most, on average
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 class Assigner {
  public:

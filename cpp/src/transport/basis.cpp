@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "kexue/core/index.hpp"
 #include "kexue/transport/kernels.hpp"
 #include "kexue/transport/start.hpp"
 
@@ -17,8 +18,6 @@ using std::size_t;
 namespace {
 
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 // Arcs with positive flow and no cycle. Nodes are rows, then columns; links lead to some root of
 // each component and are turned when components join.

@@ -6,21 +6,19 @@
 #include <limits>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/sorting.hpp"
 
 namespace kexue::transport {
 
 using std::ptrdiff_t;
-using std::size_t;
 using std::uint64_t;
 
 namespace {
 
 // What a product can lose below the normal numbers.
 constexpr double kLeast = std::numeric_limits<double>::denorm_min();
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 double power(double distance, double p) {
   if (p == 1) return distance;

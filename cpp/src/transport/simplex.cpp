@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/auction.hpp"
 #include "kexue/transport/certificate.hpp"
@@ -27,8 +28,6 @@ constexpr ptrdiff_t kChunk = ptrdiff_t{1} << 17;
 constexpr int kPerRow = 16;
 // Below this many entries the auction costs more than the pivots it saves.
 constexpr ptrdiff_t kSmall = 2048;
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 class Simplex {
  public:

@@ -5,6 +5,7 @@
 
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
+#include "kexue/transport/relaxation.hpp"
 #include "semidual.hpp"
 
 namespace kexue::transport {
@@ -24,20 +25,19 @@ constexpr std::ptrdiff_t kLevelPasses = 4000, kNewtonAfter = 12, kConjugateSteps
 constexpr std::ptrdiff_t kStalled = 60, kCheckEvery = 4;
 constexpr int kHalvings = 10;
 constexpr double kWorthRelaxing = 3;
-constexpr double kMostRelaxed = 40;    // passes; then Newton's method takes fewer
-constexpr double kLongestStep = 20;    // in log v
-constexpr double kCoarseError = 1e-4;  // of the mass: above it sums in float32 do
+constexpr double kMostRelaxed = 40;  // passes; then Newton's method takes fewer
+constexpr double kLongestStep = 20;  // in log v
+// Sums in float32, whose errors are about 1e-7 of the mass, do while the error is above the first
+// of these, or falls fast to no less than the second.
+constexpr double kCoarseError = 1e-4, kCoarseNext = 2e-7, kFast = 0.2;
 
-// Over-relaxation of both marginals: if plain steps shrink the error by `rate`, the best omega does
-// by omega - 1 (Young 1954; Thibault, Chizat, Dossal & Papadakis 2021).
 struct Relaxation {
   double omega = 1, look = 0;
 
-  static double best(double rate) { return 2 / (1 + std::sqrt(1 - std::min(rate, 0.9999))); }
   // False if the passes that this promises are too many.
   bool start(double rate, double error, double target) {
     if (!(rate < 1)) return false;
-    omega = best(rate);
+    omega = best_relaxation(rate);
     look = error;
     if (std::log(target / error) > kMostRelaxed * std::log(omega - 1)) return true;
     omega = 1;
@@ -49,9 +49,7 @@ struct Relaxation {
     const double rate = std::sqrt(std::sqrt(error / look));
     look = error;
     if (!(rate < 1)) return false;
-    // The plain rate behind the observed one.
-    const double root = rate + omega - 1;
-    if (rate > omega - 1) omega = std::max(omega, best(root * root / (rate * omega * omega)));
+    omega = better_relaxation(omega, rate);
     return true;
   }
 };
@@ -62,6 +60,7 @@ struct Sinkhorn::State : Semidual {
   using Semidual::Semidual;
 
   Buffer short_space;
+  double last_error = kInfinity;  // before the last step
 
   // ---- Steps ------------------------------------------------------------------------------------
 
@@ -79,7 +78,10 @@ struct Sinkhorn::State : Semidual {
       elementary_kernels().f64.exp(v.data(), v.data(), m);
     }
     translate();
-    evaluate(error > kCoarseError * mass, omega);
+    const double ratio = error / last_error;
+    last_error = error;
+    evaluate(error > kCoarseError * mass || (ratio < kFast && error * ratio > kCoarseNext * mass),
+             omega);
   }
 
   // Newton's direction x in log v: (diag(c + k tau) - K-part) x = tau - c, weighted by b.
@@ -151,6 +153,7 @@ struct Sinkhorn::State : Semidual {
   // Until the error is below `target`, or nothing helps.
   void level(double target, std::ptrdiff_t last_pass) {
     tol = target;
+    last_error = kInfinity;
     double older[3] = {kInfinity, kInfinity, kInfinity};
     double best = error;
     std::ptrdiff_t since_best = 0, plain = 0, relaxed = 0;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/kernels.hpp"
 
@@ -18,8 +19,6 @@ namespace {
 constexpr double kInfinite = std::numeric_limits<double>::infinity();
 // Entries of a chunk of work: tens of microseconds.
 constexpr ptrdiff_t kChunk = ptrdiff_t{1} << 17;
-
-size_t at(ptrdiff_t i) { return static_cast<size_t>(i); }
 
 // Calls work(first, end, chunk) for blocks of rows on the pool.
 template <class Work>

@@ -25,7 +25,10 @@ struct GemmKernels {
   // c[i * ldc + j] += sum_k a[k * mr + i] * b[k * ldb + j] for i < mr, j < nr.
   void (*micro)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
                 std::ptrdiff_t ldc);
-  // The same, and packed[k * nr + j] = b[k * ldb + j] on the way.
+  // The same for i < mr / 2, with a as it is.
+  void (*micro_half)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* c,
+                     std::ptrdiff_t ldc);
+  // The first again, and packed[k * nr + j] = b[k * ldb + j] on the way.
   void (*micro_packs)(std::ptrdiff_t depth, const R* a, const R* b, std::ptrdiff_t ldb, R* packed,
                       R* c, std::ptrdiff_t ldc);
   // c[i * ldc + j] += sum_k a[i * lda + k] * b[k * nr + j]: A as it lies, in rows.

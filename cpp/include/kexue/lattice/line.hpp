@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kexue/lattice/text.hpp"
@@ -26,6 +27,9 @@ class Line {
   bool append(const Unigram& model, const Normalizer* normalizer, const TextView& text,
               bool with_origin, Fault& fault);
   void close(const Unigram& model);
+  // All of them, up to the first that is refused; their number.
+  std::ptrdiff_t open(const Unigram& model, const Normalizer* normalizer,
+                      std::span<const TextView> texts, Fault& fault);
   // One.
   // `normalizer` may be null.
   bool open(const Unigram& model, const Normalizer* normalizer, const TextView& text,
@@ -36,7 +40,8 @@ class Line {
   // See Unigram: `valid` of its sweeps.
   bool valid() const { return valid_; }
   // Where the segments end, and where the texts do: the latter are among the former.
-  const std::vector<Index>& ends() const { return ends_; }
+  std::span<const Index> ends() const { return segments_.ends(); }
+  const Segments& segments() const { return segments_; }
   const std::vector<Index>& text_ends() const { return text_ends_; }
 
   // For a line opened with its origin: where byte i of the line was made from, in the units of the
@@ -46,6 +51,7 @@ class Line {
   Fault uncovered(const Unigram& model, const Normalizer* normalizer, const TextView& text);
 
  private:
+  bool take(const Unigram& model, const Normalizer* normalizer, std::span<const TextView> texts);
   bool encode(const TextView& text, Fault& fault);
   void replace_space_marks(std::size_t begin, bool with_origin);
   void number_points();
@@ -58,7 +64,9 @@ class Line {
   std::ptrdiff_t source_size_ = 0;
   Bytes out_;
   std::vector<std::ptrdiff_t> point_;  // code points before each byte of the source
-  std::vector<Index> ends_, text_ends_;
+  Segments segments_;
+  std::vector<Index> text_ends_;
+  std::vector<std::uint16_t> narrow_;  // characters of several texts
 };
 
 }  // namespace kexue::lattice

@@ -91,6 +91,7 @@ class NormalizerChain : public Normalizer {
   NormalizerChain(std::vector<NormalizerStep> steps, bool escape, Lead lead,
                   std::span<const std::string> protect, std::vector<Added> added);
   void normalize(std::string_view text, bool with_origin, Bytes& out) const override;
+  bool plain(Plain& out) const override;
   // Drops spaces in front, writes added tokens out, special ones as nothing.
   void restore(std::vector<std::uint8_t>& text) const override;
 

@@ -20,6 +20,12 @@ struct Bytes {
   std::vector<std::ptrdiff_t> origin;
 };
 
+// What a normaliser does to texts that it leaves as they are but for one space.
+struct Plain {
+  bool space_in_front = false, space_behind = false;
+  bool gaps = true, marks = true;  // texts may have spaces at their ends or side by side; U+2581
+};
+
 // What stands between a text and the trie. The output goes to the trie as it is: with a space mark
 // it has the byte 0x20 where the pieces have U+2581. Called from several threads at once.
 class Normalizer {
@@ -32,6 +38,12 @@ class Normalizer {
   // Appends to out.bytes the normal form of `text`, and to out.origin size + 1 entries if asked to.
   // Valid UTF-8 comes out of valid UTF-8.
   virtual void normalize(std::string_view text, bool with_origin, Bytes& out) const = 0;
+
+  // Whether texts without what `out` excludes are plain; false if it is not known.
+  virtual bool plain(Plain& out) const {
+    static_cast<void>(out);
+    return false;
+  }
 
   // Undoes in decoded text what can be undone, such as a space that was added in front.
   virtual void restore(std::vector<std::uint8_t>& text) const { static_cast<void>(text); }

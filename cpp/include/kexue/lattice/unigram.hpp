@@ -8,8 +8,8 @@
 // where the text is no UTF-8) is an edge of the unknown score. With `unicode`, pieces must begin
 // and end where characters do.
 //
-// Cuts. Where two neighbouring bytes (or neighbouring characters of three bytes) stand together in
-// no piece, no edge passes between them: every path visits that place. A text falls into segments
+// Cuts. Where two neighbouring characters (in texts that are no UTF-8, bytes) stand together in no
+// piece, no edge passes between them: every path visits that place. A text falls into segments
 // that are independent of each other, so that the sweeps below work on one segment at a time, sums
 // do not outgrow a double, and equal segments have equal answers.
 //
@@ -35,6 +35,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kexue/lattice/characters.hpp"
 #include "kexue/lattice/dag.hpp"
 #include "kexue/lattice/trie.hpp"
 
@@ -95,6 +96,45 @@ struct Walk {
   TrieUnit one, two, three;
 };
 
+// A text in segments; with `coded`, also its characters.
+class Segments {
+ public:
+  std::span<const Index> ends() const { return {end_.data(), n_segments_}; }  // in bytes
+  // If so: the ends in characters, their codes (see Characters) with zeros behind them, where each
+  // of them begins, and the size of the text.
+  bool coded() const { return coded_; }
+  const std::uint32_t* last() const { return last_.data(); }
+  const std::uint16_t* codes() const { return code_.data(); }
+  const std::uint32_t* places() const { return place_.data(); }
+
+  // Room for the codes and places of n characters.
+  void make_room(std::size_t n);
+  std::uint16_t* codes() { return code_.data(); }
+  std::uint32_t* places() { return place_.data(); }
+
+ private:
+  friend class Unigram;
+  void make_room_for_ends(std::size_t n, bool coded);
+
+  std::vector<Index> end_;
+  std::vector<std::uint32_t> last_, place_;
+  std::vector<std::uint16_t> code_;
+  std::size_t n_segments_ = 0;
+  bool coded_ = false;
+};
+
+// The first steps of the walk from a character; most end within them.
+struct alignas(64) Steps {
+  static constexpr std::uint32_t kSteps = 4;
+  std::uint64_t link[kSteps];  // of units, 0 where the walk has ended
+  double score[kSteps];
+};
+
+// What the best path does at a character: `value` is 1 + a piece, 0 for an unknown character.
+struct Move {
+  std::uint32_t value, characters;
+};
+
 class Unigram {
  public:
   // One score and one type per piece; -inf takes a piece out. Pieces that are normal or user
@@ -130,13 +170,24 @@ class Unigram {
 
   Weights weights(double alpha) const;
 
-  // Bit i < size: a segment ends before text[i]. size <= 64; 72 bytes from text[0] and 8 before it
-  // may be read.
-  std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
-  // The places 0 < p < size where segments end, and `size` unless it is 0, appended to `ends`.
-  // Segments end at `breaks` too, which ascend and lie in 0 .. size.
-  void segment(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
-               std::vector<Index>& ends) const;
+  const Characters& alphabet() const { return alphabet_; }
+  // The places 0 < p < size where segments end, and `size` unless it is 0.
+  // Segments end at `breaks` too, which ascend and lie in 0 .. size. 72 bytes from text[size] and 8
+  // before text[0] may be read. `valid`: the text is UTF-8 and whole_characters(); then it is coded
+  // unless it is ASCII.
+  void segment(const std::uint8_t* text, std::ptrdiff_t size, bool valid,
+               std::span<const Index> breaks, Segments& out) const;
+  // The same of a text of n characters whose codes and places are there, with kBegins at breaks.
+  void segment(std::size_t n, Segments& out) const;
+
+  // Words of characters, one after the other with zeros between and behind them: the walks from all
+  // of them together, so that their waits for memory overlap.
+  void begin_words(std::span<const std::uint16_t> codes, Steps* steps) const;
+  // The score of the best path through n characters, whose scores and moves are written to
+  // after[0] .. after[n] and moves[0] .. moves[n - 1]; -inf if there is none. The same as
+  // best().
+  double best_word(const std::uint16_t* codes, const Steps* steps, std::size_t n, double* after,
+                   Move* moves) const;
 
   // What follows takes a segment (or several together) of a text that may be read margin() bytes
   // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
@@ -148,20 +199,6 @@ class Unigram {
   // False if there is no path.
   bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
            Sums& out) const;
-
-  // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
-  // their first three characters, which is as far as most come, are therefore made without a branch
-  // for many places together, so that the waits overlap. begin_walks() takes the last `most`
-  // characters before text[end], from the right to the left, and returns their number;
-  // follow_walks() completes any number of them. With all of a segment's walks, best() and sum()
-  // are as above.
-  std::size_t begin_walks(const std::uint8_t* text, std::ptrdiff_t end, std::size_t most,
-                          Walk* walks) const;
-  void follow_walks(std::span<Walk> walks) const;
-  double best(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
-              Best& out) const;
-  bool sum(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Walk> walks,
-           const Weights& weights, Sums& out) const;
 
   // log Z of summed segments.
   static double log_partition(const Sums& sums, const Weights& weights, std::ptrdiff_t size);
@@ -196,6 +233,17 @@ class Unigram {
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
   static constexpr std::size_t kWalks = 32;
+  std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
+  std::size_t encode(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
+                     Segments& out) const;
+  // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
+  // their first three characters, which is as far as most come, are therefore made without a branch
+  // for many places together, so that the waits overlap. begin_walks() takes the last `most`
+  // characters before text[end], from the right to the left, and returns their number;
+  // follow_walks() completes any number of them.
+  std::size_t begin_walks(const std::uint8_t* text, std::ptrdiff_t end, std::size_t most,
+                          Walk* walks) const;
+  void follow_walks(std::span<Walk> walks) const;
   TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
   void best_from(const Walk& walk, double* after, Edge& best) const;
   bool sum_from(const Walk& walk, const Weights& weights, double* here) const;
@@ -233,9 +281,9 @@ class Unigram {
   // With whole characters, where the walk from the root stands after a character of three bytes, by
   // its sixteen bits.
   std::vector<TrieUnit> after_three_;
-  // By two neighbouring bytes, the left one in the lower half: kCut, kAsk or 0.
-  std::vector<std::uint8_t> pair_;
-  std::vector<std::uint64_t> meeting_;  // bits, by a hash of two characters of three bytes
+  Characters alphabet_;  // with whole characters
+  std::vector<std::uint8_t>
+      pair_;  // by two neighbouring bytes, the left one in the lower half: cut
 };
 
 }  // namespace kexue::lattice

@@ -9,8 +9,9 @@
 // the next pivot is a candidate, its row is B's, corrected by the pivots taken since, and all
 // residual norms follow by downdating. A batch ends when the next pivot is no candidate or when its
 // correction has cancelled (then its row would be inaccurate). Candidates that were not taken stay
-// in a pool of two batches, made orthogonal to Q anew with every batch: half of all candidates
-// become pivots on slowly decaying spectra, against a quarter without the pool.
+// in a pool of two batches, made orthogonal to Q anew with every batch: of twelve candidates half
+// become pivots on slowly decaying spectra, against a quarter without the pool. Batches are of six
+// where the matrix lies in a cache.
 //
 // Downdated norms lose accuracy by cancellation: when the largest has fallen far below the largest
 // at the last refresh, the residual A - Q R is formed and the norms are computed anew.

@@ -15,6 +15,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "kexue/core/index.hpp"
+
 namespace kexue::transport {
 
 // units + infinitesimal, ordered lexicographically
@@ -71,7 +73,6 @@ class BasisTree {
   struct Node {
     std::int32_t parent, child, next, previous, size;
   };
-  static std::size_t at(std::ptrdiff_t node) { return static_cast<std::size_t>(node); }
   void detach(std::int32_t node);
   void attach(std::int32_t node, std::int32_t parent);
   void hang(std::int32_t top, std::int32_t below, std::int32_t leaving, Mass flow, double cost);
