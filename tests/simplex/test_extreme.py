@@ -1,5 +1,6 @@
 """Numbers at the ends of their range, rows far from zero, weights 600 powers of ten apart."""
 
+import operator
 from fractions import Fraction
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import linear_sum_assignment
 
-from kexue_num import simplex
+from kexue_num import NumericalError, simplex
+from tests.oracles.projections import box_simplex, exact
 
 BIG = 1e308
 
@@ -42,6 +44,66 @@ def test_weights_far_apart():
     # What the heavy entry cannot take is left to the light one.
     p = simplex.project_simplex([0.1, 0.2], 1e-302, weights=[1e-300, 1e300])
     assert_allclose(p, [0.01, 0], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("x", "radius", "weights", "expected"),
+    [
+        ([1, 1], 0, [5e-324, 1], [0, 0]),
+        ([1, 1], 1e-300, [1e160, 1], [0, 1e-300]),
+        ([1e300, -1e300, 1], 1e-300, [1e-160, 1, 1], [1e-140, 0, 0]),
+        ([1, 1], 5e-324, [5e-324, 1], [1, 0]),
+        ([1, 2], 1e-320, None, [0, 1e-320]),
+    ],
+)
+def test_weights_beyond_the_squares_of_doubles(x, radius, weights, expected):
+    assert_allclose(simplex.project_simplex(x, radius, weights=weights), expected, rtol=1e-15)
+    rows = simplex.project_simplex([x, x], [radius, radius], weights=weights)
+    assert_allclose(rows, [expected] * 2, rtol=1e-15)
+
+
+def anything(rng, n):
+    """Numbers of 600 powers of ten, among them equal ones, zeros and the ends of the range."""
+    ends = rng.choice([0.0, 5e-324, 1.0, 1.5e308], n)
+    return np.where(rng.random(n) < 0.6, 10.0 ** rng.uniform(-307, 307, n), ends)
+
+
+@pytest.mark.parametrize("bounds", ["none", "upper", "both"])
+def test_extreme_rows_against_fractions(bounds):
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        n = int(rng.integers(1, 7))
+        x = np.where(rng.random(n) < 0.3, 1.0, anything(rng, n) * rng.choice([-1, 1], n))
+        w = np.maximum(anything(rng, n), 5e-324)
+        low, high, radius = np.zeros(n), np.full(n, np.inf), float(anything(rng, 1)[0])
+        if bounds != "none":
+            high = anything(rng, n)
+            if bounds == "both":
+                low = -anything(rng, n)
+            ends = [sum(map(operator.mul, exact(w), exact(b))) for b in (low, high)]
+            goal = ends[0] + (ends[1] - ends[0]) * Fraction(rng.random())
+            radius = float(goal) if abs(goal) < Fraction(BIG) else 0.0
+            if not ends[0] <= Fraction(radius) <= ends[1]:
+                continue
+        want = box_simplex(x, radius, w, low, high)
+        if max(map(abs, want)) > Fraction(np.finfo(float).max):
+            with pytest.raises(NumericalError, match="must have a solution within the range"):
+                simplex.project_simplex(x, radius, weights=w, lower=low, upper=high)
+            continue
+        p = simplex.project_simplex(x, radius, weights=w, lower=low, upper=high)
+        size = max(map(abs, want)) * Fraction(2) ** -43 + Fraction(abs(x).max()) / 2**100
+        for got, right in zip(exact(p), want, strict=True):
+            error = abs(got - right)
+            assert error <= max(4 * Fraction(2) ** -53 * abs(right), size, Fraction(5e-324))
+
+
+def test_light_entries_beside_heavy_ones_at_their_bounds():
+    # The heavy entry's share of the sum has a rounding that exceeds all of the light one's.
+    w, low, high = [1e-17, 3.5e-5], [-1.0, 1.0], [0.0, 1.0]
+    radius = 3.5e-5 - 5e-18
+    want = box_simplex([0.0, 1.0], radius, w, low, high)
+    p = simplex.project_simplex([0.0, 1.0], radius, weights=w, lower=low, upper=high)
+    assert_allclose(p, [float(v) for v in want], rtol=1e-15)
 
 
 def test_bounds_and_the_largest_numbers():

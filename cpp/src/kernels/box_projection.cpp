@@ -245,7 +245,7 @@ template <bool kWeighted>
 LaneRoots lane_roots(const F64* x, const SharedColumn* columns, std::ptrdiff_t n, F64 radius,
                      F64 slack, const Mask<double>& idle, double relative) {
   const F64 none = zero<double>(), infinite = broadcast(kInfinity<double>);
-  const F64 smallest = broadcast(0x1p-1070);
+  const F64 smallest = broadcast(0x1p-1074);
   const F64 half = broadcast(0.5), sixteen = broadcast(16.0), enough = broadcast(relative);
   F64 high = none - infinite, low = none, left = none - infinite, right = infinite;
   for (std::ptrdiff_t j = 0; j < n; ++j) {

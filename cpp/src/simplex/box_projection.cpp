@@ -224,11 +224,15 @@ BoxRow<T> row_of(const BoxProblem<T>& p, ptrdiff_t i) {
 
 template <class T>
 void project_row(const BoxRow<T>& row, double radius, double lowest_sum, T* out, Gathered& memory,
-                 int workers) {
+                 int workers, const BoxReach& reach) {
+  if (reach.is_exceeded(radius)) return project_extreme(row, radius, out);
   const Passes<T> passes(row, workers);
   bool settled = false;
   const BoxRoot tau = solve(passes, radius, lowest_sum, memory, settled);
-  if (settled) {
+  const bool right =
+      (settled && !reach.may_hide()) ||
+      (std::isfinite(tau.high) && is_within_rounding(row, tau, passes.sums(tau), radius));
+  if (right) {
     passes.store(tau, out);
   } else {
     project_extreme(row, radius, out);
@@ -263,47 +267,58 @@ bool shares_columns(const BoxProblem<T>& p) {
 template <class T>
 void project_short_rows(const BoxProblem<T>& problem, int workers) {
   const ptrdiff_t n = problem.x.cols, rows = problem.x.rows;
+  const BoxReach reach = reach_of(row_of(problem, 0));
   const ptrdiff_t per_chunk = std::max<ptrdiff_t>(1, kChunkEntries / n);
-  parallel_for(
-      (rows + per_chunk - 1) / per_chunk,
-      [&](ptrdiff_t chunk, int) {
-        const ptrdiff_t first = chunk * per_chunk, count = std::min(per_chunk, rows - first);
-        std::vector<unsigned char> solved(static_cast<std::size_t>(count));
-        kernels<T>().short_rows(row_of(problem, first), count, &problem.radius[first],
-                                &problem.lowest_sum[first], problem.out.row(first), solved.data());
-        Gathered memory;
-        for (ptrdiff_t i = 0; i < count; ++i) {
-          if (solved[static_cast<std::size_t>(i)] != 0) continue;
-          BoxRow<T> row = row_of(problem, first + i);
-          row.x = problem.out.row(first + i);
-          project_row(row, problem.radius[first + i], problem.lowest_sum[first + i],
-                      problem.out.row(first + i), memory, 1);
-        }
-      },
-      workers);
+  parallel_for((rows + per_chunk - 1) / per_chunk,
+               [&](ptrdiff_t chunk, int) {
+                 const ptrdiff_t first = chunk * per_chunk,
+                                 count = std::min(per_chunk, rows - first);
+                 std::vector<unsigned char> solved(static_cast<std::size_t>(count));
+                 bool ordinary = !reach.may_hide();
+                 for (ptrdiff_t i = first; i < first + count && ordinary; ++i) {
+                   ordinary = !reach.is_exceeded(problem.radius[i]);
+                 }
+                 if (ordinary) {
+                   kernels<T>().short_rows(row_of(problem, first), count, &problem.radius[first],
+                                           &problem.lowest_sum[first], problem.out.row(first),
+                                           solved.data());
+                 }
+                 Gathered memory;
+                 for (ptrdiff_t i = 0; i < count; ++i) {
+                   if (solved[static_cast<std::size_t>(i)] != 0) continue;
+                   BoxRow<T> row = row_of(problem, first + i);
+                   if (ordinary) row.x = problem.out.row(first + i);
+                   project_row(row, problem.radius[first + i], problem.lowest_sum[first + i],
+                               problem.out.row(first + i), memory, 1, reach);
+                 }
+               },
+               workers);
 }
 
 }  // namespace
 
-BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum, bool* settled) {
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum) {
   Gathered memory;
-  bool answer = false;
-  const BoxRoot tau = solve(Passes<double>(row, 1), radius, lowest_sum, memory, answer);
-  if (settled != nullptr) *settled = answer;
-  return tau;
+  bool settled = false;
+  return solve(Passes<double>(row, 1), radius, lowest_sum, memory, settled);
 }
 
 template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers) {
   workers = planned_workers(kMaxWorkers, workers);
+  if (problem.x.rows == 0) return;
   if (problem.x.cols <= kShortRow && shares_columns(problem)) {
     return project_short_rows(problem, workers);
   }
   const int n_slots = slots(problem.x.cols, workers);
   std::vector<Gathered> memory(static_cast<std::size_t>(n_slots));
+  const bool shared = problem.weights.row_stride == 0 && problem.lower.row_stride == 0;
+  const BoxReach common = reach_of(row_of(problem, 0));
   for_rows(problem.x.rows, problem.x.cols, workers, [&](ptrdiff_t i, int slot, int row_workers) {
-    project_row(row_of(problem, i), problem.radius[i], problem.lowest_sum[i], problem.out.row(i),
-                memory[static_cast<std::size_t>(slot)], row_workers);
+    const BoxRow<T> row = row_of(problem, i);
+    project_row(row, problem.radius[i], problem.lowest_sum[i], problem.out.row(i),
+                memory[static_cast<std::size_t>(slot)], row_workers,
+                shared ? common : reach_of(row));
   });
 }
 
@@ -333,7 +348,7 @@ void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
     for (ptrdiff_t j = 0; j < k; ++j) largest[j] = row[order[j]];
     const BoxRow<T> chosen{largest, nullptr, nullptr, nullptr, 0.0, highest, k};
     project_row(chosen, radius[i], 0.0, largest, memory[static_cast<std::size_t>(slot)],
-                row_workers);
+                row_workers, reach_of(chosen));
     std::fill_n(out.row(i), n, std::isnan(largest[0]) ? largest[0] : T(0));
     for (ptrdiff_t j = 0; j < k; ++j) out(i, order[j]) = largest[j];
   });

@@ -115,15 +115,15 @@ struct BoxProblem {
 template <class T>
 void project_box_simplex(const BoxProblem<T>& problem, int workers);
 
-// The root for one row, on one thread. `settled`: whether the sum there is the radius.
-BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum,
-                 bool* settled = nullptr);
+// The root for one row, on one thread.
+BoxRoot box_root(const BoxRow<double>& row, double radius, double lowest_sum);
 
-// A row that the search does not settle because its numbers are too large, too small or too far
-// from one another for double precision: solved in powers of two of its own, and moved by every tau
-// that is found, x <- x - tau w, until tau is resolved. That is the projection of a row within a
-// rounding of x. NaN where the row has NaN, a +inf that its upper bound does not stop, or nothing
-// finite; numerical_error where tau itself leaves the range of a double.
+// A row whose numbers are too large, too small or too far from one another for double precision,
+// without any rounding: the breakpoints of g are sorted and bisected, with sums in long
+// accumulators, so that the support is the exact one and every p_i is within 2 units in its last
+// place, whatever the weights. O(n log n), about half a microsecond an entry. NaN where the row has
+// NaN, an infinity that its bound does not stop, or nothing finite; numerical_error where an entry
+// of the result leaves the range of T, or where -inf in x keeps the sum from the radius.
 template <class T>
 void project_extreme(const BoxRow<T>& row, double radius, T* out);
 

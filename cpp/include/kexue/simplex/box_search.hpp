@@ -59,4 +59,25 @@ class BoxSearch {
   Stage stage_ = Stage::whole;
 };
 
+// How far apart the columns of a row are, x not looked at.
+struct BoxReach {
+  double lightest;  // weight
+  double heaviest;
+  double lowest;    // the largest |lower bound|
+  double greatest;  // number of the result's dtype
+  bool bounded;     // above, or below other than by 0
+
+  // Whether sums over the row, or an entry of the result, may leave the range of their numbers.
+  bool is_exceeded(double radius) const;
+  // Whether a sum that is right up to rounding may leave light entries far from their places.
+  bool may_hide() const;
+};
+template <class T>
+BoxReach reach_of(const BoxRow<T>& row);
+
+// Whether the sum at tau, `sums`, is the radius up to rounding, and every entry as near as that
+// lets it be, where entries of both signs cancel in the sum.
+template <class T>
+bool is_within_rounding(const BoxRow<T>& row, BoxRoot tau, const BoxSums& sums, double radius);
+
 }  // namespace kexue::simplex
