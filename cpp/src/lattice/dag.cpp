@@ -52,6 +52,7 @@ void check(const Input& in) {
 bool is_ordered(const Input& in) {
   bool ordered = true;
   for (Index v = 0; v < in.n_nodes && ordered; ++v) {
+    if ((v & kPollMask) == 0) poll_interrupt();
     in.for_edges_of(v, [&](Index, Index w) { ordered = ordered && w > v; });
   }
   return ordered;
@@ -62,6 +63,7 @@ bool is_ordered(const Input& in) {
 std::vector<Index> sort_topologically(const Input& in, std::vector<Index>& waiting) {
   waiting.assign(static_cast<std::size_t>(in.n_nodes), 0);
   for (Index v = 0; v < in.n_nodes; ++v) {
+    if ((v & kPollMask) == 0) poll_interrupt();
     in.for_edges_of(v, [&](Index, Index w) { ++waiting[w]; });
   }
   std::vector<Index> order;
@@ -70,6 +72,7 @@ std::vector<Index> sort_topologically(const Input& in, std::vector<Index>& waiti
     if (waiting[v] == 0) order.push_back(v);
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
+    if ((i & kPollMask) == 0) poll_interrupt();
     in.for_edges_of(order[i], [&](Index, Index w) {
       if (--waiting[w] == 0) order.push_back(w);
     });
@@ -106,6 +109,7 @@ void collect(const Input& in, const std::vector<Index>& kept, Dag& dag) {
   dag.live.assign(in.targets.size(), -1);
   dag.first.push_back(0);
   for (std::size_t i = 0; i < kept.size(); ++i) {
+    if ((i & kPollMask) == 0) poll_interrupt();
     in.for_edges_of(kept[i], [&](Index e, Index w) {
       if (number[w] < 0) return;
       dag.live[e] = static_cast<Index>(dag.to.size());

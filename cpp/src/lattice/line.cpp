@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/lattice/point_kernels.hpp"
 
 namespace kexue::lattice {
@@ -199,6 +200,7 @@ void Line::number_points() {
   point_.clear();
   ptrdiff_t points = 0;
   for (ptrdiff_t i = 0; i < source_size_; ++i) {
+    if ((i & 0xFFFF) == 0xFFFF) poll_interrupt();
     if ((source_[i] & 0xC0) != 0x80) ++points;
     point_.push_back(points - 1);
   }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "kexue/core/error.hpp"
+#include "kexue/core/pool.hpp"
 #include "kexue/lattice/utf8.hpp"
 
 namespace kexue::lattice {
@@ -56,7 +57,9 @@ Normalized slice(const Normalized& line, std::size_t begin, std::size_t end) {
 }
 // Copies bytes; with `escape` a mark becomes one space.
 void copy(const Normalized& in, std::size_t begin, std::size_t end, bool escape, Normalized& out) {
+  std::size_t characters = 0;
   for (std::size_t i = begin; i < end;) {
+    if ((++characters & 0xFFFF) == 0) poll_interrupt();
     const bool mark = escape && std::string_view(in.text).substr(i, 3) == kMarkBytes;
     out.put(mark ? ' ' : in.text[i], source_of(in, i));
     i += mark ? 3 : 1;
@@ -65,7 +68,9 @@ void copy(const Normalized& in, std::size_t begin, std::size_t end, bool escape,
 
 void replace(const Charsmap& map, const Normalized& in, Normalized& out) {
   const std::string_view text = in.text;
+  std::size_t chunks = 0;
   for (std::size_t i = 0; i < text.size();) {
+    if ((++chunks & 0xFFF) == 0) poll_interrupt();
     std::string_view value;
     const auto size = static_cast<std::size_t>(map.longest(text.substr(i), value));
     if (size > 0) {
@@ -211,7 +216,8 @@ void NormalizerChain::pieces(const NormalizerStep& step, const Normalized& in,
   const char space = ' ';
   if (step.add_dummy_prefix && !step.whitespace_as_suffix) out.put(space, source_of(in, i));
   bool after_space = joins;
-  while (i < text.size()) {
+  for (std::size_t chunks = 1; i < text.size(); ++chunks) {
+    if ((chunks & 0xFFF) == 0) poll_interrupt();
     const std::size_t run = protect_.empty() ? plain_run(step.map, text, i) : i;
     if (run > i) {
       out.text.append(text.substr(i, run - i));
@@ -276,7 +282,9 @@ void NormalizerChain::cut(const Charsmap& find, Normalized&& line, Normalized& o
   if (find.empty()) return gap(std::move(line));
   const std::string_view text = line.text;
   std::size_t begin = 0;
+  std::size_t tries = 0;
   for (std::size_t i = 0; i < text.size();) {
+    if ((++tries & 0xFFF) == 0) poll_interrupt();
     std::string_view place;
     const auto size = static_cast<std::size_t>(find.longest(text.substr(i), place));
     if (size == 0) {

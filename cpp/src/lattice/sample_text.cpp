@@ -8,6 +8,7 @@
 
 #include "caches.hpp"
 #include "emit.hpp"
+#include "kexue/core/pool.hpp"
 #include "kexue/core/rng.hpp"
 #include "kexue/lattice/tokenizer.hpp"
 #include "streaming.hpp"
@@ -148,7 +149,9 @@ Edge draw_edge(const Unigram& model, const Weights& weights, const Sums& sums, c
 int32_t* draw_segment(const Unigram& model, const Weights& weights, const Sums& sums,
                       const uint8_t* text, ptrdiff_t size, Uniforms& uniforms, const Emitter& emit,
                       int32_t* to) {
+  ptrdiff_t n_edges = 0;
   for (ptrdiff_t i = 0; i < size;) {
+    if ((++n_edges & 0xFFF) == 0) poll_interrupt();
     const Edge edge = draw_edge(model, weights, sums, text, size, i, uniforms.next());
     to = emit.put(edge, text + i, to);
     i += edge.length;
@@ -219,6 +222,7 @@ class TextSampler {
 
   // The group of segments from number s on, which begins at `begin`; its number of segments.
   size_t look_up(size_t s, Index begin) {
+    if ((++groups_ & 0x3F) == 0) poll_interrupt();
     SampleWords& words = *scratch_.words;
     if (words.full()) words.forget();
     words.table.make_room();
@@ -288,6 +292,7 @@ class TextSampler {
   const Unigram& model_;
   const Weights& weights_;
   SampleScratch& scratch_;
+  size_t groups_ = 0;
 };
 
 }  // namespace

@@ -7,6 +7,8 @@
 #include <limits>
 #include <vector>
 
+#include "kexue/core/pool.hpp"
+
 namespace kexue::lattice {
 
 using std::int32_t;
@@ -32,6 +34,7 @@ bool draw_streaming(const Unigram& model, const Line& line, double alpha, bool e
   std::vector<Edge> last(static_cast<size_t>(size) + 1, Edge{-1, 0});
   value[0] = 0;
   for (ptrdiff_t i = 0; i < size; ++i) {
+    if ((i & 0xFFF) == 0xFFF) poll_interrupt();
     const double here = value[static_cast<size_t>(i)];
     if (here == -kInf) continue;
     model.edges(line.text(), size, i, [&](Edge edge) {

@@ -57,9 +57,9 @@ double Tokenizer::log_partition(const TextView& text, double alpha, Fault& fault
   const Weights weights = model_->weights(alpha);
   Sums sums;
   double total = 0;
-  Index begin = 0;
+  Index begin = 0, n_segments = 0;
   for (const Index end : line.ends()) {
-    if ((end & 0xFFF) == 0) poll_interrupt();
+    if ((++n_segments & 0xFFF) == 0) poll_interrupt();
     if (!model_->sum(line.text() + begin, end - begin, line.valid(), weights, sums)) {
       fault = line.uncovered(*model_, normalizer_.get(), text);
       return 0;

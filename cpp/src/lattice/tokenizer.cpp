@@ -8,6 +8,7 @@
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/error.hpp"
+#include "kexue/core/pool.hpp"
 
 namespace kexue::lattice {
 
@@ -49,6 +50,7 @@ class BestWriter {
 
   // The group of segments from number s on, which begins at `begin`; its number of segments.
   size_t look_up(size_t s, Index begin) {
+    if ((++groups_ & 0xFF) == 0) poll_interrupt();
     words_.table.make_room();
     words_.phrases.make_room();
     const Line& line = scratch_.line;
@@ -204,7 +206,7 @@ class BestWriter {
   const Unigram& model_;
   BestScratch& scratch_;
   BestWords& words_;
-  size_t n_ = 0, n_codes_ = 0, n_new_ = 0;
+  size_t n_ = 0, n_codes_ = 0, n_new_ = 0, groups_ = 0;
 };
 
 // Appends a row for each text of an open line, up to the first that has no path; their number.
@@ -272,13 +274,14 @@ Tokens Tokenizer::encode(const TextView& text, Spans& spans) const {
   if (!line.open(*model_, normalizer_.get(), text, true, out.fault)) return out;
   Best best;
   Emitter emit(*model_, out.ids);
-  Index begin = 0;
+  Index begin = 0, n_edges = 0;
   for (const Index end : line.ends()) {
     if (model_->best(line.text() + begin, end - begin, line.valid(), best) == -kInf) {
       out.fault = line.uncovered(*model_, normalizer_.get(), text);
       return out;
     }
     for (Index j = begin; j < end;) {
+      if ((++n_edges & 0xFFF) == 0) poll_interrupt();
       const Edge edge = best.edge[static_cast<size_t>(j - begin)];
       int32_t* const to = emit.room(edge.length);
       const ptrdiff_t added = emit.put(edge, line.text() + j, to) - to;

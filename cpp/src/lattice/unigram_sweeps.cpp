@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/lattice/unigram.hpp"
 
 namespace kexue::lattice {
@@ -140,7 +141,9 @@ inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) cons
 
 double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
   Walk walks[kWalks];
+  unsigned batches = 0;
   for (ptrdiff_t end = size; end > 0;) {
+    if ((++batches & 0x3FF) == 0) poll_interrupt();
     const size_t n = begin_walks(text, end, kWalks, walks);
     follow_walks({walks, n});
     for (const Walk& walk : std::span(walks, n)) {
@@ -158,6 +161,7 @@ double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const
   const double* scores = score_.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    if ((i & 0x3FFF) == 0x3FFF) poll_interrupt();
     const uint8_t* at = text + i;
     const double* after = score + i + 1;
     double most = -kInf;
@@ -229,7 +233,9 @@ inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* 
 bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
                              Sums& out) const {
   Walk walks[kWalks];
+  unsigned batches = 0;
   for (ptrdiff_t end = size; end > 0;) {
+    if ((++batches & 0x3FF) == 0) poll_interrupt();
     const size_t n = begin_walks(text, end, kWalks, walks);
     follow_walks({walks, n});
     for (const Walk& walk : std::span(walks, n)) {
@@ -247,6 +253,7 @@ bool Unigram::sum_bytes(const uint8_t* text, ptrdiff_t size, const Weights& weig
   const double* weight = weights.weight.data();
   const uint32_t root = trie_.root();
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    if ((i & 0x3FFF) == 0x3FFF) poll_interrupt();
     const uint8_t* at = text + i;
     const double* after = value + i + 1;
     double total = 0;
@@ -276,6 +283,7 @@ void Unigram::sum_scaled(const uint8_t* text, ptrdiff_t size, const Weights& wei
   double *value = out.value.data(), *exponent = out.exponent.data();
   std::fill_n(exponent + size, longest() + 1, 0.0);
   for (ptrdiff_t i = size - 1; i >= 0; --i) {
+    if ((i & 0xFFF) == 0xFFF) poll_interrupt();
     double total = 0, scale = exponent[i + 1];
     edges(text, size, i, [&](Edge edge) {
       const ptrdiff_t j = i + edge.length;

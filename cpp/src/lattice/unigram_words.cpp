@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/lattice/unigram.hpp"
 #include "kexue/lattice/utf8.hpp"
 
@@ -84,6 +85,7 @@ void Unigram::segment(const uint8_t* text, ptrdiff_t size, bool valid,
   out.coded_ = false;
   size_t next = 0, n = 0;
   for (ptrdiff_t block = 0; block < size; block += 64) {
+    if ((block & 0xFFFF) == 0xFFC0) poll_interrupt();
     uint64_t found = cuts(text + block, std::min<ptrdiff_t>(64, size - block));
     for (; next < breaks.size() && breaks[next] < std::min(block + 64, size); ++next) {
       found |= uint64_t{1} << (breaks[next] - block);
@@ -106,6 +108,7 @@ size_t Unigram::encode(const uint8_t* text, ptrdiff_t size, std::span<const Inde
   const auto encode_to = [&](ptrdiff_t end) {
     uint32_t mark = Characters::kBegins;
     for (; at < text + end; ++n) {
+      if ((n & 0xFFFF) == 0xFFFF) poll_interrupt();
       out.place_[n] = static_cast<uint32_t>(at - text);
       out.code_[n] = static_cast<uint16_t>(alphabet_.code(next_point(at)) | mark);
       mark = 0;
@@ -129,6 +132,7 @@ void Unigram::segment(size_t n, Segments& out) const {
   size_t found = 0;
   uint32_t before = n == 0 ? 0 : code[0] & kCode;
   for (size_t i = 1; i < n; ++i) {
+    if ((i & 0xFFFF) == 0) poll_interrupt();
     const uint32_t here = code[i] & kCode;
     end[found] = place[i];
     last[found] = static_cast<uint32_t>(i);
