@@ -1,5 +1,6 @@
 """What `import kexue_num` loads, offers and says when it cannot work."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -73,6 +74,7 @@ def test_source_tree_explains_itself(tmp_path):
     done = subprocess.run(
         [sys.executable, "-S", "-c", "import kexue_num"],
         cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTHON")},
         capture_output=True,
         text=True,
     )
