@@ -74,6 +74,7 @@ def test_chains_that_sentencepiece_knows(normalizer, tmp_path):
     [
         (table(sequence({"type": "NFC"}, JOIN)), "for another chain of steps"),
         (table(JOIN), "for another chain of steps"),
+        (table(), "for another chain of steps"),  # other ids where a text begins with a space
         (table(None, METASPACE | {"prepend_scheme": "first"}), "for another chain of steps"),
         (table(added_tokens=[{"id": 11, "content": "x"}]), "for a model with added tokens"),
     ],
