@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs pytest on a build with the address and undefined-behaviour sanitizers (GCC, Linux).
+# Runs the C++ tests and pytest on a build with the address and undefined-behaviour sanitizers (GCC,
+# Linux).
 #
 #   tools/asan_pytest.sh [pytest arguments; tests/core without any]
 #
@@ -14,7 +15,9 @@ reports=$PWD/build/asan/reports
 rm -rf "$reports"
 mkdir -p "$reports"
 PYTHON=$python tools/instrumented.sh asan "-O1 -g1" \
-  -Ccmake.define.KEXUE_SANITIZE=address,undefined -Ccmake.define.KEXUE_DEVELOPER=ON
+  -Ccmake.define.KEXUE_SANITIZE=address,undefined -Ccmake.define.KEXUE_DEVELOPER=ON \
+  -Ccmake.define.KEXUE_BUILD_TESTS=ON
+ctest --test-dir build/asan/cmake --output-on-failure
 
 # libstdc++ too: the interpreter does not link it, and the sanitizer must find its throw at start.
 compiler=${CXX:-g++}

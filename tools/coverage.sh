@@ -6,7 +6,8 @@
 # PYTHON names the interpreter, in whose environment the test requirements, coverage and gcovr are
 # installed. Fails below 95 % of the C++ and 98 % of the Python, each read from the lines that this
 # machine compiles: what only another architecture has (#if) is not counted. A kernel's line has run
-# if it ran on any instruction set, a template's if it ran for any type. With arguments the thresholds do not apply.
+# if it ran on any instruction set, a template's if it ran for any type. With arguments the thresholds
+# do not apply.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

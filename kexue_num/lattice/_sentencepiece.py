@@ -119,7 +119,7 @@ def _sentencepiece_rules(function: str, normalizer: Normalizer) -> Step:
     if len(normalizer.steps) == 1 and normalizer.steps[0].kind == "pieces":
         return normalizer.steps[0]
     steps = list(normalizer.steps)
-    rules, joined, stripped, prefix, marked = b"", False, False, False, False
+    rules, joined, stripped, prefix, marked, always = b"", False, False, False, False, False
     if steps and steps[0].kind == "map":
         rules = steps.pop(0).rules
     while steps and steps[0].kind in ("strip", "join"):
@@ -130,8 +130,10 @@ def _sentencepiece_rules(function: str, normalizer: Normalizer) -> Step:
         prefix = bool(steps.pop(0))
     if steps and steps[0].kind == "mark" and not steps[0].words and steps[0].prefix != "first":
         mark = steps.pop(0)
-        marked, prefix = True, prefix or mark.prefix == "always"
-    if steps or joined != stripped or marked != normalizer.escape:
+        marked, always = True, mark.prefix == "always"
+        prefix = prefix or always
+    # HuggingFace marks no text that begins with a space, sentencepiece every text.
+    if steps or joined != stripped or marked != normalizer.escape or (always and not stripped):
         got = Phrase("'sentencepiece' for another chain of steps")
         raise ValueError(message(function, "format", expected, got))
     return Step("pieces", rules=rules, add_dummy_prefix=prefix, remove_extra_whitespaces=joined)

@@ -88,6 +88,18 @@ def test_derivatives(frame):
     np.testing.assert_allclose(d.pdf_derivative(x, 0), d.pdf(x), rtol=1e-12)
 
 
+def test_derivatives_of_warps():
+    rng = np.random.default_rng(3)
+    sample = np.concatenate([rng.normal(size=1500), rng.normal(3, 0.1, size=500)])
+    d = FourierDensity(order=3, base="warp").fit(sample)
+    x, h = d.ppf(np.linspace(0.03, 0.97, 40)), 1e-7
+    slope = d.pdf_derivative(x)
+    expected = (d.pdf(x + h) - d.pdf(x - h)) / (2 * h)
+    np.testing.assert_allclose(slope, expected, atol=1e-5 * np.abs(slope).max())
+    np.testing.assert_allclose(d.score(x), slope / d.pdf(x), rtol=1e-10)
+    np.testing.assert_allclose(d.pdf_derivative(x, 0), d.pdf(x), rtol=1e-12)
+
+
 def test_parameter_gradient():
     d = density(5, 3, support="real", base="logistic", loc=0.3, scale=1.2)
     x = np.array([[-0.4, 0.2], [1.0, 2.0]])

@@ -184,3 +184,11 @@ def test_bins_and_quantiles_refuse():
         FourierDensity.from_coefficients([0, 0])
     with pytest.raises(ValueError, match="'f' must return finite values"):
         FourierDensity.from_pdf(lambda x: -np.ones_like(x), 3)
+
+
+def test_arcs_and_functions_that_cannot_be():
+    d = FourierDensity.from_coefficients([1.0], support="circle")
+    with pytest.raises(ValueError, match="'hi' must be at most 2 pi above 'lo' on the circle"):
+        d.bin_prob(0, 7)
+    with pytest.raises(TypeError, match="from_pdf: 'f' must return real numbers of shape"):
+        FourierDensity.from_pdf(lambda y: "many", 3, support=(0, 1))

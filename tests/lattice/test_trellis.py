@@ -338,3 +338,13 @@ def test_errors_of_labels_and_counts():
         trellis.crf_nll(np.zeros((2, 2)), np.zeros((2, 2)), [0, 2])
     with pytest.raises(ValueError, match=r"crf_nll: 'labels' must have shape \(2,\), got"):
         trellis.crf_nll(np.zeros((2, 2)), np.zeros((2, 2)), [0])
+
+
+def test_arrays_that_cannot_be():
+    with pytest.raises(ValueError, match=r"must have shape \(T, D, S\) with D and S >= 1"):
+        trellis.viterbi_semi_markov(np.zeros((2, 0, 3)), np.zeros((3, 3)))
+    with pytest.raises(TypeError, match="'transitions' must be a dense array"):
+        trellis.crf_nll(np.zeros((4, 2)), scipy.sparse.csr_array(np.eye(2)), np.zeros(4, int))
+    assert repr(trellis.viterbi_semi_markov(np.zeros((2, 1, 1)), np.zeros((1, 1)))) == (
+        "Segmentation(n_segments=2, score=0)"
+    )

@@ -375,3 +375,19 @@ def test_frozen_and_short():
         p.indices = None
     with pytest.raises(ValueError, match="new"):
         np.asarray(p, copy=False)
+
+
+def test_pairs_that_do_not_fit():
+    with pytest.raises(ValueError, match="'X' must be 2-dimensional beside a sparse array"):
+        cr_matmul(csr_array(np.eye(3)), np.ones((2, 3, 3)), 1)
+    with pytest.raises(ValueError, match=r"'Y' must have leading axes that fit those of X, \(2,\)"):
+        cr_matmul(np.ones((2, 3, 3)), np.ones((3, 3, 3)), 1)
+    with pytest.raises(ValueError, match="'X' must be 2-dimensional, got shape"):
+        cr_matmul(coo_array(np.ones(3)).tocsr(), np.ones((3, 3)), 1)
+
+
+def test_entries_given_twice_are_summed():
+    twice = csr_array(([1.0, 2.0, 3.0], [0, 0, 1], [0, 2, 3]), shape=(2, 2))
+    Y = np.array([[1.0, 2.0], [3.0, 4.0]])
+    product = cr_matmul(twice, Y, 2).toarray()
+    assert_allclose(product, [[3.0, 6.0], [9.0, 12.0]], rtol=1e-15)

@@ -145,3 +145,10 @@ def test_best_factors_of_batches():
 def test_messages(call, error, text):
     with pytest.raises(error, match=text):
         call()
+
+
+def test_pairs_that_do_not_fit():
+    with pytest.raises(ValueError, match="must be 2-dimensional beside a sparse M, got shape"):
+        best_left_factor(csr_array(np.eye(3)), np.ones((2, 3, 3)))
+    with pytest.raises(ValueError, match=r"must have leading axes that fit those of M, \(2,\)"):
+        best_left_factor(np.ones((2, 3, 3)), np.ones((3, 3, 3)))

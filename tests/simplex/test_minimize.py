@@ -121,6 +121,12 @@ def test_messages():
         minimize(lambda p: (0.0, [1.0]), [1.0, 2.0])
     with pytest.raises(ValueError, match="'fun' must be finite at p0"):
         minimize(lambda p: (np.nan, p), [1.0, 2.0])
+    with pytest.raises(ValueError, match="'p0' must not be empty"):
+        minimize(fun, [])
+    with pytest.raises(TypeError, match="'fun' must return a number and a gradient of real"):
+        minimize(lambda p: 3.0, [1.0, 2.0])
+    with pytest.raises(ValueError, match="'fun' must return a finite gradient"):
+        minimize(lambda p: (0.0, p * np.nan), [1.0, 2.0])
     with pytest.raises(TypeError, match="'fun' must be callable"):
         minimize(None, [1.0])
 
