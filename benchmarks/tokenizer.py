@@ -5,7 +5,11 @@ with Python and its packages and on the Chinese messages of the system; where th
 those, Chinese-looking words of a fixed seed take their place. Lines that are timed are held out.
 Both sides get the lines as a list and return ids to Python: ours as one array with offsets, the
 peers as lists. One unit of error is one line in a hundred whose segmentation scores worse, beyond
-rounding, than the best that any contender found; samples are judged by tests, not here.
+rounding, than the best that any contender found; samples are judged by tests, not here. Samples are
+drawn with the words remembered, but for the fresh case, which promises nothing.
+
+BytePiece's own lines are sampled with a vocabulary of its kind trained here. It takes the library
+pyahocorasick built for bytes: AHOCORASICK_BYTES=1 pip install --no-binary :all: pyahocorasick.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import importlib.util
 import io
 import json
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +37,11 @@ PROMISES: dict[str, tuple[str, tuple[str, float, float | None] | None]] = {
     "encode": ("Viterbi segmentation, fresh memory", ("sentencepiece", 3, 8)),
     "encode_warm": ("Viterbi segmentation, words remembered", ("sentencepiece", 10, 20)),
     "sample": ("exact sample, alpha = 0.1", ("sentencepiece", 10, 40)),
+    "sample_fresh": ("exact sample, alpha = 0.1, fresh memory", None),
+    "sample_bytepiece": (
+        "exact sample, alpha = 0.1, a model of BytePiece",
+        ("bytepiece", 20, None),
+    ),
     "sample_tokenizers": ("exact sample, alpha = 0.1", ("tokenizers", 30, 100)),
     "sample_workers": ("exact sample by two workers", ("one worker", 1.9, None)),
     "sample16": ("16 exact samples of each line", ("sentencepiece", 40, None)),
@@ -186,6 +196,8 @@ def _prepare(name: str, language: str, quick: bool) -> Problem:
     if name in ("nbest", "sample16"):
         lines = lines[:2000]
     n_bytes = float(sum(len(line.encode()) for line in lines))
+    if name == "sample_bytepiece":
+        return _bytepiece(language, quick, lines, n_bytes)
     if not _has("sentencepiece"):
         tokenizer = UnigramTokenizer.train(lines, 2000)
         return Problem((_ours(name, tokenizer, lines, None),), "none", n_bytes, 0.0)
@@ -216,6 +228,35 @@ def _prepare(name: str, language: str, quick: bool) -> Problem:
     return Problem(tuple(contenders), "1 % of lines", n_bytes, 0.0)
 
 
+@functools.cache
+def _byte_model(language: str, quick: bool) -> bytes:
+    lines = _lines(language, quick)[0]
+    tokenizer = UnigramTokenizer.train(lines, 2000 if quick else 8000, method="bnlm")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        tokenizer.save(path, format="bytepiece")
+        return path.read_bytes()
+
+
+def _bytepiece(language: str, quick: bool, lines: list[str], n_bytes: float) -> Problem:
+    model = _byte_model(language, quick)
+    tokenizer = UnigramTokenizer.from_bytepiece(model)
+    contenders = [_ours("sample", tokenizer, lines, None)]
+    if _has("bytepiece"):
+        import bytepiece
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            path.write_bytes(model)
+            peer = bytepiece.Tokenizer(str(path))
+
+        def run() -> Any:
+            return [peer.encode(line, alpha=0.1) for line in lines]
+
+        contenders.append(Contender("bytepiece", run, _unjudged, requires="bytepiece"))
+    return Problem(tuple(contenders), "1 % of lines", n_bytes, 0.0)
+
+
 def _has(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
@@ -230,7 +271,12 @@ def _ours(
         tokenizer.forget()
         return tokenizer.encode_batch(lines, workers=1)
 
+    def fresh_sample() -> Any:
+        tokenizer.forget()
+        return tokenizer.sample_batch(lines, 0.1, rng=0, workers=1)
+
     runs: dict[str, Callable[[], Any]] = {
+        "sample_fresh": fresh_sample,
         "encode": fresh,
         "encode_warm": lambda: tokenizer.encode_batch(lines, workers=1),
         "sample": lambda: tokenizer.sample_batch(lines, 0.1, rng=0, workers=1),
@@ -251,6 +297,7 @@ def _sentencepiece(name: str, peer: Any, lines: list[str]) -> Callable[[], Any]:
         "encode": lambda: peer.encode(lines, num_threads=1),
         "encode_warm": lambda: peer.encode(lines, num_threads=1),
         "sample": lambda: sample(1),
+        "sample_fresh": lambda: sample(1),
         "sample16": lambda: sample(16),
         "nbest": lambda: peer.nbest_encode_as_ids(lines, 8),
     }
