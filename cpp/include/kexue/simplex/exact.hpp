@@ -16,7 +16,7 @@ class Exact {
   // += a b
   void add(double a, double b) {
     const Parts p = parts_of(a), q = parts_of(b);
-    add(Wide(p.digits) * q.digits, p.place + q.place + kPoint, p.negative != q.negative);
+    add(product(p.digits, q.digits), p.place + q.place + kPoint, p.negative != q.negative);
   }
   // += a b, where a holds products of at most two doubles.
   void add(const Exact& a, double b) {
@@ -30,7 +30,7 @@ class Exact {
         carry &= word == 0 ? 1u : 0u;
       }
       if (word == 0) continue;
-      add(Wide(word) * q.digits, 64 * k + q.place, negative != q.negative);
+      add(product(word, q.digits), 64 * k + q.place, negative != q.negative);
     }
   }
   int sign() const {
@@ -48,7 +48,10 @@ class Exact {
   }
 
  private:
-  using Wide = unsigned __int128;
+  // low + 2^64 high
+  struct Wide {
+    std::uint64_t low, high;
+  };
   // The unit of the last word is 2^-kPoint: three times the smallest double and less; the first
   // word lies above three times the largest.
   static constexpr int kPoint = 51 * 64, kWords = 51 + 50;
@@ -67,20 +70,28 @@ class Exact {
     return {fraction | std::uint64_t{1} << 52, exponent - 1075, bits >> 63 != 0};
   }
 
-  // += or -= digits 2^place, in units of the last word; digits below 2^118.
+  static Wide product(std::uint64_t a, std::uint64_t b) {
+    constexpr std::uint64_t kHalf = 0xFFFFFFFF;
+    const std::uint64_t low = (a & kHalf) * (b & kHalf);
+    const std::uint64_t first = (a >> 32) * (b & kHalf) + (low >> 32);
+    const std::uint64_t second = (a & kHalf) * (b >> 32) + (first & kHalf);
+    return {second << 32 | (low & kHalf), (a >> 32) * (b >> 32) + (first >> 32) + (second >> 32)};
+  }
+
+  // += or -= digits 2^place, in units of the last word.
   void add(Wide digits, int place, bool negative) {
-    if (digits == 0) return;
-    const int shift = place % 64;
-    const Wide low = digits << shift;
-    const std::uint64_t parts[3] = {
-        static_cast<std::uint64_t>(low), static_cast<std::uint64_t>(low >> 64),
-        shift == 0 ? 0 : static_cast<std::uint64_t>(digits >> (128 - shift))};
+    if (digits.low == 0 && digits.high == 0) return;
+    const int up = place % 64;
+    const auto beyond = [up](std::uint64_t word) { return up == 0 ? 0 : word >> (64 - up); };
+    const std::uint64_t parts[3] = {digits.low << up, digits.high << up | beyond(digits.low),
+                                    beyond(digits.high)};
     std::uint64_t carry = 0;
     for (int k = place / 64, i = 0; k < kWords && (i < 3 || carry != 0); ++k, ++i) {
-      const Wide term = Wide(i < 3 ? parts[i] : 0) + carry;
-      const Wide sum = negative ? Wide(words_[k]) - term : Wide(words_[k]) + term;
-      words_[k] = static_cast<std::uint64_t>(sum);
-      carry = sum >> 64 != 0 ? 1 : 0;
+      const std::uint64_t term = (i < 3 ? parts[i] : 0) + carry;  // 0 if that is 2^64
+      const bool overflows = carry != 0 && term == 0;
+      const std::uint64_t before = words_[k];
+      words_[k] = negative ? before - term : before + term;
+      carry = overflows || (negative ? before < term : words_[k] < term) ? 1 : 0;
     }
   }
 
