@@ -20,6 +20,8 @@ from kexue_num.transport._inputs import Problem, as_problem, mass_tolerance, req
 from kexue_num.transport._result import Gradients, Potentials, SparsePlan, TransportResult
 
 Array = NDArray[Any]
+# Entries copied at a time, so that no step of NumPy's keeps an interrupt waiting.
+_ENTRIES = 1 << 22
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -116,7 +118,9 @@ def partial(
     n, m = problem.C.shape
     require_memory(function, 12 * (n + 1) * (m + 1), f"copies of costs of shape {(n, m)}")
     cost = np.zeros((n + 1, m + 1))
-    cost[:n, :m] = problem.C
+    inner, step = cost[:n, :m], max(1, _ENTRIES // m)
+    for i in range(0, n, step):
+        inner[i : i + step] = problem.C[i : i + step]
     cost[n, m] = np.inf
     extended = Problem(
         np.append(first, _rest(second, amount)),
