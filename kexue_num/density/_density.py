@@ -51,10 +51,8 @@ Array = NDArray[Any]
 _CRITERIA = ("aic", "bic", "cv")
 # A kernel estimate carries the fine structure: the factor on top of it stays smooth.
 _WARP_ORDER = 45
-# From these orders on "auto" asks whether a warp tells more: the other bases hardly resolve the
-# data. Of few samples it is one order for 64 of them, at least 16; of the fifteen densities of
-# Marron and Wand, n = 1000, four are asked about, three of which a kernel estimate tells better.
-_STRAINED, _STRAINED_LEAST, _STRAINED_SAMPLES = 45, 16, 64
+# From this order on "auto" asks whether a warp tells more: the other bases hardly resolve the data.
+_STRAINED = 45
 
 
 class FourierDensity(Conversions):
@@ -79,8 +77,8 @@ class FourierDensity(Conversions):
         map; "t3" and "cauchy" have heavy tails; "warp" is a kernel estimate, whose bandwidth is
         chosen with the order by five-fold cross-validation whatever the criterion (later batches:
         the order by AIC); "auto" chooses among the other four with the order, and where that is
-        above 44 (of few samples, above n / 64 and 15), takes a warp if it tells more of folds left
-        out. Bounded supports need none.
+        above 44, takes a warp if it tells more of folds left out, unless samples repeat, as rounded
+        ones do. Bounded supports need none.
     loc, scale : float or None
         Centre and scale of the base, of log y on the half line; None chooses them from quantiles,
         or from mean and standard deviation for a normal base. On the circle `loc` is the middle of
@@ -216,8 +214,8 @@ class FourierDensity(Conversions):
 
         path = self._best(laid_out(), settings)
         open_ended = base == "auto" and support in ("real", "positive")
-        strained = min(_STRAINED, max(_STRAINED_LEAST, samples.size / _STRAINED_SAMPLES))
-        if open_ended and isinstance(self.order, str) and path.best.order >= strained:
+        strained = isinstance(self.order, str) and path.best.order >= _STRAINED
+        if open_ended and strained and not _warp.repeat(samples):
             path = self._or_warp(path, settings, support, samples, weights)
         self._accept(path, settings)
         return self
