@@ -124,8 +124,9 @@ std::shared_ptr<Unigram> unigram_of(const Chunks& pieces, const Doubles& scores)
                  });
   const std::vector<lattice::PieceType> types(views.size(), lattice::PieceType::kNormal);
   const std::span<const double> values(scores.data(), static_cast<std::size_t>(scores.size()));
-  return without_gil(
-      [&] { return std::make_shared<Unigram>(views, values, types, lattice::UnigramOptions{}); });
+  lattice::UnigramOptions options;
+  options.alphabet = false;  // made anew in each round, only for sums and counts
+  return without_gil([&] { return std::make_shared<Unigram>(views, values, types, options); });
 }
 
 lattice::Corpus corpus_of(const Chunks& chunks) {

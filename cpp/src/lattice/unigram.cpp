@@ -123,6 +123,7 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
   whole_characters_ = whole_characters_ && Characters::can_take(sorted);
   if (!whole_characters_) return;
   walk_characters(sorted);
+  if (!options_.alphabet) return;
   for (uint32_t& value : values) value &= kEntry;
   alphabet_ = Characters(sorted, values);
   alphabet_.set_scores(score_);
@@ -161,7 +162,7 @@ void Unigram::set_scores(std::span<const double> scores) {
     largest_score_ = largest;
   }
   require(same, "scores must be finite where they were");
-  if (whole_characters_) alphabet_.set_scores(score_);
+  alphabet_.set_scores(score_);
 }
 
 // Unknown characters lie 10 below every piece, user-defined pieces above all others of as many

@@ -80,7 +80,7 @@ void Segments::make_room_for_ends(size_t n, bool coded) {
 void Unigram::segment(const uint8_t* text, ptrdiff_t size, bool valid,
                       std::span<const Index> breaks, Segments& out) const {
   const bool numbers_fit = size < ptrdiff_t{std::numeric_limits<uint32_t>::max()};
-  if (valid && numbers_fit && !is_ascii(text, size))
+  if (options_.alphabet && valid && numbers_fit && !is_ascii(text, size))
     return segment(encode(text, size, breaks, out), out);
   out.coded_ = false;
   size_t next = 0, n = 0;

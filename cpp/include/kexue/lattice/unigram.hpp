@@ -54,6 +54,7 @@ enum class PieceType : std::uint8_t {
 struct UnigramOptions {
   bool space_mark = false;  // U+2581 in pieces stands for the byte 0x20 of the text
   bool unicode = false;     // edges begin and end where characters do
+  bool alphabet = true;     // pieces are also known by their characters, which tokenizers need
   // The score of an unknown character; NaN: 10 below the lowest score of a normal piece.
   double unknown_score = std::numeric_limits<double>::quiet_NaN();
 };
@@ -174,7 +175,7 @@ class Unigram {
   // The places 0 < p < size where segments end, and `size` unless it is 0.
   // Segments end at `breaks` too, which ascend and lie in 0 .. size. 72 bytes from text[size] and 8
   // before text[0] may be read. `valid`: the text is UTF-8 and whole_characters(); then it is coded
-  // unless it is ASCII.
+  // unless it is ASCII or the model has no alphabet.
   void segment(const std::uint8_t* text, std::ptrdiff_t size, bool valid,
                std::span<const Index> breaks, Segments& out) const;
   // The same of a text of n characters whose codes and places are there, with kBegins at breaks.
@@ -281,7 +282,7 @@ class Unigram {
   // With whole characters, where the walk from the root stands after a character of three bytes, by
   // its sixteen bits.
   std::vector<TrieUnit> after_three_;
-  Characters alphabet_;  // with whole characters
+  Characters alphabet_;  // with whole characters, if asked for
   std::vector<std::uint8_t>
       pair_;  // by two neighbouring bytes, the left one in the lower half: cut
 };
