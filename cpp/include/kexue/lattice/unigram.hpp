@@ -283,8 +283,8 @@ class Unigram {
   // its sixteen bits.
   std::vector<TrieUnit> after_three_;
   Characters alphabet_;  // with whole characters, if asked for
-  std::vector<std::uint8_t>
-      pair_;  // by two neighbouring bytes, the left one in the lower half: cut
+  // By two neighbouring bytes, the left one in the lower half: whether a segment ends between them.
+  std::vector<std::uint8_t> pair_;
 };
 
 }  // namespace kexue::lattice
