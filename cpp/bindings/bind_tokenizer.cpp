@@ -68,8 +68,10 @@ std::shared_ptr<Unigram> make_unigram(const std::vector<py::bytes>& pieces,
   const auto* kinds = reinterpret_cast<const PieceType*>(types.data());
   const std::span<const PieceType> kind(kinds, static_cast<std::size_t>(types.size()));
   return without_gil([&] {
-    return std::make_shared<Unigram>(texts, values, kind,
-                                     UnigramOptions{space_mark, unicode, unknown_score});
+    return std::make_shared<Unigram>(
+        texts, values, kind,
+        UnigramOptions{
+            .space_mark = space_mark, .unicode = unicode, .unknown_score = unknown_score});
   });
 }
 

@@ -190,6 +190,9 @@ def test_unknown_characters():
     assert tokenizer.nbest("xya", 2)[0].ids.tolist() == [0, 1]
     # An unknown character lies 10 below the worst piece.
     assert tokenizer.nbest("x", 1)[0].score == -19
+    # Or where it is asked to, which decides between it and the pieces around it.
+    for score in (-3.0, 0.0, 2.5):
+        assert with_unknown(unknown_score=score).nbest("x", 1)[0].score == score
 
 
 def test_wide_characters_behind_short_pieces():
