@@ -169,7 +169,7 @@ void vjp_of_vectors(const T* p, const T* g, T* dx, ptrdiff_t n_rows, ptrdiff_t n
 #endif
 
 // While a long row is summed, its vectors without support, most of a sparse map's, are written:
-// only the others, which are noted, are visited again (128 rows of 50257, float32, sparsemax: 0.18
+// only the others, which are noted, are visited again (128 rows of 50257, float32, sparsemax: 0.26
 // ns an entry, against 0.40 in two passes through the cache; AVX-512).
 template <Weight kind, class T>
 void vjp_of_row(const T* p, const T* g, T* dx, ptrdiff_t n, F64 exponent, double scale, bool past) {
