@@ -146,15 +146,39 @@ Edge draw_edge(const Unigram& model, const Weights& weights, const Sums& sums, c
   return drawn.length != 0 ? drawn : last;
 }
 
-int32_t* draw_segment(const Unigram& model, const Weights& weights, const Sums& sums,
-                      const uint8_t* text, ptrdiff_t size, Uniforms& uniforms, const Emitter& emit,
-                      int32_t* to) {
+int32_t* draw_segment(const Unigram& model, const Weights& weights, Sums& sums, const uint8_t* text,
+                      ptrdiff_t size, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
   ptrdiff_t n_edges = 0;
   for (ptrdiff_t i = 0; i < size;) {
     if ((++n_edges & 0xFFF) == 0) poll_interrupt();
     const Edge edge = draw_edge(model, weights, sums, text, size, i, uniforms.next());
     to = emit.put(edge, text + i, to);
     i += edge.length;
+  }
+  return to;
+}
+
+// The same of sums that are chosen: a place's first pieces at once.
+int32_t* draw_bytes(const Unigram& model, const Weights& weights, Sums& sums, const uint8_t* text,
+                    ptrdiff_t size, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
+  ptrdiff_t n_edges = 0;
+  for (ptrdiff_t i = 0; i < size;) {
+    if ((++n_edges & 0xFFF) == 0) poll_interrupt();
+    if (i < sums.first_choice || i >= sums.first_choice + Sums::kWindow) {
+      model.choose_from(text, size, i, weights, sums);
+    }
+    const ByteChoice& choice = sums.choice[static_cast<size_t>(i - sums.first_choice)];
+    const double u = uniforms.next(), target = u * sums.value[static_cast<size_t>(i)];
+    const int passed = (choice.sum[0] <= target) + (choice.sum[1] <= target) +
+                       (choice.sum[2] <= target) + (choice.sum[3] <= target);
+    if (passed < ByteChoice::kSteps) {
+      *to++ = choice.piece[passed];
+      i += passed + 1;
+    } else {
+      const Edge edge = draw_edge(model, weights, sums, text, size, i, u);
+      to = emit.put(edge, text + i, to);
+      i += edge.length;
+    }
   }
   return to;
 }
@@ -261,7 +285,9 @@ class TextSampler {
       return draw_word((*scratch_.words).store.data() + found.base, found.first, uniforms, to);
     }
     const Word& word = scratch_.group[k];
-    return draw_segment(model_, weights_, scratch_.sums, word.text, word.size, uniforms, emit, to);
+    Sums& sums = scratch_.sums;
+    const auto draw = sums.chosen ? draw_bytes : draw_segment;
+    return draw(model_, weights_, sums, word.text, word.size, uniforms, emit, to);
   }
 
   bool sum(const Word& word) {
