@@ -205,7 +205,7 @@ class Unigram {
 
   // What follows takes a segment (or several together) of a text that may be read margin() bytes
   // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
-  std::ptrdiff_t margin() const { return 80 + trie_.longest(); }
+  std::ptrdiff_t margin() const { return kBeyond + trie_.longest(); }
 
   // The score of the best path, -inf if there is none. Among equal ones the path whose first
   // differing piece is longer.
@@ -246,10 +246,11 @@ class Unigram {
   static constexpr std::uint32_t kEntry = kOneUnit - 1;
 
   void join(std::string_view piece);
-  void build_trie(std::span<const std::string_view> pieces);
+  void build_trie();
   void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
+  static constexpr std::ptrdiff_t kBeyond = 80;
   static constexpr std::size_t kWalks = 32;
   std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
   std::size_t encode(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
