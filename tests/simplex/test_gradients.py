@@ -23,6 +23,23 @@ def test_entmax_vjp(isa, alpha, n):
     np.testing.assert_allclose(forward @ g, gradient @ direction, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [3, 12, 20, 40, 200])
+def test_entmax_vjp_is_its_formula(isa, dtype, n):
+    """w (g - <w, g> / sum w) / T with w = p^(2 - alpha) on the support, in extended precision."""
+    p = simplex.sparsemax(RNG.standard_normal((11, n)) / 4).astype(dtype)
+    g = RNG.standard_normal((11, n)).astype(dtype)
+    wide, g_wide = p.astype(np.longdouble), g.astype(np.longdouble)
+    for alpha in (1.0, 1.25, 1.5, 2.0, 3.0):
+        w = np.where(p > 0, np.where(p > 0, wide, 1) ** (2 - alpha), 0)
+        mean = (w * g_wide).sum(1, keepdims=True) / w.sum(1, keepdims=True)
+        expected = w * (g_wide - mean) / 1.5
+        dx = simplex.entmax_vjp(p, g, alpha, temperature=1.5)
+        assert dx.dtype == dtype
+        room = np.finfo(dtype).eps * float((w * (abs(g_wide) + abs(mean))).max())
+        np.testing.assert_allclose(dx, expected, rtol=4 * np.finfo(dtype).eps, atol=2 * room)
+
+
 @pytest.mark.parametrize("alpha", [0.6, 1.0, 1.0 + 1e-6, 1.2, 1.5, 1.9])
 def test_alpha_gradient(alpha):
     x, g = RNG.standard_normal((3, 9)) * 0.5, RNG.standard_normal((3, 9))
