@@ -126,12 +126,19 @@ struct ShortKernels {
 
 // Gradients: dx_i = scale w_i (g_i - <w, g> / sum w)
 enum class Weight : int { probability, support, root, power };
+struct VjpSums {
+  double product, weight;  // <w, g>, sum w
+};
 template <class T>
 struct GradientKernels {
   // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0; n_rows rows of n, long ones
   // past the cache if told
   void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n_rows, std::ptrdiff_t n, Weight weight,
               double exponent, double scale, bool past);
+  // The two halves for w_i = p_i^exponent, on a part of a row.
+  VjpSums (*power_sums)(const T* p, const T* g, std::ptrdiff_t n, double exponent);
+  void (*power_product)(const T* p, const T* g, T* dx, std::ptrdiff_t n, double exponent,
+                        double scale, double mean, bool past);
 };
 
 struct SimplexSoftmaxKernels {
