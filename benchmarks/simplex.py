@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,20 @@ def _data(rows: int, n: int, dtype: str) -> tuple[Matrix, Matrix]:
 
 
 def _workers(name: str, rows: int, n: int, dtype: str) -> Problem:
+    """Beside copies of the matrix: where these gain little from a second thread, no map can."""
     x, out = _data(rows, n, dtype)
     map_, judge = getattr(simplex, name), _judge(name, x)
+    pool, copied = ThreadPoolExecutor(2), np.full_like(x, 0)
+
+    def copy(threads: int) -> None:
+        pieces = (np.array_split(a.reshape(-1), threads) for a in (copied, x))
+        list(pool.map(np.copyto, *pieces))
+
     contenders = (
         Contender("two workers", lambda: map_(x, out=out, workers=2), judge),
         Contender("one worker", lambda: map_(x, out=out, workers=1), judge),
+        Contender("copy, two threads", lambda: copy(2), lambda _: Outcome()),
+        Contender("copy, one thread", lambda: copy(1), lambda _: Outcome()),
     )
     return Problem(contenders, "4 eps", 2 * x.nbytes, 0.0, dtype)
 
