@@ -54,7 +54,7 @@ class Factorization {
     result_.cols = n_;
     result_.q = AlignedBuffer<T>(max_rank_ * m_);
     result_.r = AlignedBuffer<T>(max_rank_ * n_);
-    q_strips_ = ColumnStrips<T>(max_rank_, m_);
+    q_strips_ = ColumnStrips<T>(std::min<ptrdiff_t>(max_rank_, 256), m_);
     norms_.resize(static_cast<std::size_t>(n_));
     compute_norms();
     floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
@@ -288,6 +288,21 @@ class Factorization {
     subtract_rows(rank() - base_, h + base_, r_row(base_), n_, b, n_);
   }
 
+  // A row of Q lies in all strips: all that there is of them comes into memory with the first.
+  void grow_q_strips() {
+    const ptrdiff_t rows = q_strips_.rows(), nr = q_strips_.width();
+    ColumnStrips<T> grown(std::min(max_rank_, 2 * rows), m_);
+    parallel_for(
+        grown.n_strips(),
+        [&](ptrdiff_t s, int) {
+          for (int plane = 0; plane < ColumnStrips<T>::kPlanes; ++plane) {
+            std::copy_n(q_strips_.strip(s, plane), rows * nr, grown.strip(s, plane));
+          }
+        },
+        workers_);
+    q_strips_ = std::move(grown);
+  }
+
   // Makes candidate t the next pivot. False if its residual has cancelled: it leaves the pool.
   bool take(ptrdiff_t t) {
     const auto member = pool_[t];
@@ -327,6 +342,7 @@ class Factorization {
     for (ptrdiff_t p : result_.pivots) r[p] = T(0);
     r[j] = norm;
     norms_[static_cast<std::size_t>(j)] = kPicked;
+    if (i == q_strips_.rows()) grow_q_strips();
     q_strips_.set_row(i, q);
     result_.pivots.push_back(j);
     return true;
