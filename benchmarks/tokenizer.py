@@ -21,6 +21,7 @@ import gettext
 import importlib.util
 import io
 import json
+import os
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator
@@ -161,6 +162,7 @@ def _huggingface(tokenizer: UnigramTokenizer, alpha: float | None) -> Any:
     """The same pieces and scores; the space mark is put in front by hand."""
     import tokenizers
 
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread, as all others
     vocabulary = [
         [piece, float(score)]
         for piece, score in zip(tokenizer.pieces, tokenizer.scores, strict=True)

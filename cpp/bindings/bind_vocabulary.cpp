@@ -49,14 +49,9 @@ std::shared_ptr<UnicodeForms> unicode_forms(const Rows& canonical, const Rows& c
   const auto table = [](const Rows& rows) {
     return UnicodeForms::Decompositions{std::get<0>(rows), std::get<1>(rows), std::get<2>(rows)};
   };
-  auto forms = std::make_shared<UnicodeForms>();
-  forms->canonical = table(canonical);
-  forms->compatible = table(compatible);
-  forms->mark = std::move(mark);
-  forms->mark_class = std::move(mark_class);
-  forms->pair = std::move(pair);
-  forms->composed = std::move(composed);
-  return forms;
+  return std::make_shared<UnicodeForms>(table(canonical), table(compatible), std::move(mark),
+                                        std::move(mark_class), std::move(pair),
+                                        std::move(composed));
 }
 
 // kind, form and prefix count the values of the core's enumerations.

@@ -99,6 +99,22 @@ def test_unicode_forms(form, text):
     assert sources[-1] == len(text.encode())
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
+def test_unicode_forms_of_every_character(form):
+    """Between ASCII, behind and before marks, beside itself: runs are copied, the rest is not."""
+    codes = [c for c in (*range(0x3400), *range(0xA000, 0x11F00)) if not 0xD800 <= c < 0xE000]
+    text = "".join(f"abcdefgh{chr(c)}a{chr(c)}\u0301{chr(c)}{chr(c)}\u1161" for c in codes)
+    found, sources = run(chain(Step("form", form=form)), text, trace=True)
+    due = unicodedata.normalize(form, text)
+    assert found.decode() == due
+    assert normal(chain(Step("form", form=form)), text) == due
+    if form == "NFC":  # letters keep their sources
+        starts = np.cumsum([0, *(len(c.encode()) for c in text)])
+        letters = np.arange(0, len(text), 15)
+        places = [i for i in range(len(found)) if found[i : i + 7] == b"abcdefg"]
+        np.testing.assert_array_equal(sources[places], starts[letters])
+
+
 def test_unicode_forms_of_long_runs_of_marks():
     rng = random.Random(3)
     marks = [chr(c) for c in range(0x300, 0x370)] + ["a", "\u1100", "\u1161", "\u11a8", "\uac00"]

@@ -179,6 +179,40 @@ def test_a_line_of_ten_megabytes():
     np.testing.assert_allclose(seen, share, atol=6e-3)
 
 
+def test_long_segments_of_bytes_have_their_marginals():
+    """Pieces that are no characters, one segment of 3000 bytes: samples, the best, the sums.
+
+    6000 counts, each within 6.5 of its standard deviations and 6.5 events: false alarms are rarer
+    than once in a million.
+    """
+    _, pieces, scores = word_tokenizer()
+    joints = [bytes([a, b]) for a in b"abcdef\xe4" for b in b"abcdef\xe4"]
+    pieces = [*dict.fromkeys([*pieces, *joints, b"\xe4", b"abcdefab", b"cdefabcdefab"])]
+    scores = np.random.default_rng(2).normal(-3, 1.2, len(pieces))
+    tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
+    text = bytes(np.random.default_rng(3).choice(list(b"abcdefabcdef\xe4"), 3000).astype(np.uint8))
+    due = tokenizer.marginals(text, 0.3)
+    width = len(pieces)
+    cells = due.starts * width + due.ids
+    n = 3000
+    drawn = tokenizer.sample(text, 0.3, size=n, rng=6)
+    sizes = np.array([len(piece) for piece in pieces])[drawn.ids]
+    ends = np.cumsum(sizes)
+    assert (ends[drawn.offsets[1:] - 1] == len(text) * np.arange(1, n + 1)).all()
+    seen = np.bincount((ends - sizes) % len(text) * width + drawn.ids, minlength=3000 * width)
+    assert seen.sum() == seen[cells].sum()
+    expected = n * due.probabilities
+    off = np.abs(seen[cells] - expected)
+    assert (off <= 6.5 * np.sqrt(expected) + 6.5).all()
+    lattice = tokenizer.lattice(text)
+    assert tokenizer.log_marginal(text, 0.3) == pytest.approx(
+        lattice.log_partition(alpha=0.3), rel=1e-13
+    )
+    best = tokenizer.encode(text)
+    assert scores[best].sum() == pytest.approx(lattice.viterbi().score, rel=1e-13)
+    assert b"".join(pieces[i] for i in best) == text
+
+
 @pytest.mark.parametrize("alpha", [0.0, 1.0, 40.0])
 def test_local_choices_keep_their_accuracy(alpha):
     """Expected counts over a segment of 7000 bytes against a lattice with exponents of its own."""

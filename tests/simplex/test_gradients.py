@@ -68,6 +68,26 @@ def test_named_products(isa, dtype):
         np.testing.assert_array_equal(vjp(p.T, g.T, axis=0).T, vjp(p, g))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_rows_past_the_cache(isa, dtype):
+    """Sparse and dense rows of any alignment, to an array of their own and in place."""
+    n = 16411
+    x = RNG.standard_normal(((17 << 20) // (n * np.dtype(dtype).itemsize) + 1, n)).astype(dtype)
+    x[1::3] *= dtype(1e-4)
+    g = RNG.standard_normal(x.shape).astype(dtype)
+    p = simplex.sparsemax(x)
+    inside = p > 0
+    wide = np.where(inside, g, 0).astype(np.float64)
+    expected = np.where(inside, wide - (wide.sum(1) / inside.sum(1))[:, None], 0)
+    expected[5] = np.nan
+    p[5, 3000] = np.nan
+    dx = simplex.sparsemax_vjp(p, g)
+    atol = 4 * np.finfo(dtype).eps * np.abs(g).max()
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=atol)
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p[1:3], g[1:3]), dx[1:3])
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p, g, out=p), dx)
+
+
 def test_special_values():
     p = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [np.nan] * 3])
     g = np.array([[1.0, 0.0, np.inf], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])

@@ -47,6 +47,31 @@ def test_softmax_to_four_ulp(isa, dtype, n):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [10, 37, 100])
+def test_softmax_of_a_short_row_whatever_lies_beside_it(isa, dtype, n):
+    """Rows solved together keep their own bits though one of them overflows, masks or is NaN."""
+    x = rows(dtype, (40, n), 3, n)
+    x[:, 1] = -np.inf
+    p = simplex.softmax(x)
+    np.testing.assert_array_equal(simplex.softmax(x[5:6]), p[5:6])
+    special = {3: np.nan, 11: np.inf, 19: 1e7, 20: 1e30, 33: 1500.0}
+    shifted = {7: 1990, 26: -1990, 38: 60}
+    y = x.copy()
+    for r, value in special.items():
+        y[r, 4] = value
+    for r, value in shifted.items():
+        y[r] += dtype(value)
+    q = simplex.softmax(y)
+    others = [r for r in range(40) if r not in special | shifted]
+    np.testing.assert_array_equal(q[others], p[others])
+    assert np.isnan(q[3]).all()
+    for r in (11, 19, 20, 33):
+        np.testing.assert_array_equal(q[r], np.arange(n) == 4)
+    for r in shifted:
+        np.testing.assert_allclose(q[r], simplex.softmax(y[r]), rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [257, 1797, 4099])
 def test_large_matrices_equal_their_rows(isa, dtype, n):
     """Results past the cache are written row beside row, from any alignment, in place or not."""

@@ -33,8 +33,8 @@ KEXUE_INLINE void put(std::uint32_t bytes, std::uint8_t* to) {
 }
 
 std::uint32_t write_points(const std::uint16_t* points, ptrdiff_t n, const std::uint16_t* code_of,
-                           std::uint8_t* text, std::uint16_t* code, std::uint32_t* place) {
-  std::uint32_t at = 0;
+                           std::uint32_t at, std::uint8_t* text, std::uint16_t* code,
+                           std::uint32_t* place) {
   std::uint16_t surrogates = 0, spaces = 0, marks = 0;
   for (ptrdiff_t begin = 0; begin < n; begin += kPointBlock) {
     const std::uint16_t* from = points + begin;

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <vector>
 
+#include "choices.hpp"
 #include "kexue/lattice/tokenizer.hpp"
 #include "word_cache.hpp"
 
@@ -26,15 +27,6 @@ struct BestWords {
   WordTable<BestPhrase, PhraseKey> phrases{15};  // at most 4 MiB
 };
 
-// Which edge a uniform number u picks at one place of a word: the first whose bound exceeds u. If
-// none of the four does, block b continues in block b - 1.
-struct Choice {
-  double bound[4];
-  std::uint32_t link[4];  // next block << 22 | piece; next 0: the word ends
-};
-constexpr int kPieceBits = 22;
-constexpr std::ptrdiff_t kMostBlocks = 1 << (32 - kPieceBits);
-
 struct SampleWord {
   std::uint32_t base;   // of the word's blocks in the store
   std::uint32_t first;  // the block to begin with, counted from 1
@@ -42,11 +34,11 @@ struct SampleWord {
 };
 
 struct SampleWords {
-  static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 24 MiB
+  static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 28 MiB
   WordTable<SampleWord> table{17};
-  std::vector<Choice> store;
+  Choices store;
 
-  bool full() const { return std::ssize(store) + kMostBlocks > kRoom; }
+  bool full() const { return store.size() + kMostBlocks > kRoom; }
   void forget() {
     store.clear();
     table.clear();

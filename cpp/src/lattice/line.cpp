@@ -16,6 +16,9 @@ namespace {
 
 // Texts lie scattered in memory: their beginnings are fetched so many texts ahead.
 constexpr size_t kAhead = 6;
+// Of a long text, between two looks at interrupts.
+constexpr ptrdiff_t kPointsAtOnce = 1 << 18;
+constexpr size_t kMostSpare = size_t{1} << 18;
 
 void approach(std::span<const TextView> texts, size_t i) {
 #if defined(__GNUC__)
@@ -131,7 +134,7 @@ bool Line::take(const Unigram& model, const Normalizer* normalizer,
     most += static_cast<size_t>(text.size) + 2;
   }
   if (!wide || most >= (size_t{1} << 30)) return false;
-  if (narrow_.size() < most) narrow_.resize(most + most / 2);
+  if (narrow_.size() < most) narrow_.resize(most + std::min(most / 2, kMostSpare));
   std::uint16_t* to = narrow_.data();
   begin(model);
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -141,15 +144,23 @@ bool Line::take(const Unigram& model, const Normalizer* normalizer,
   }
   std::fill_n(to, kPointBlock + 1, std::uint16_t{0});
   const ptrdiff_t n = to - narrow_.data();
+  poll_interrupt();
   out_.bytes.resize(static_cast<size_t>(margin_ + 3 * n + 4));
   segments_.make_room(static_cast<size_t>(n));
-  const std::uint32_t met = point_kernels().write_points(
-      narrow_.data(), n, model.alphabet().narrow_codes(), out_.bytes.data() + margin_,
-      segments_.codes(), segments_.places());
+  std::uint32_t met = 0, at = 0;
+  segments_.places()[0] = 0;
+  for (ptrdiff_t begin = 0; begin < n; begin += kPointsAtOnce) {
+    poll_interrupt();
+    const ptrdiff_t size = std::min(kPointsAtOnce, n - begin);
+    met |= point_kernels().write_points(
+        narrow_.data() + begin, size, model.alphabet().narrow_codes(), at,
+        out_.bytes.data() + margin_, segments_.codes() + begin, segments_.places() + begin);
+    at = segments_.places()[begin + size];
+  }
   const std::uint32_t wrong =
       kMeetsSurrogate | (plain.gaps ? 0U : kMeetsSpaces) | (plain.marks ? 0U : kMeetsMark);
   if ((met & wrong) != 0) return false;
-  size_ = segments_.places()[n];
+  size_ = at;
   out_.bytes.resize(static_cast<size_t>(margin_ + size_));
   out_.bytes.resize(out_.bytes.size() + static_cast<size_t>(margin_), 0);
   segments_.codes()[0] |= Characters::kBegins;

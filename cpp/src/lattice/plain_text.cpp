@@ -31,11 +31,15 @@ bool NormalizerChain::plain(Plain& out) const {
   return true;
 }
 
-// Appends what sentencepiece's rules make of a text that they leave as it is; false if this is not
-// plain to see.
+// Appends what sentencepiece's rules or a Unicode form make of a text that they leave as it is;
+// false if this is not plain to see.
 bool NormalizerChain::copy_plain(std::string_view text, std::vector<uint8_t>& out) const {
   if (steps_.size() != 1 || !added_.empty() || !protect_.empty() || text.empty()) return false;
   const NormalizerStep& step = steps_[0];
+  if (step.kind == NormalizerStep::kForm && step.forms->settled(step.form, text) == text.size()) {
+    out.insert(out.end(), text.begin(), text.end());
+    return true;
+  }
   if (step.kind != NormalizerStep::kPieces) return false;
   const auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   if (text.front() == ' ' || text.back() == ' ' || has_gap(bytes, text.size())) return false;

@@ -1,6 +1,5 @@
 // Samples of segmentations. A uniform number u = m 2^-53 picks the first edge whose partial sum of
-// w B exceeds u B; for words that are remembered the products are replaced by the least u that does
-// not pick the edge, found by trying them, so that both ways agree for every u.
+// w B exceeds u B; words that are remembered have tables that agree with this for every u.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -30,8 +29,8 @@ struct SampleScratch {
   CachePool<SampleWords>::Loan words;
   Line line;
   Sums sums;
-  std::vector<Choice> blocks;
-  std::vector<uint32_t> first;  // block of each place
+  Choices blocks;
+  std::vector<uint32_t> first;  // of tabulate()
   std::vector<Uniforms> uniforms;
   std::vector<Ids> rows;
   std::vector<Ids*> targets;  // where sample j goes: one alone to the output itself
@@ -61,71 +60,7 @@ struct SampleScratch {
   }
 };
 
-// ---- Words as tables of choices
-
-// The least multiple T of 2^-53 with T total >= sum as the sampler rounds it; above 1 if none is.
-double bound_of(double sum, double total) {
-  constexpr double kStep = 0x1p-53;
-  double bound = std::min(1.0, std::floor(sum / total * 0x1p53) * kStep);
-  while (bound > 0 && (bound - kStep) * total >= sum) bound -= kStep;
-  while (bound < 1 && bound * total < sum) bound += kStep;
-  return bound < 1 ? bound : 2;
-}
-
-// Tabulates a summed word into scratch.blocks; false if it cannot be.
-bool tabulate(const Unigram& model, const Weights& weights, const uint8_t* text, ptrdiff_t size,
-              SampleScratch& scratch) {
-  const Sums& sums = scratch.sums;
-  if (sums.scaled) return false;
-  constexpr uint32_t kNone = ~0U;
-  std::vector<Choice>& blocks = scratch.blocks;
-  scratch.first.assign(static_cast<size_t>(size) + 1, kNone);
-  // From the right to the left, so that the blocks an edge leads to are known; block b continues in
-  // block b - 1.
-  blocks.clear();
-  bool fits = true;
-  scratch.first[static_cast<size_t>(size)] = 0;
-  for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    const double total = sums.value[static_cast<size_t>(i)];
-    if (total == 0) continue;
-    Choice choice[kLongestWord / 4 + 1];
-    int n = 0;
-    double sum = 0;
-    model.edges(text, size, i, [&](Edge edge) {
-      const size_t end = static_cast<size_t>(i) + edge.length;
-      const double term = Unigram::weight_of(weights, edge) * sums.value[end];
-      if (term == 0) return;
-      sum += term;
-      fits = fits && edge.piece >= 0 && edge.piece < 1 << kPieceBits;
-      if (n % 4 == 0) choice[n / 4] = {{2, 2, 2, 2}, {0, 0, 0, 0}};
-      choice[n / 4].bound[n % 4] = bound_of(sum, total);
-      choice[n / 4].link[n % 4] = scratch.first[end] << kPieceBits |
-                                  (static_cast<uint32_t>(edge.piece) & ((1U << kPieceBits) - 1));
-      ++n;
-    });
-    for (int b = (n - 1) / 4; b >= 0; --b) blocks.push_back(choice[b]);
-    scratch.first[static_cast<size_t>(i)] = static_cast<uint32_t>(blocks.size());
-  }
-  return fits && std::ssize(blocks) < kMostBlocks;
-}
-
-int32_t* draw_word(const Choice* blocks, uint32_t block, Uniforms& uniforms, int32_t* to) {
-  do {
-    const double u = uniforms.next();
-    int passed;
-    for (;; --block) {
-      const double* bound = blocks[block - 1].bound;
-      passed = (bound[0] <= u) + (bound[1] <= u) + (bound[2] <= u) + (bound[3] <= u);
-      if (passed < 4) break;
-    }
-    const uint32_t link = blocks[block - 1].link[passed];
-    *to++ = static_cast<int32_t>(link & ((1U << kPieceBits) - 1));
-    block = link >> kPieceBits;
-  } while (block != 0);
-  return to;
-}
-
-// ---- Other segments
+// ---- Segments without a table
 
 // The edge at place i that the partial sums reach u B(i) with.
 Edge draw_edge(const Unigram& model, const Weights& weights, const Sums& sums, const uint8_t* text,
@@ -146,15 +81,39 @@ Edge draw_edge(const Unigram& model, const Weights& weights, const Sums& sums, c
   return drawn.length != 0 ? drawn : last;
 }
 
-int32_t* draw_segment(const Unigram& model, const Weights& weights, const Sums& sums,
-                      const uint8_t* text, ptrdiff_t size, Uniforms& uniforms, const Emitter& emit,
-                      int32_t* to) {
+int32_t* draw_segment(const Unigram& model, const Weights& weights, Sums& sums, const uint8_t* text,
+                      ptrdiff_t size, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
   ptrdiff_t n_edges = 0;
   for (ptrdiff_t i = 0; i < size;) {
     if ((++n_edges & 0xFFF) == 0) poll_interrupt();
     const Edge edge = draw_edge(model, weights, sums, text, size, i, uniforms.next());
     to = emit.put(edge, text + i, to);
     i += edge.length;
+  }
+  return to;
+}
+
+// The same of sums that are chosen: a place's first pieces at once.
+int32_t* draw_bytes(const Unigram& model, const Weights& weights, Sums& sums, const uint8_t* text,
+                    ptrdiff_t size, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
+  ptrdiff_t n_edges = 0;
+  for (ptrdiff_t i = 0; i < size;) {
+    if ((++n_edges & 0xFFF) == 0) poll_interrupt();
+    if (i < sums.first_choice || i >= sums.first_choice + Sums::kWindow) {
+      model.choose_from(text, size, i, weights, sums);
+    }
+    const ByteChoice& choice = sums.choice[static_cast<size_t>(i - sums.first_choice)];
+    const double u = uniforms.next(), target = u * sums.value[static_cast<size_t>(i)];
+    const int passed = (choice.sum[0] <= target) + (choice.sum[1] <= target) +
+                       (choice.sum[2] <= target) + (choice.sum[3] <= target);
+    if (passed < ByteChoice::kSteps) {
+      *to++ = choice.piece[passed];
+      i += passed + 1;
+    } else {
+      const Edge edge = draw_edge(model, weights, sums, text, size, i, u);
+      to = emit.put(edge, text + i, to);
+      i += edge.length;
+    }
   }
   return to;
 }
@@ -240,14 +199,16 @@ class TextSampler {
     const SampleWord* known = words.table.find(word.key, word.size, word.place);
     if (known != nullptr) {
       found = *known;
-      prefetch(words.store.data() + found.base, found.first);
+      prefetch(words.store.block.data() + found.base, found.first);
       return;
     }
-    std::vector<Choice>& blocks = scratch_.blocks;
+    Choices& blocks = scratch_.blocks;
     if (words.full() || !sum(word)) return;
-    if (!tabulate(model_, weights_, word.text, word.size, scratch_)) return;
+    if (!tabulate(model_, weights_, scratch_.sums, word.text, word.size, scratch_.first, blocks)) {
+      return;
+    }
     found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
-    words.store.insert(words.store.end(), blocks.begin(), blocks.end());
+    words.store.append(blocks);
     words.table.insert(word.key, word.size, word.place, found);
   }
 
@@ -258,20 +219,25 @@ class TextSampler {
   int32_t* draw_prepared(size_t k, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
     const SampleWord found = scratch_.found[k];
     if (found.first != 0) {
-      return draw_word((*scratch_.words).store.data() + found.base, found.first, uniforms, to);
+      return draw_word((*scratch_.words).store, found.base, found.first, uniforms, to);
     }
     const Word& word = scratch_.group[k];
-    return draw_segment(model_, weights_, scratch_.sums, word.text, word.size, uniforms, emit, to);
+    Sums& sums = scratch_.sums;
+    const auto draw = sums.chosen ? draw_bytes : draw_segment;
+    return draw(model_, weights_, sums, word.text, word.size, uniforms, emit, to);
   }
 
   bool sum(const Word& word) {
     return model_.sum(word.text, word.size, scratch_.line.valid(), weights_, scratch_.sums);
   }
 
+  // The blocks that a word begins with: as far as most go.
   static void prefetch(const Choice* blocks, uint32_t first) {
 #if defined(__GNUC__)
     __builtin_prefetch(blocks + first - 1);
     if (first > 2) __builtin_prefetch(blocks + first - 3);
+    if (first > 4) __builtin_prefetch(blocks + first - 5);
+    if (first > 6) __builtin_prefetch(blocks + first - 7);
 #endif
   }
 

@@ -16,8 +16,10 @@ struct Suffix {
   std::uint32_t place, chunk;
 };
 struct Candidate {
-  std::uint32_t place, size;
-  double count, score;
+  std::uint32_t place;
+  std::uint16_t size, characters;
+  double count;
+  double score() const { return count * characters; }
 };
 
 bool continues(char byte) { return (byte & 0xC0) == 0x80; }
@@ -117,7 +119,7 @@ class Sorter {
     first_.assign(kBuckets + 1, 0);
     visit_suffixes([&](std::size_t i, std::size_t) { ++first_[bucket_of(i) + 1]; });
     std::partial_sum(first_.begin(), first_.end(), first_.begin());
-    std::vector<std::size_t> next(first_.begin(), first_.end() - 1);
+    std::vector<std::uint32_t> next(first_.begin(), first_.end() - 1);
     suffixes_.resize(first_.back());
     visit_suffixes([&](std::size_t i, std::size_t c) {
       suffixes_[next[bucket_of(i)]++] = {static_cast<std::uint32_t>(i),
@@ -136,15 +138,15 @@ class Sorter {
     const char outer = rules_.whitespace_as_suffix ? piece.front() : piece.back();
     if (outer == ' ' && spaces < characters) return;
     out.push_back({static_cast<std::uint32_t>(piece.data() - text_.data()),
-                   static_cast<std::uint32_t>(piece.size()), count,
-                   count * static_cast<double>(characters)});
+                   static_cast<std::uint16_t>(piece.size()), static_cast<std::uint16_t>(characters),
+                   count});
   }
 
   std::string_view text_;
   std::span<const Index> begin_;
   std::span<const double> counts_;
   const SeedRules& rules_;
-  std::vector<std::size_t> first_;
+  std::vector<std::uint32_t> first_;
   std::vector<Suffix> suffixes_;
 };
 
@@ -155,7 +157,7 @@ Chunks seed_pieces(std::string_view text, std::span<const Index> begin,
   require(text.size() < std::size_t{1} << 32, "the chunks must have less than 4 GiB");
   Sorter sorter(text, begin, counts, rules);
   const auto better = [&](const Candidate& a, const Candidate& b) {
-    return a.score != b.score ? a.score > b.score : sorter.at(a) < sorter.at(b);
+    return a.score() != b.score() ? a.score() > b.score() : sorter.at(a) < sorter.at(b);
   };
   const auto size = static_cast<std::size_t>(rules.size);
   const auto shrink = [&](std::vector<Candidate>& list) {

@@ -18,10 +18,11 @@ constexpr uint32_t kBlock = 256;
 // given up, so that no search is long and at most a tenth of the slots are lost.
 constexpr int kAttempts = 48;
 
-// Slots in blocks of 256; the empty ones form a ring in ascending order.
+// Slots in blocks of 256; the empty ones form a list in ascending order, whose next and previous
+// slots are kept in the units themselves.
 class Slots {
  public:
-  Slots() {
+  explicit Slots(std::vector<TrieUnit>& units) : units_(units) {
     add_block();
     take(0);  // the root, which is no child: no base may lead to it
     base_used_[0] = true;
@@ -30,7 +31,7 @@ class Slots {
   // A base for children with the given labels, whose slots are taken.
   uint32_t place(std::span<const uint8_t> labels) {
     uint32_t slot = head_;
-    for (int attempt = 0; slot != kNone && attempt < kAttempts; ++attempt, slot = next_[slot]) {
+    for (int attempt = 0; slot != kNone && attempt < kAttempts; ++attempt, slot = next(slot)) {
       const uint32_t base = slot ^ labels[0];
       if (!base_used_[base] && fits(base, labels)) return occupy(base, labels);
     }
@@ -63,31 +64,34 @@ class Slots {
     used_.resize(begin + kBlock, false);
     base_used_.resize(begin + kBlock, false);
     unlisted_.resize(begin + kBlock, false);
-    next_.resize(begin + kBlock);
-    previous_.resize(begin + kBlock);
+    units_.resize(begin + kBlock);
     for (uint32_t slot = begin; slot < begin + kBlock; ++slot) {
-      previous_[slot] = slot == begin ? tail_ : slot - 1;
-      next_[slot] = slot + 1 == begin + kBlock ? kNone : slot + 1;
+      previous(slot) = slot == begin ? tail_ : slot - 1;
+      next(slot) = slot + 1 == begin + kBlock ? kNone : slot + 1;
     }
     if (tail_ == kNone) {
       head_ = begin;
     } else {
-      next_[tail_] = begin;
+      next(tail_) = begin;
     }
     tail_ = begin + kBlock - 1;
   }
 
+  uint32_t& next(uint32_t slot) { return units_[slot].link; }
+  uint32_t& previous(uint32_t slot) { return units_[slot].value; }
+
   void take(uint32_t slot) {
     used_[slot] = true;
     unlink(slot);
+    units_[slot] = {0, 0};
   }
 
   void unlink(uint32_t slot) {
     if (unlisted_[slot]) return;
     unlisted_[slot] = true;
-    const uint32_t before = previous_[slot], after = next_[slot];
-    (before == kNone ? head_ : next_[before]) = after;
-    (after == kNone ? tail_ : previous_[after]) = before;
+    const uint32_t before = previous(slot), after = next(slot);
+    (before == kNone ? head_ : next(before)) = after;
+    (after == kNone ? tail_ : previous(after)) = before;
   }
 
   bool fits(uint32_t base, std::span<const uint8_t> labels) const {
@@ -101,8 +105,8 @@ class Slots {
     return base;
   }
 
+  std::vector<TrieUnit>& units_;
   std::vector<bool> used_, base_used_, unlisted_;
-  std::vector<uint32_t> next_, previous_;
   uint32_t head_ = kNone, tail_ = kNone;
 };
 
@@ -111,12 +115,25 @@ struct Node {
   uint32_t begin, end, depth, slot;
 };
 
+// About as many as there will be: one for each node, a few more stay empty.
+size_t slots_of(std::span<const std::string_view> strings) {
+  size_t nodes = 0;
+  std::string_view last;
+  for (const std::string_view string : strings) {
+    const size_t most = std::min(last.size(), string.size());
+    const auto differ = std::mismatch(last.begin(), last.begin() + most, string.begin());
+    nodes += string.size() - static_cast<size_t>(differ.first - last.begin());
+    last = string;
+  }
+  return nodes + nodes / 16 + 2 * size_t{kBlock};
+}
+
 }  // namespace
 
 Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> values) {
   require(strings.size() == values.size(), "one value per string");
-  Slots slots;
-  units_.assign(slots.size(), {0, 0});
+  units_.reserve(slots_of(strings));
+  Slots slots(units_);
   std::vector<Node> level{{0, static_cast<uint32_t>(strings.size()), 0, 0}}, below;
   std::vector<uint32_t> leaves;
   std::vector<uint8_t> labels;
@@ -147,7 +164,6 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
       }
       starts.push_back(node.end);
       const uint32_t base = slots.place(labels);
-      units_.resize(slots.size(), {0, 0});
       units_[node.slot].link |= base << 8;
       for (size_t j = 0; j < labels.size(); ++j) {
         const uint32_t slot = base ^ labels[j];
@@ -157,14 +173,13 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
     }
   }
   nowhere_ = slots.reserve_block();
-  units_.resize(slots.size(), {0, 0});
   for (const uint32_t slot : leaves) units_[slot].link |= nowhere_ << 8;
   for (uint32_t slot = 0; slot < slots.size(); ++slot) {
     if (slots.used(slot)) continue;
     // A block with an empty slot has fewer bases than slots, so that a label remains.
     uint32_t label = 0;
     while (slots.base_used(slot ^ label)) ++label;
-    units_[slot].link = label;
+    units_[slot] = {label, 0};
   }
 }
 

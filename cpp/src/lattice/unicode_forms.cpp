@@ -1,8 +1,12 @@
 #include "kexue/lattice/unicode_forms.hpp"
 
 #include <algorithm>
+#include <cstring>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/lattice/normalizer.hpp"
 #include "kexue/lattice/utf8.hpp"
 
@@ -14,13 +18,21 @@ constexpr std::uint32_t kSyllables = 0xAC00, kLeads = 0x1100, kVowels = 0x1161, 
 constexpr std::uint32_t kLeadCount = 19, kVowelCount = 21, kTailCount = 28;
 constexpr std::uint32_t kSyllableCount = kLeadCount * kVowelCount * kTailCount;
 
-struct Character {
-  std::uint32_t code;
-  std::uint8_t order;  // the combining class
-  Index source;
-};
+constexpr std::uint32_t kMostSettled = 1U << 16;
+
+bool is_compatible(UnicodeForm form) {
+  return form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd;
+}
+bool composes(UnicodeForm form) { return form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc; }
+
+bool is_ascii(const char* eight) {
+  std::uint64_t word = 0;
+  std::memcpy(&word, eight, sizeof word);
+  return (word & 0x8080808080808080) == 0;
+}
 
 // Marks by their class, those of one class as they stand: by insertion, many by counting.
+template <class Character>
 void sort_marks(Character* begin, Character* end) {
   constexpr std::ptrdiff_t kFew = 32;
   if (end - begin <= kFew) {
@@ -41,6 +53,12 @@ void sort_marks(Character* begin, Character* end) {
 
 }  // namespace
 
+struct UnicodeForms::Character {
+  std::uint32_t code;
+  std::uint8_t order;  // the combining class
+  Index source;
+};
+
 void UnicodeForms::Decompositions::find(std::uint32_t character, const std::uint32_t*& begin,
                                         const std::uint32_t*& end) const {
   begin = end = nullptr;
@@ -53,8 +71,8 @@ void UnicodeForms::Decompositions::find(std::uint32_t character, const std::uint
 
 std::uint8_t UnicodeForms::class_of(std::uint32_t character) const {
   if (character < 0x300) return 0;
-  const auto place = std::lower_bound(mark.begin(), mark.end(), character);
-  return place != mark.end() && *place == character ? mark_class[place - mark.begin()] : 0;
+  const auto place = std::lower_bound(mark_.begin(), mark_.end(), character);
+  return place != mark_.end() && *place == character ? mark_class_[place - mark_.begin()] : 0;
 }
 
 std::uint32_t UnicodeForms::compose(std::uint32_t starter, std::uint32_t character) const {
@@ -66,21 +84,111 @@ std::uint32_t UnicodeForms::compose(std::uint32_t starter, std::uint32_t charact
     return starter + character - kTails;
   }
   const std::uint64_t wanted = std::uint64_t{starter} << 32 | character;
-  const auto place = std::lower_bound(pair.begin(), pair.end(), wanted);
-  return place != pair.end() && *place == wanted ? composed[place - pair.begin()] : 0;
+  const auto place = std::lower_bound(pair_.begin(), pair_.end(), wanted);
+  return place != pair_.end() && *place == wanted ? composed_[place - pair_.begin()] : 0;
 }
 
-void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out) const {
-  const bool is_compatible = form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd;
-  const bool composes = form == UnicodeForm::kNfc || form == UnicodeForm::kNfkc;
-  const Decompositions& table = is_compatible ? compatible : canonical;
+UnicodeForms::UnicodeForms(Decompositions canonical, Decompositions compatible,
+                           std::vector<std::uint32_t> mark, std::vector<std::uint8_t> mark_class,
+                           std::vector<std::uint64_t> pair, std::vector<std::uint32_t> composed)
+    : canonical_(std::move(canonical)),
+      compatible_(std::move(compatible)),
+      mark_(std::move(mark)),
+      mark_class_(std::move(mark_class)),
+      pair_(std::move(pair)),
+      composed_(std::move(composed)) {
+  for (int form = 0; form < 4; ++form) find_settled(static_cast<UnicodeForm>(form));
+}
+
+// ---- Settled characters
+
+void UnicodeForms::find_settled(UnicodeForm form) {
+  std::vector<bool> settled(kMostSettled, true);
+  const auto unsettle = [&](std::uint32_t character) {
+    if (character < kMostSettled) settled[character] = false;
+  };
+  for (const std::uint32_t character : mark_) unsettle(character);
+  if (composes(form)) {
+    for (const std::uint64_t pair : pair_) unsettle(static_cast<std::uint32_t>(pair));
+    for (std::uint32_t i = 0; i < kVowelCount; ++i) unsettle(kVowels + i);
+    for (std::uint32_t i = 1; i < kTailCount; ++i) unsettle(kTails + i);
+  } else {
+    for (std::uint32_t i = 0; i < kSyllableCount; ++i) unsettle(kSyllables + i);
+  }
+  // Those that decompose: whether they come back, and what they begin with.
+  const Decompositions& table = is_compatible(form) ? compatible_ : canonical_;
+  Normalized one, whole;
   std::vector<Character> line;
-  line.reserve(in.text.size());
+  for (std::size_t row = 0; row < table.code.size() && table.code[row] < kMostSettled; ++row) {
+    const std::uint32_t character = table.code[row], first = table.characters[table.first[row]];
+    one.clear();
+    whole.clear();
+    encode(character, one.text);
+    apply_part(form, one, 0, one.text.size(), line, whole);
+    if (whole.text != one.text || first >= kMostSettled || !settled[first]) unsettle(character);
+  }
+  settled_[static_cast<std::size_t>(form)] = std::move(settled);
+}
+
+std::size_t UnicodeForms::settled(UnicodeForm form, std::string_view text) const {
+  constexpr std::size_t kPoll = 1 << 20;
+  std::size_t last = 0;  // where the last settled character begins
+  for (std::size_t i = 0, polled = 0; i < text.size();) {
+    if (i - polled >= kPoll) {
+      poll_interrupt();
+      polled = i;
+    }
+    for (; i + 8 <= text.size() && is_ascii(text.data() + i); i += 8) last = i + 7;
+    if (i == text.size()) break;
+    const CodePoint point = decode(text.substr(i));
+    if (!is_settled(form, point.code)) return last;
+    last = i;
+    i += static_cast<std::size_t>(point.size);
+  }
+  return text.size();
+}
+
+// ---- Forms
+
+void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out) const {
+  const std::string_view text = in.text;
+  std::vector<Character> line;
+  std::size_t parts = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    if ((++parts & 0xFFF) == 0) poll_interrupt();
+    const std::size_t copied = begin + settled(form, text.substr(begin));
+    for (std::size_t size = 0; begin < copied; begin += size) {
+      if (!in.trace) {
+        size = copied - begin;
+      } else {
+        size = static_cast<std::size_t>(decode(text.substr(begin)).size);
+      }
+      out.put(text.substr(begin, size), in.trace ? in.source[begin] : 0);
+    }
+    // The last settled character, those that are not, up to the next one.
+    std::size_t end = begin;
+    while (end < text.size()) {
+      const CodePoint point = decode(text.substr(end));
+      if (end > begin && is_settled(form, point.code)) break;
+      end += static_cast<std::size_t>(point.size);
+    }
+    if (end > begin) apply_part(form, in, begin, end, line, out);
+    begin = end;
+  }
+  if (out.trace) out.source.push_back(in.source.back());
+}
+
+// The characters of in.text from `begin` to `end`, which are independent of the others.
+void UnicodeForms::apply_part(UnicodeForm form, const Normalized& in, std::size_t begin_of_part,
+                              std::size_t end_of_part, std::vector<Character>& line,
+                              Normalized& out) const {
+  const Decompositions& table = is_compatible(form) ? compatible_ : canonical_;
+  line.clear();
   const auto add = [&](std::uint32_t code, Index source) {
     line.push_back({code, class_of(code), source});
   };
-  const std::string_view text = in.text;
-  for (std::size_t i = 0; i < text.size();) {
+  const std::string_view text = std::string_view(in.text).substr(0, end_of_part);
+  for (std::size_t i = begin_of_part; i < end_of_part;) {
     const CodePoint point = decode(text.substr(i));
     const Index source = in.trace ? in.source[i] : 0;
     const std::uint32_t syllable = point.code - kSyllables;
@@ -107,7 +215,7 @@ void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out
     run = stop;
   }
   std::size_t kept = 0, starter = line.size();
-  if (composes) {
+  if (composes(form)) {
     for (const Character character : line) {
       // A mark is blocked by one of its own class or above between it and the starter.
       const bool is_next = starter < kept && starter + 1 == kept;
@@ -128,7 +236,6 @@ void UnicodeForms::apply(UnicodeForm form, const Normalized& in, Normalized& out
     encode(character.code, bytes);
     out.put(bytes, character.source);
   }
-  if (out.trace) out.source.push_back(in.source.back());
 }
 
 }  // namespace kexue::lattice

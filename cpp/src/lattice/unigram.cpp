@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
-#include <string>
 
 #include "kexue/core/error.hpp"
 
@@ -30,14 +29,13 @@ const uint8_t* bytes_of(std::string_view text) {
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 
-std::string with_spaces(std::string_view piece) {
-  std::string text;
+// Appends a piece, with spaces for marks if asked.
+void append(std::string_view piece, bool space_mark, std::vector<uint8_t>& out) {
   for (size_t i = 0; i < piece.size();) {
-    const bool mark = piece.substr(i, kSpaceMark.size()) == kSpaceMark;
-    text += mark ? ' ' : piece[i];
+    const bool mark = space_mark && piece.substr(i, kSpaceMark.size()) == kSpaceMark;
+    out.push_back(mark ? ' ' : static_cast<uint8_t>(piece[i]));
     i += mark ? kSpaceMark.size() : 1;
   }
-  return text;
 }
 
 // The byte of <0x00> .. <0xFF>.
@@ -64,39 +62,44 @@ Unigram::Unigram(std::span<const std::string_view> pieces, std::span<const doubl
   require(pieces.size() == scores.size() && pieces.size() == types.size(),
           "one score and one type per piece");
   require(pieces.size() < (size_t{1} << 29), "too many pieces");
-  std::vector<std::string> texts;
-  texts.reserve(pieces.size());
+  size_t longest = 0, total = 0;
+  for (const std::string_view piece : pieces) {
+    longest = std::max(longest, piece.size());
+    total += piece.size();
+  }
+  const size_t space = kBeyond + longest;
+  texts_.reserve(total + 2 * space);
+  texts_.resize(space, 0);
+  begin_.reserve(pieces.size());
+  length_.reserve(pieces.size());
+  characters_.reserve(pieces.size());
   byte_piece_.fill(-1);
   for (size_t i = 0; i < pieces.size(); ++i) {
-    texts.push_back(options.space_mark ? with_spaces(pieces[i]) : std::string(pieces[i]));
-    length_.push_back(static_cast<uint32_t>(texts[i].size()));
-    characters_.push_back(static_cast<uint32_t>(count_characters(texts[i])));
-    if (types[i] == PieceType::kByte) {
-      byte_piece_[byte_of(pieces[i])] = static_cast<std::int32_t>(i);
-    }
-    if (types[i] == PieceType::kUnknown) unknown_piece_ = static_cast<std::int32_t>(i);
+    begin_.push_back(texts_.size());
+    append(pieces[i], options.space_mark, texts_);
+    length_.push_back(static_cast<uint32_t>(texts_.size() - begin_[i]));
+    const auto piece = static_cast<std::int32_t>(i);
+    characters_.push_back(static_cast<uint32_t>(count_characters(text(piece))));
+    if (types[i] == PieceType::kByte) byte_piece_[byte_of(pieces[i])] = piece;
+    if (types[i] == PieceType::kUnknown) unknown_piece_ = piece;
   }
+  texts_.resize(texts_.size() + space, 0);
   byte_fallback_ =
       std::none_of(byte_piece_.begin(), byte_piece_.end(), [](int i) { return i < 0; });
   unknown_edges_ = byte_fallback_ || unknown_piece_ >= 0;
   score_pieces(scores);
-  const std::vector<std::string_view> views(texts.begin(), texts.end());
-  build_trie(views);
-  texts_.resize(static_cast<size_t>(margin()), 0);
-  for (const std::string& text : texts) {
-    begin_.push_back(texts_.size());
-    texts_.insert(texts_.end(), text.begin(), text.end());
-  }
-  texts_.resize(texts_.size() + static_cast<size_t>(margin()), 0);
+  build_trie();
 }
 
 uint8_t Unigram::named_byte(std::int32_t piece) const { return byte_of(text(piece)); }
 
-void Unigram::build_trie(std::span<const std::string_view> texts) {
+void Unigram::build_trie() {
+  const auto text_of = [&](uint32_t i) { return text(static_cast<std::int32_t>(i)); };
   std::vector<uint32_t> order;
-  for (uint32_t i = 0; i < texts.size(); ++i) {
+  order.reserve(types_.size());
+  for (uint32_t i = 0; i < types_.size(); ++i) {
     if (score_[i + 1] == -kInf) continue;
-    const std::string_view text = texts[i];
+    const std::string_view text = text_of(i);
     require(!text.empty(), "pieces must not be empty");
     const bool whole = first_invalid(bytes_of(text), std::ssize(text)) == std::ssize(text);
     if (!whole && options_.unicode) continue;
@@ -104,15 +107,17 @@ void Unigram::build_trie(std::span<const std::string_view> texts) {
     order.push_back(i);
   }
   std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return texts[a] < texts[b]; });
+            [&](uint32_t a, uint32_t b) { return text_of(a) < text_of(b); });
   std::vector<std::string_view> sorted;
   std::vector<uint32_t> values;
+  sorted.reserve(order.size());
+  values.reserve(order.size());
   pair_.assign(1 << 16, 1);
   for (uint32_t right = 0x80; right < 0xC0; ++right) {
     for (uint32_t left = 0; left < 256; ++left) pair_[right << 8 | left] = 0;
   }
   for (const uint32_t i : order) {
-    const std::string_view text = texts[i];
+    const std::string_view text = text_of(i);
     sorted.push_back(text);
     const bool one_unit =
         text.size() == 1 || utf8_length(bytes_of(text), std::ssize(text)) == std::ssize(text);

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
+#include <utility>
+#include <vector>
 
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
@@ -89,6 +92,37 @@ class Counter {
   Best best_;
 };
 
+// The sum of parts that come in any order, added in theirs: a part waits until all before it are
+// there, so that few are held and the sum does not depend on the number of workers.
+class OrderedSum {
+ public:
+  OrderedSum(ptrdiff_t n_pieces, ptrdiff_t n_parts) : parts_(static_cast<size_t>(n_parts)) {
+    all_.counts.assign(static_cast<size_t>(n_pieces) + 1, 0.0);
+  }
+
+  void put(ptrdiff_t number, PieceCounts&& part) {
+    const std::scoped_lock lock(mutex_);
+    parts_[static_cast<size_t>(number)] = std::move(part);
+    for (; next_ < parts_.size() && !parts_[next_].counts.empty(); ++next_) {
+      add(parts_[next_]);
+      parts_[next_] = {};
+    }
+  }
+  PieceCounts take() { return std::move(all_); }
+
+ private:
+  void add(const PieceCounts& part) {
+    for (size_t i = 0; i < all_.counts.size(); ++i) all_.counts[i] += part.counts[i];
+    all_.total += part.total;
+    if (all_.pathless < 0) all_.pathless = part.pathless;
+  }
+
+  std::mutex mutex_;
+  std::vector<PieceCounts> parts_;
+  size_t next_ = 0;
+  PieceCounts all_;
+};
+
 template <class Count>
 PieceCounts count(const Unigram& model, const Corpus& corpus, int workers, Count&& count_text) {
   require(!corpus.begin.empty() && corpus.begin.size() == corpus.multiplicity.size() + 1,
@@ -98,11 +132,11 @@ PieceCounts count(const Unigram& model, const Corpus& corpus, int workers, Count
           "texts must lie one after the other");
   const ptrdiff_t n_texts = std::ssize(corpus.multiplicity);
   const ptrdiff_t n_blocks = std::min(kBlocks, n_texts);
-  std::vector<PieceCounts> parts(static_cast<size_t>(n_blocks));
+  OrderedSum sum(model.n_pieces(), n_blocks);
   parallel_for(
       n_blocks,
       [&](ptrdiff_t block, int) {
-        PieceCounts& part = parts[static_cast<size_t>(block)];
+        PieceCounts part;
         Counter counter(model, part);
         const ptrdiff_t end = n_texts * (block + 1) / n_blocks;
         for (ptrdiff_t i = n_texts * block / n_blocks; i < end; ++i) {
@@ -114,16 +148,10 @@ PieceCounts count(const Unigram& model, const Corpus& corpus, int workers, Count
           const bool found = count_text(counter, corpus.multiplicity[at]);
           if (!found && part.pathless < 0) part.pathless = i;
         }
+        sum.put(block, std::move(part));
       },
       workers);
-  PieceCounts all;
-  all.counts.assign(static_cast<size_t>(model.n_pieces()) + 1, 0.0);
-  for (const PieceCounts& part : parts) {
-    for (size_t i = 0; i < all.counts.size(); ++i) all.counts[i] += part.counts[i];
-    all.total += part.total;
-    if (all.pathless < 0) all.pathless = part.pathless;
-  }
-  return all;
+  return sum.take();
 }
 
 }  // namespace

@@ -16,7 +16,6 @@ using std::uint8_t;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
-constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
 // Walks look at three characters, all but the first of which may lie behind the segment.
 constexpr ptrdiff_t kThreeCharacters = 12;
 
@@ -155,44 +154,6 @@ double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) 
   return out.score[0];
 }
 
-double Unigram::best_bytes(const uint8_t* text, ptrdiff_t size, Best& out) const {
-  double* score = out.score.data();
-  const TrieUnit* units = trie_.units();
-  const double* scores = score_.data();
-  const uint32_t root = trie_.root();
-  for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if ((i & 0x3FFF) == 0x3FFF) poll_interrupt();
-    const uint8_t* at = text + i;
-    const double* after = score + i + 1;
-    double most = -kInf;
-    uint32_t base = root, seen = 0, value = 0, length = 0;
-    for (uint32_t k = 0;; ++k) {
-      const uint8_t byte = at[k];
-      const TrieUnit unit = units[base ^ byte];
-      if ((unit.link & 255) != byte) break;
-      const double total = scores[unit.value & kEntry] + after[k];
-      seen |= unit.value;
-      const bool better = total >= most;
-      most = better ? total : most;
-      value = better ? unit.value : value;
-      length = better ? k + 1 : length;
-      base = unit.link >> 8;
-    }
-    Edge edge{static_cast<std::int32_t>((value & kEntry) - 1), length};
-    if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = unit_length(at, size - i);
-      const double total = unknown_score_ + after[unit - 1];
-      if (total > most) {
-        most = total;
-        edge = {-1, unit};
-      }
-    }
-    score[i] = most;
-    out.edge[static_cast<size_t>(i)] = edge;
-  }
-  return score[0];
-}
-
 void Unigram::prepare(ptrdiff_t size, Best& out) const {
   const ptrdiff_t beyond = std::max(longest(), kThreeCharacters);
   grow(out.score, size + 1 + beyond);
@@ -227,7 +188,7 @@ inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* 
   }
   *here = total;
   std::fill_n(here + 1, walk.first - 1, 0.0);
-  return total < kLargest && (total > kSmallest || total == 0);
+  return fits_range(total);
 }
 
 bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
@@ -242,36 +203,6 @@ bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights&
       if (!sum_from(walk, weights, out.value.data() + (walk.at - text))) return false;
     }
     end = walks[n - 1].at - text;
-  }
-  return true;
-}
-
-bool Unigram::sum_bytes(const uint8_t* text, ptrdiff_t size, const Weights& weights,
-                        Sums& out) const {
-  double* value = out.value.data();
-  const TrieUnit* units = trie_.units();
-  const double* weight = weights.weight.data();
-  const uint32_t root = trie_.root();
-  for (ptrdiff_t i = size - 1; i >= 0; --i) {
-    if ((i & 0x3FFF) == 0x3FFF) poll_interrupt();
-    const uint8_t* at = text + i;
-    const double* after = value + i + 1;
-    double total = 0;
-    uint32_t base = root, seen = 0;
-    for (ptrdiff_t k = 0;; ++k) {
-      const uint8_t byte = at[k];
-      const TrieUnit unit = units[base ^ byte];
-      if ((unit.link & 255) != byte) break;
-      total += weight[unit.value & kEntry] * after[k];
-      seen |= unit.value;
-      base = unit.link >> 8;
-    }
-    if (unknown_edges_ && (seen & kOneUnit) == 0) {
-      const uint32_t unit = unit_length(at, size - i);
-      total += weights.unknown[unit] * after[unit - 1];
-    }
-    value[i] = total;
-    if (!(total < kLargest && (total > kSmallest || total == 0))) return false;
   }
   return true;
 }
@@ -310,6 +241,7 @@ void Unigram::prepare(ptrdiff_t size, const Weights& weights, Sums& out) const {
   out.value[static_cast<size_t>(size)] = 1;
   std::fill_n(out.value.data() + size + 1, beyond, 0.0);
   out.scaled = !weights.exponent.empty();
+  out.chosen = false;
 }
 
 bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights& weights,
@@ -319,6 +251,7 @@ bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights
     const bool fits =
         valid ? sum_characters(text, size, weights, out) : sum_bytes(text, size, weights, out);
     out.scaled = !fits;
+    out.chosen = fits && !valid;
   }
   if (out.scaled) sum_scaled(text, size, weights, out);
   return out.value[0] > 0;

@@ -68,8 +68,11 @@ uint64_t Unigram::cuts(const uint8_t* text, ptrdiff_t size) const {
 }
 
 void Segments::make_room(size_t n) {
-  if (place_.size() < n + 1) place_.resize(n + n / 2 + 1);
-  if (code_.size() < n + 2) code_.resize(n + n / 2 + 2);
+  // What is not used is not there to begin with, if it is much.
+  const size_t more = std::min(n / 2, size_t{1} << 18);
+  if (place_.size() < n + 1) place_.resize(n + more + 1);
+  poll_interrupt();
+  if (code_.size() < n + 2) code_.resize(n + more + 2);
 }
 
 void Segments::make_room_for_ends(size_t n, bool coded) {
@@ -122,26 +125,31 @@ size_t Unigram::encode(const uint8_t* text, ptrdiff_t size, std::span<const Inde
 
 void Unigram::segment(size_t n, Segments& out) const {
   constexpr uint32_t kCode = Characters::kBegins - 1;
-  out.make_room_for_ends(n + 1, true);
+  constexpr size_t kBlock = 1 << 16;
   out.coded_ = true;
-  const uint16_t* code = out.code_.data();
   const uint32_t* place = out.place_.data();
-  Index* end = out.end_.data();
-  uint32_t* last = out.last_.data();
   out.code_[n] = out.code_[n + 1] = 0;
+  const uint16_t* code = out.code_.data();
   size_t found = 0;
   uint32_t before = n == 0 ? 0 : code[0] & kCode;
-  for (size_t i = 1; i < n; ++i) {
-    if ((i & 0xFFFF) == 0) poll_interrupt();
-    const uint32_t here = code[i] & kCode;
-    end[found] = place[i];
-    last[found] = static_cast<uint32_t>(i);
-    found += static_cast<size_t>(!alphabet_.meet(before, here)) | code[i] >> 15;
-    before = here;
+  for (size_t begin = 1; begin < n; begin += kBlock) {
+    if (begin > 1) poll_interrupt();
+    const size_t stop = std::min(begin + kBlock, n);
+    out.make_room_for_ends(found + stop - begin + 1, true);
+    Index* end = out.end_.data();
+    uint32_t* last = out.last_.data();
+    for (size_t i = begin; i < stop; ++i) {
+      const uint32_t here = code[i] & kCode;
+      end[found] = place[i];
+      last[found] = static_cast<uint32_t>(i);
+      found += static_cast<size_t>(!alphabet_.meet(before, here)) | code[i] >> 15;
+      before = here;
+    }
   }
+  out.make_room_for_ends(found + 1, true);
   if (n > 0) {
-    end[found] = place[n];
-    last[found++] = static_cast<uint32_t>(n);
+    out.end_[found] = place[n];
+    out.last_[found++] = static_cast<uint32_t>(n);
   }
   out.n_segments_ = found;
 }

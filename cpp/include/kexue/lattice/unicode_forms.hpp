@@ -3,8 +3,15 @@
 // Decompose every character in full, sort each run of combining marks by class, and for NFC and
 // NFKC compose each mark with the last starter before it unless a mark of the same or a higher
 // class stands between. Hangul is arithmetic. O(n log longest run of marks) time.
+//
+// Nearly all characters of nearly all texts are settled: they are their own form, and nothing that
+// stands before them composes with them or changes places with them. A text falls into parts that
+// begin with a settled character and are independent of each other, of which those without a second
+// character are copied (the quick check of UAX 15, by parts).
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 #include <vector>
@@ -23,19 +30,36 @@ class UnicodeForms {
     void find(std::uint32_t character, const std::uint32_t*& begin,
               const std::uint32_t*& end) const;
   };
-  Decompositions canonical, compatible;
-  std::vector<std::uint32_t> mark;       // characters of class > 0, ascending
-  std::vector<std::uint8_t> mark_class;  // their classes
-  // starter << 32 | mark, ascending, and what they compose to.
-  std::vector<std::uint64_t> pair;
-  std::vector<std::uint32_t> composed;
+  // `pair`: starter << 32 | mark, ascending, and what they compose to. `mark`: the characters of
+  // class > 0, ascending, and their classes.
+  UnicodeForms(Decompositions canonical, Decompositions compatible, std::vector<std::uint32_t> mark,
+               std::vector<std::uint8_t> mark_class, std::vector<std::uint64_t> pair,
+               std::vector<std::uint32_t> composed);
 
   // Appends the form of in.text to out.text, with the sources that `in` has.
   void apply(UnicodeForm form, const Normalized& in, Normalized& out) const;
+  // The form of `text` begins with so many of its bytes, whatever the others are: with all of them
+  // if its characters are settled, else with those before the last settled one.
+  std::size_t settled(UnicodeForm form, std::string_view text) const;
 
  private:
+  struct Character;
   std::uint8_t class_of(std::uint32_t character) const;
   std::uint32_t compose(std::uint32_t starter, std::uint32_t character) const;
+  bool is_settled(UnicodeForm form, std::uint32_t character) const {
+    const std::vector<bool>& known = settled_[static_cast<std::size_t>(form)];
+    return character < known.size() && known[character];
+  }
+  void find_settled(UnicodeForm form);
+  void apply_part(UnicodeForm form, const Normalized& in, std::size_t begin, std::size_t end,
+                  std::vector<Character>& line, Normalized& out) const;
+
+  Decompositions canonical_, compatible_;
+  std::vector<std::uint32_t> mark_;
+  std::vector<std::uint8_t> mark_class_;
+  std::vector<std::uint64_t> pair_;
+  std::vector<std::uint32_t> composed_;
+  std::array<std::vector<bool>, 4> settled_;  // by form, of the characters below 2^16
 };
 
 }  // namespace kexue::lattice

@@ -79,11 +79,24 @@ struct Weights {
 
 constexpr double kScaleStep = 256;
 
+// What a path can do at a place between bytes: the sums of w B over its pieces of at most 1, 2, 3
+// and 4 bytes. Longer pieces and unknown characters come after them.
+struct alignas(64) ByteChoice {
+  static constexpr std::ptrdiff_t kSteps = 4;
+  double sum[kSteps];
+  std::int32_t piece[kSteps];  // -1 if there is none
+};
+
 // Scratch of the sweeps over a segment: grows as needed.
 struct Sums {
   std::vector<double> value;     // B, within 2^-128..2^128 if there are exponents
   std::vector<double> exponent;  // multiples of kScaleStep
   bool scaled = false;
+  // If so, the choices at the places from first_choice on, kWindow of them at most.
+  bool chosen = false;
+  static constexpr std::ptrdiff_t kWindow = 1024;
+  std::ptrdiff_t first_choice = 0;
+  std::vector<ByteChoice> choice;
 };
 struct Best {
   std::vector<double> score;
@@ -192,7 +205,7 @@ class Unigram {
 
   // What follows takes a segment (or several together) of a text that may be read margin() bytes
   // beyond on either side. `valid`: the text is UTF-8 and whole_characters().
-  std::ptrdiff_t margin() const { return 80 + trie_.longest(); }
+  std::ptrdiff_t margin() const { return kBeyond + trie_.longest(); }
 
   // The score of the best path, -inf if there is none. Among equal ones the path whose first
   // differing piece is longer.
@@ -200,6 +213,10 @@ class Unigram {
   // False if there is no path.
   bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
            Sums& out) const;
+
+  // Of sums that are `chosen`: moves their choices to the block of a place.
+  void choose_from(const std::uint8_t* text, std::ptrdiff_t size, std::ptrdiff_t place,
+                   const Weights& weights, Sums& sums) const;
 
   // log Z of summed segments.
   static double log_partition(const Sums& sums, const Weights& weights, std::ptrdiff_t size);
@@ -229,10 +246,11 @@ class Unigram {
   static constexpr std::uint32_t kEntry = kOneUnit - 1;
 
   void join(std::string_view piece);
-  void build_trie(std::span<const std::string_view> pieces);
+  void build_trie();
   void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
+  static constexpr std::ptrdiff_t kBeyond = 80;
   static constexpr std::size_t kWalks = 32;
   std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
   std::size_t encode(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
@@ -251,6 +269,13 @@ class Unigram {
   void prepare(std::ptrdiff_t size, Best& out) const;
   void prepare(std::ptrdiff_t size, const Weights& weights, Sums& out) const;
   double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  struct ByteWalks;
+  void walk_bytes(const std::uint8_t* text, std::ptrdiff_t n, ByteWalks& walks) const;
+  void best_block(const std::uint8_t* text, std::ptrdiff_t begin, std::ptrdiff_t n,
+                  std::ptrdiff_t size, Best& out) const;
+  bool sum_block(const std::uint8_t* text, std::ptrdiff_t begin, std::ptrdiff_t n,
+                 std::ptrdiff_t size, const Weights& weights, double* value,
+                 ByteChoice* choices) const;
   double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
   bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                       Sums& out) const;
@@ -258,6 +283,11 @@ class Unigram {
                  Sums& out) const;
   void sum_scaled(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                   Sums& out) const;
+  // Whether B can be without an exponent.
+  static bool fits_range(double sum) {
+    constexpr double kLargest = 0x1p400, kSmallest = 0x1p-400;
+    return sum < kLargest && (sum > kSmallest || sum == 0);
+  }
   // What the sweeps over valid text begin with at a character of three bytes.
   TrieUnit after_three(const std::uint8_t* at) const {
     return after_three_[static_cast<std::size_t>((at[0] & 15) << 12 | (at[1] & 63) << 6 |
