@@ -835,6 +835,7 @@ class lowrank:
     def gram(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
+        narrow: bool = False,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
     def interpolation_coefficients(

@@ -233,12 +233,12 @@ bool orthogonalize(py::array& v, const Indices& indices, const py::array& r11, i
   });
 }
 
-py::array gram(const py::array& r, int workers) {
+py::array gram(const py::array& r, int workers, bool narrow) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::array {
     const auto view = matrix_view<T>(r);
     auto out = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
     const auto out_view = writable(out);
-    without_gil([&] { lowrank::gram<T>(view, out_view, workers); });
+    without_gil([&] { lowrank::gram<T>(view, out_view, workers, narrow); });
     return out;
   });
 }
@@ -328,7 +328,7 @@ void bind_lowrank(py::module_& parent) {
   m.def("whiten", &whiten, py::arg("c"), py::arg("scale"), py::arg("r11"), py::arg("workers"));
   m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
-  m.def("gram", &gram, py::arg("r"), py::arg("workers"));
+  m.def("gram", &gram, py::arg("r"), py::arg("workers"), py::arg("narrow") = false);
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));

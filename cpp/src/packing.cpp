@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 
 namespace kexue {
 namespace {
@@ -177,21 +178,7 @@ double ColumnStrips<T>::max_component(int workers) const {
   parallel_for(
       n_strips_,
       [&](ptrdiff_t s, int) {
-        // Sixteen running maxima, and sums that turn NaN, let the compiler use vectors.
-        R top[16] = {}, poison[16] = {};
-        const R* x = strip(s);
-        for (ptrdiff_t i = 0; i < size; i += 16) {
-          const ptrdiff_t n = std::min<ptrdiff_t>(16, size - i);
-          for (ptrdiff_t j = 0; j < n; ++j) {
-            const R value = std::abs(x[i + j]);
-            top[j] = value > top[j] ? value : top[j];
-            poison[j] += value * R(0);
-          }
-        }
-        double value = 0;
-        for (int j = 0; j < 16; ++j) value = std::max(value, static_cast<double>(top[j]));
-        for (int j = 0; j < 16; ++j) value += static_cast<double>(poison[j]);
-        largest[s] = value;
+        largest[s] = static_cast<double>(vector_kernels<R>().largest(strip(s), size));
       },
       workers_for(4.0 * static_cast<double>(size) * static_cast<double>(n_strips_), workers));
   double value = 0;

@@ -62,9 +62,12 @@ class Factors:
         some = max(1, k // 10)
         return bool(diagonal[-some:].mean() < 0.65 * diagonal[:k][-some:].mean())
 
-    def gram(self, workers: int) -> Array:
-        """R R^H in double precision; every block is accurate relative to itself."""
-        return _core.lowrank.gram(self.r, workers)
+    def gram(self, workers: int, *, narrow: bool = False) -> Array:
+        """R R^H in double precision; every block is accurate relative to itself.
+
+        If `narrow`, to the precision of R only, which does where columns are compared.
+        """
+        return _core.lowrank.gram(self.r, workers, narrow)
 
     def eliminate(self, gram: Array, count: int, workers: int) -> tuple[Array, Array]:
         """The `count` columns to do without, in order, and the directions their loss leaves."""
@@ -289,7 +292,8 @@ class Run:
         if exact and not self.is_exact:
             factors = self.make_exact(factors)
         excess = max(0, len(factors.pivots) - k)
-        dropped, _ = factors.eliminate(factors.gram(self.workers), excess, self.workers)
+        gram = factors.gram(self.workers, narrow=True)
+        dropped, _ = factors.eliminate(gram, excess, self.workers)
         return self.solve(factors, k, exact, dropped)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:

@@ -103,6 +103,22 @@ def test_ragged_batches_equal_single_sequences(states, isa):
     assert best.score[1] == 0 and found.log_partition[1] == 0
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("states", [*range(1, 18), 40, 150, 530])
+def test_best_paths_are_the_first_of_equals(states, dtype, isa):
+    # A batch of seven is advanced by four, two and one; whole numbers tie at every step.
+    rng = np.random.default_rng(states)
+    for draw in (lambda *size: rng.integers(-3, 4, size), lambda *size: rng.normal(size=size)):
+        emissions, matrix = draw(7, 9, states).astype(dtype), draw(states, states).astype(dtype)
+        start, stop = draw(states).astype(dtype), draw(states).astype(dtype)
+        found = trellis.viterbi(emissions, matrix, start=start, stop=stop).states
+        for sequence, path in zip(emissions, found, strict=True):
+            due = oracle.first_best_sequence(sequence, matrix, start, stop)
+            assert path.tolist() == due
+        alone = trellis.viterbi(emissions[6], matrix, start=start, stop=stop).states
+        assert alone.tolist() == due
+
+
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_results_do_not_depend_on_the_workers(workers):
     rng = np.random.default_rng(2)

@@ -110,6 +110,17 @@ def test_error_in_other_dtypes(family, dtype):
     assert np.median(found) <= 1.7
 
 
+def test_single_precision_chooses_the_same_columns():
+    """The same sketch and the same candidates: rounding alone decides nothing."""
+    for seed in SEEDS:
+        A, rank, _, _ = case("slow_decay", seed)
+        double = interp_decomp(A, rank, rng=seed)
+        single = interp_decomp(A.astype(np.float32), rank, rng=seed)
+        assert len(np.intersect1d(double.indices, single.indices)) >= 0.95 * rank
+        wide = oracle.true_error(A, double.skeleton, double.coefficients)
+        assert oracle.true_error(A, single.skeleton, single.coefficients) <= 1.01 * wide
+
+
 @pytest.mark.parametrize("family", ["fast_decay", "slow_decay", "gaussian_kernel"])
 def test_rows_are_as_good_as_columns(family):
     found = []

@@ -37,6 +37,19 @@ def test_gram(isa, n, k, dtype):
         np.testing.assert_array_equal(gram, gram.conj().T)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [1, 13, 150, 257])
+def test_a_narrow_gram_is_accurate_relative_to_every_pair_of_rows(isa, k, dtype):
+    r = _rows((k, 2100), dtype)
+    wide = r.astype(np.result_type(dtype, np.float64))
+    norms = np.linalg.norm(wide, axis=1)
+    exact = wide @ wide.conj().T
+    grams = [_core.lowrank.gram(r, workers, True) for workers in (1, 2)]
+    np.testing.assert_array_equal(*grams)
+    errors = np.abs(grams[0] - exact) / np.outer(norms, norms)
+    assert errors.max() <= 8 * np.finfo(dtype).eps
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])
 @pytest.mark.parametrize("k", [1, 40, 48, 130])
 def test_leading_below_finds_the_norm_of_every_leading_part(isa, k, dtype):

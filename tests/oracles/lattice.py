@@ -140,6 +140,19 @@ class Chain:
         return states, pairs
 
 
+def first_best_sequence(emissions, matrix, start, stop):
+    """The best sequence in the arithmetic of the arrays; of equal ones the first state back."""
+    value, origins = start, []
+    for emission in emissions[:-1]:
+        sums = (value + emission)[:, None] + matrix
+        origins.append(sums.argmax(axis=0))
+        value = sums.max(axis=0)
+    states = [int((value + emissions[-1] + stop).argmax())]
+    for origin in reversed(origins):
+        states.append(int(origin[states[-1]]))
+    return states[::-1]
+
+
 def long_chain(emissions, matrix, uniform):
     """log Z, the last state's posterior and a sample by one step after the other.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from fractions import Fraction
 
 import numpy as np
@@ -40,8 +41,8 @@ def box_simplex(x, radius=1, weights=None, lower=None, upper=None):
          if not math.isinf(b)}
     )  # fmt: skip
     # total falls with tau; between neighbouring breakpoints it is linear.
-    below = [t for t in breaks if total(t) >= r]
-    above = [t for t in breaks if total(t) <= r]
+    below = breaks[: bisect_right(breaks, -r, key=lambda t: -total(t))]
+    above = breaks[bisect_left(breaks, -r, key=lambda t: -total(t)) :]
     if below and above and below[-1] >= above[0]:
         return point(above[0])
     left = below[-1] if below else above[0] - 1

@@ -23,6 +23,23 @@ def test_entmax_vjp(isa, alpha, n):
     np.testing.assert_allclose(forward @ g, gradient @ direction, atol=1e-14)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [3, 12, 20, 40, 200])
+def test_entmax_vjp_is_its_formula(isa, dtype, n):
+    """w (g - <w, g> / sum w) / T with w = p^(2 - alpha) on the support, in extended precision."""
+    p = simplex.sparsemax(RNG.standard_normal((11, n)) / 4).astype(dtype)
+    g = RNG.standard_normal((11, n)).astype(dtype)
+    wide, g_wide = p.astype(np.longdouble), g.astype(np.longdouble)
+    for alpha in (1.0, 1.25, 1.5, 2.0, 3.0):
+        w = np.where(p > 0, np.where(p > 0, wide, 1) ** (2 - alpha), 0)
+        mean = (w * g_wide).sum(1, keepdims=True) / w.sum(1, keepdims=True)
+        expected = w * (g_wide - mean) / 1.5
+        dx = simplex.entmax_vjp(p, g, alpha, temperature=1.5)
+        assert dx.dtype == dtype
+        room = np.finfo(dtype).eps * float((w * (abs(g_wide) + abs(mean))).max())
+        np.testing.assert_allclose(dx, expected, rtol=4 * np.finfo(dtype).eps, atol=2 * room)
+
+
 @pytest.mark.parametrize("alpha", [0.6, 1.0, 1.0 + 1e-6, 1.2, 1.5, 1.9])
 def test_alpha_gradient(alpha):
     x, g = RNG.standard_normal((3, 9)) * 0.5, RNG.standard_normal((3, 9))
@@ -49,6 +66,26 @@ def test_named_products(isa, dtype):
         out = p.copy()
         np.testing.assert_array_equal(vjp(out, g, out=out), vjp(p, g))
         np.testing.assert_array_equal(vjp(p.T, g.T, axis=0).T, vjp(p, g))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_rows_past_the_cache(isa, dtype):
+    """Sparse and dense rows of any alignment, to an array of their own and in place."""
+    n = 16411
+    x = RNG.standard_normal(((17 << 20) // (n * np.dtype(dtype).itemsize) + 1, n)).astype(dtype)
+    x[1::3] *= dtype(1e-4)
+    g = RNG.standard_normal(x.shape).astype(dtype)
+    p = simplex.sparsemax(x)
+    inside = p > 0
+    wide = np.where(inside, g, 0).astype(np.float64)
+    expected = np.where(inside, wide - (wide.sum(1) / inside.sum(1))[:, None], 0)
+    expected[5] = np.nan
+    p[5, 3000] = np.nan
+    dx = simplex.sparsemax_vjp(p, g)
+    atol = 4 * np.finfo(dtype).eps * np.abs(g).max()
+    np.testing.assert_allclose(dx, expected, rtol=0, atol=atol)
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p[1:3], g[1:3]), dx[1:3])
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p, g, out=p), dx)
 
 
 def test_special_values():

@@ -46,6 +46,31 @@ def test_softmax_to_four_ulp(isa, dtype, n):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [10, 37, 100])
+def test_softmax_of_a_short_row_whatever_lies_beside_it(isa, dtype, n):
+    """Rows solved together keep their own bits though one of them overflows, masks or is NaN."""
+    x = rows(dtype, (40, n), 3, n)
+    x[:, 1] = -np.inf
+    p = simplex.softmax(x)
+    np.testing.assert_array_equal(simplex.softmax(x[5:6]), p[5:6])
+    special = {3: np.nan, 11: np.inf, 19: 1e7, 20: 1e30, 33: 1500.0}
+    shifted = {7: 1990, 26: -1990, 38: 60}
+    y = x.copy()
+    for r, value in special.items():
+        y[r, 4] = value
+    for r, value in shifted.items():
+        y[r] += dtype(value)
+    q = simplex.softmax(y)
+    others = [r for r in range(40) if r not in special | shifted]
+    np.testing.assert_array_equal(q[others], p[others])
+    assert np.isnan(q[3]).all()
+    for r in (11, 19, 20, 33):
+        np.testing.assert_array_equal(q[r], np.arange(n) == 4)
+    for r in shifted:
+        np.testing.assert_allclose(q[r], simplex.softmax(y[r]), rtol=4 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n", [257, 1797, 4099])
 def test_large_matrices_equal_their_rows(isa, dtype, n):
     """Results past the cache are written row beside row, from any alignment, in place or not."""
@@ -65,15 +90,35 @@ def test_large_matrices_equal_their_rows(isa, dtype, n):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("temperature", [0.1, 3.0])
-def test_softmax_temperature(isa, dtype, temperature):
+@pytest.mark.parametrize("n", [50, 140])
+def test_softmax_temperature(isa, dtype, temperature, n):
     """Without fused multiply-add x / temperature is rounded: an error of eps |x / T|."""
-    x = rows(dtype, (4, 50), 10)
+    x = rows(dtype, (4, n), 10)
     p = simplex.softmax(x, temperature=temperature)
     bound = 4 if isa != "baseline" else 4 + np.abs(x).max() / temperature
     for row, value in zip(x, p, strict=True):
         for v, reference in zip(value, oracle.softmax(row, temperature), strict=True):
             if reference > np.finfo(dtype).tiny:
                 assert abs(float(v) / reference - 1) <= bound * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("temperature", [1.0, 0.75])
+@pytest.mark.parametrize("shape", [(16400, 257), (1, 262_147)])
+def test_exponentials_beside_other_work(isa, dtype, temperature, shape):
+    """Rows that are written past the cache, and rows in blocks, as NumPy computes them."""
+    x = rows(dtype, shape, 2)
+    eps = np.finfo(dtype).eps
+    bound = 4 * eps if isa != "baseline" else (4 + 10 / temperature) * eps
+    p = simplex.softmax(x, temperature=temperature)
+    logs = simplex.log_softmax(x, temperature=temperature)
+    level = simplex.logsumexp(x, temperature=temperature)
+    for r in {0, 1, len(x) // 2, len(x) - 1} & set(range(len(x))):
+        score = x[r].astype(np.longdouble) / temperature
+        total = np.exp(score).sum()
+        np.testing.assert_allclose(p[r], np.exp(score) / total, rtol=bound)
+        np.testing.assert_allclose(logs[r], score - np.log(total), rtol=bound)
+        np.testing.assert_allclose(level[r], np.log(total), rtol=2 * eps)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

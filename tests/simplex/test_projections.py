@@ -1,5 +1,6 @@
 """Projections onto simplices and balls against exact rationals, and what holds for all of them."""
 
+import functools
 from fractions import Fraction
 
 import numpy as np
@@ -66,7 +67,10 @@ def box_problems(draw):
 def test_against_exact_rationals(problem):
     x, radius, options, (w, low, high) = problem
     p = project_simplex(x, radius, **options)
-    exact = oracle.box_simplex(x, radius, w, low, high)
+    assert_is_nearest(p, x, radius, w, low, high, oracle.box_simplex(x, radius, w, low, high))
+
+
+def assert_is_nearest(p, x, radius, w, low, high, exact):
     eps = np.finfo(x.dtype).eps
     size = float(sum(Fraction(float(a)) * abs(b) for a, b in zip(w, exact, strict=True)))
     # One rounding of the result; what tau lacks is a unit of double precision of x and the sum.
@@ -78,6 +82,38 @@ def test_against_exact_rationals(problem):
     assert abs(total - Fraction(radius)) <= 4 * eps * max(size, radius) + 4 * room * w.max() * len(
         x
     )
+
+
+@functools.cache
+def long_row(dtype, weighted, arrays, share):
+    """The arguments of a row that outgrows the vectors, and its exact projection.
+
+    With a small share of what the bounds leave room for, few entries are above their lower bound.
+    """
+    rng = np.random.default_rng(11)
+    n = 601
+    x = rng.standard_normal(n).astype(dtype)
+    options, w, low = {}, np.ones(n), np.full(n, dtype(0.125))
+    if weighted:
+        options["weights"] = w = rng.uniform(0.5, 2, n).astype(dtype)
+    if arrays:
+        low = rng.uniform(-1, 0.5, n).astype(dtype)
+    high = (low + rng.uniform(1, 2, n)).astype(dtype) if arrays else np.full(n, dtype(2))
+    w, low, high = (np.asarray(v, float) for v in (w, low, high))
+    radius = float((w * low).sum() + share * (w * (high - low)).sum())
+    ends = (low, high) if arrays else (0.125, 2.0)
+    options.update(lower=ends[0], upper=ends[1])
+    exact = oracle.box_simplex(x, radius, w, low, high)
+    return (x, radius), options, (w, low, high, exact)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("arrays", [False, True])
+@pytest.mark.parametrize("share", [0.01, 0.7])
+def test_long_rows_against_exact_rationals(isa, dtype, weighted, arrays, share):
+    (x, radius), options, facts = long_row(dtype, weighted, arrays, share)
+    assert_is_nearest(project_simplex(x, radius, **options), x, radius, *facts)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -34,7 +34,7 @@ def test_embedding_cost(isa, dtype, size, depth):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_near_copies(dtype):
+def test_near_copies(isa, dtype):
     row = RNG.standard_normal(50)
     distances = np.array([0.1, 1e-2, 1e-4, 1e-6])
     embeddings = row + distances[:, None] * RNG.standard_normal((4, 50))

@@ -28,12 +28,12 @@ alignas(64) constexpr float kFloatSixteenths[16] = {
     0x1.4bfdaep0f, 0x1.5ab07ep0f, 0x1.6a09e6p0f, 0x1.7a1148p0f, 0x1.8ace54p0f, 0x1.9c4918p0f,
     0x1.ae89fap0f, 0x1.c199bep0f, 0x1.d5818ep0f, 0x1.ea4afap0f};
 
-// x = n log(2)/16 + r, as in exp_lowered of double: 2^(j/16) in a register and three coefficients
-// less.
+// x = n log(2) + r with n in sixteenths, as in exp_lowered of double: 2^(j/16) in a register and
+// three coefficients less; the scaling passes over what n has beyond the point.
 template <bool kHasLow>
 KEXUE_INLINE F32 exp_lifted(F32 high, F32 low, F32 power, F32 from, F32 lowest) {
-  constexpr float kPerUnit = 0x1.715476p4f, kHigh = 0x1.62e43p-5f, kLow = -0x1.05c610p-33f;
-  const F32 rounder = broadcast<float>(Format<float>::kRounder);
+  constexpr float kPerUnit = 0x1.715476p0f, kHigh = 0x1.62e43p-1f, kLow = -0x1.05c610p-29f;
+  const F32 rounder = broadcast<float>(Format<float>::kRounder / 16);
   const F32 shifted = multiply_add(high, broadcast<float>(kPerUnit), rounder);
   const F32 n = shifted - rounder;
   F32 r = multiply_add(n, broadcast<float>(-kHigh), high);
@@ -43,8 +43,7 @@ KEXUE_INLINE F32 exp_lifted(F32 high, F32 low, F32 power, F32 from, F32 lowest) 
   const F32 rest = multiply_add(r * r, series, r);
   const F32 root =
       _mm512_maskz_permutexvar_ps(0xffff, (__m512i)bits(shifted), _mm512_load_ps(kFloatSixteenths));
-  return scale_where(not_less(from, lowest), multiply_add(root, rest, root),
-                     multiply_add(n, broadcast<float>(0.0625f), zero<float>() - power));
+  return scale_where(not_less(from, lowest), multiply_add(root, rest, root), n - power);
 }
 template <bool kHasLow>
 KEXUE_INLINE F64 exp_lifted(F64 high, F64 low, F64 power, F64 from, F64 lowest) {
@@ -86,6 +85,35 @@ KEXUE_INLINE F64 exp_lifted(F64 high, F64 low, F64 power, F64 from, F64 lowest) 
   return lifted_by_series<kHasLow, double>(high, low, power, from, lowest);
 }
 #endif
+
+// Up to here x scale is reduced as it is; beyond, the caller subtracts the maximum (`shift`).
+constexpr double kReach = 2000;
+template <class T>
+constexpr T kDepth = sizeof(T) == 8 ? T(760) : T(110);  // e^-depth is 0
+
+template <class T>
+struct Lowered {
+  Vec<T> shift, scale, scale_low, lowest, power;
+};
+
+// v scale as high + low
+template <class T, bool kUnit>
+KEXUE_INLINE void scaled(Vec<T> v, const Lowered<T>& f, Vec<T>& high, Vec<T>& low) {
+  if constexpr (kUnit) {
+    high = v;
+  } else {
+    high = v * f.scale;
+    low = multiply_add(v, f.scale_low, multiply_add(v, f.scale, zero<T>() - high));
+  }
+}
+
+template <bool kUnit, class T, bool kShifted = true>
+KEXUE_INLINE Vec<T> exponential(Vec<T> x, const Lowered<T>& f) {
+  Vec<T> high, low = zero<T>();
+  if constexpr (kShifted) x = x - f.shift;
+  scaled<T, kUnit>(x, f, high, low);
+  return exp_lifted<!kUnit>(high, low, f.power, x, f.lowest);
+}
 
 }  // namespace
 }  // namespace kexue::KEXUE_ISA

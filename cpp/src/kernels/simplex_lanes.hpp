@@ -51,6 +51,12 @@ KEXUE_INLINE unsigned unordered(const V& a, const V& b) {
 }
 #endif
 
+#if KEXUE_X86_BYTES == 64
+// b where either is NaN.
+KEXUE_INLINE F64 smaller(F64 a, F64 b) { return _mm512_maskz_min_pd(0xff, a, b); }
+KEXUE_INLINE F32 smaller(F32 a, F32 b) { return _mm512_maskz_min_ps(0xffff, a, b); }
+#endif
+
 // ---- Sums ---------------------------------------------------------------------------------------
 
 // The upper 26 bits: products with integers below 2^27 are exact.
@@ -101,6 +107,15 @@ struct CarefulSum {
     return {sum, rest};
   }
 };
+
+// Entries before the first that a vector past the cache can be written to.
+template <class T>
+KEXUE_INLINE ptrdiff_t aligned_from(const T* out, ptrdiff_t n) {
+  const auto misplaced = reinterpret_cast<std::uintptr_t>(out) % KEXUE_VECTOR_BYTES;
+  const auto head =
+      static_cast<ptrdiff_t>((KEXUE_VECTOR_BYTES - misplaced) % KEXUE_VECTOR_BYTES / sizeof(T));
+  return head < n ? head : n;
+}
 
 // ---- Float vectors as two of double -------------------------------------------------------------
 

@@ -41,8 +41,6 @@ struct Network {
     }
   }
 };
-KEXUE_INLINE F64 smaller(F64 a, F64 b) { return _mm512_maskz_min_pd(0xff, a, b); }
-KEXUE_INLINE F32 smaller(F32 a, F32 b) { return _mm512_maskz_min_ps(0xffff, a, b); }
 
 // Falling in every lane.
 template <class T, int n, int kFrom = 0>

@@ -1,5 +1,6 @@
-// Sums of squares; see kexue/lowrank/column_row.hpp. Plain loops that vectorise.
-#include "kexue/lowrank/column_row.hpp"
+// Sums of squares; see kexue/lowrank/squares.hpp. Plain loops that vectorise.
+#include "kexue/lowrank/squares.hpp"
+
 #include "simd.hpp"
 
 namespace kexue::KEXUE_ISA {
@@ -53,9 +54,40 @@ double sum(const R* x, std::ptrdiff_t n) {
   return total;
 }
 
+template <int parts, class R>
+double downdate(R factor, const R* KEXUE_RESTRICT b, R* KEXUE_RESTRICT r,
+                double* KEXUE_RESTRICT squares, std::ptrdiff_t n) {
+  constexpr int kTops = 16;
+  double tops[kTops] = {};
+  const auto step = [&](std::ptrdiff_t k, double& top) {
+    double rest = squares[k];
+    const bool counts = !(rest < 0);
+    KEXUE_UNROLL
+    for (int p = 0; p < parts; ++p) {
+      const R x = factor * b[k * parts + p];
+      r[k * parts + p] = x;
+      rest -= counts ? static_cast<double>(x) * static_cast<double>(x) : 0;
+    }
+    rest = counts && !(rest > 0) ? 0 : rest;
+    squares[k] = rest;
+    top = rest > top ? rest : top;
+  };
+  std::ptrdiff_t k = 0;
+  for (; k + kTops <= n; k += kTops) {
+    for (int t = 0; t < kTops; ++t) step(k + t, tops[t]);
+  }
+  double largest = 0;
+  for (; k < n; ++k) step(k, largest);
+  for (double top : tops) largest = top > largest ? top : largest;
+  return largest;
+}
+
 }  // namespace
 
 extern const SquareTables square_tables;
-const SquareTables square_tables = {{&down<float>, &sum<float>}, {&down<double>, &sum<double>}};
+const SquareTables square_tables = {
+    {&down<float>, &sum<float>, &downdate<1, float>, &downdate<2, float>},
+    {&down<double>, &sum<double>, &downdate<1, double>, &downdate<2, double>},
+};
 
 }  // namespace kexue::KEXUE_ISA

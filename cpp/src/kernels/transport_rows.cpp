@@ -108,20 +108,20 @@ TwoMinima<R> two_minima(const R* c, const R* v, ptrdiff_t n) {
 }
 
 // v[index[i]] for a whole vector of indices.
-template <class R>
-KEXUE_INLINE Vec<R> gather(const R* v, const std::int32_t* index) {
+KEXUE_INLINE F32 gather(const float* v, const std::int32_t* index) {
 #if KEXUE_X86_BYTES == 64
-  if constexpr (sizeof(R) == 4) return _mm512_i32gather_ps(_mm512_loadu_si512(index), v, 4);
+  return _mm512_i32gather_ps(_mm512_loadu_si512(index), v, 4);
+#else
+  float lane[kLanes<float>];
+  for (int i = 0; i < kLanes<float>; ++i) lane[i] = v[index[i]];
+  return load<float>(lane);
 #endif
-  R lane[kLanes<R>];
-  for (int i = 0; i < kLanes<R>; ++i) lane[i] = v[index[i]];
-  return load<R>(lane);
 }
 
-template <class R>
-TwoMinima<R> two_minima_at(const R* c, const std::int32_t* index, const R* v, ptrdiff_t n) {
-  return search<R, true, 1>(n, [=](ptrdiff_t j, ptrdiff_t some) {
-    return load_up_to<R>(c + j, some, kInfinity<R>) - gather<R>(v, index + j);
+TwoMinima<float> two_minima_at(const float* c, const std::int32_t* index, const float* v,
+                               ptrdiff_t n) {
+  return search<float, true, 1>(n, [=](ptrdiff_t j, ptrdiff_t some) {
+    return load_up_to<float>(c + j, some, kInfinity<float>) - gather(v, index + j);
   });
 }
 
@@ -189,12 +189,11 @@ RowMinimum<double> relax(const double* c, const double* v, double h, std::int64_
 }
 
 template <class R>
-constexpr RowKernel<R> kRow = {&minimum<R>, &two_minima<R>, &two_minima_at<R>, &lower_columns<R>,
-                               &select_below<R>};
+constexpr RowKernel<R> kRow = {&minimum<R>, &two_minima<R>, &lower_columns<R>, &select_below<R>};
 
 }  // namespace
 
 extern const RowKernels row_kernels;
-const RowKernels row_kernels = {kRow<float>, kRow<double>, &relax};
+const RowKernels row_kernels = {kRow<float>, kRow<double>, &two_minima_at, &relax};
 
 }  // namespace kexue::transport::KEXUE_ISA

@@ -245,17 +245,6 @@ KEXUE_INLINE unsigned equal_lanes(const V& a, const V& b) {
 #endif
 
 template <class T>
-ptrdiff_t find(ptrdiff_t n, const T* d, const T* a, T value) {
-  for (ptrdiff_t i = 0; i < n; i += kLanes<T>) {
-    const unsigned found = equal_lanes(load<T>(d + i) + load<T>(a + i), broadcast<T>(value));
-    if (found != 0) {
-      return i + std::countr_zero(found);
-    }
-  }
-  return n;
-}
-
-template <class T>
 void trace(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t stride,
            const T* emissions, const T* value, std::int64_t* path) {
   for (ptrdiff_t t = steps; t-- > 0;) {
@@ -279,7 +268,7 @@ void trace(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t str
 
 extern const TrellisKernels trellis_kernels;
 const TrellisKernels trellis_kernels = {
-    {max_step<float>, max_steps<float>, few_steps<float>, trace<float>, find<float>},
-    {max_step<double>, max_steps<double>, few_steps<double>, trace<double>, find<double>}};
+    {max_step<float>, max_steps<float>, few_steps<float>, trace<float>},
+    {max_step<double>, max_steps<double>, few_steps<double>, trace<double>}};
 
 }  // namespace kexue::KEXUE_ISA

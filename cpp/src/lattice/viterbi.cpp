@@ -256,10 +256,6 @@ class Group {
     reach(r, t);
     const T* sum = reached(r);
     const T target = value(r, t + 1)[state];
-    if (a_.backward.size() > 0) {
-      const T* column = a_.backward.data() + t * a_.step + state * a_.ld;
-      return kernel<T>().find(a_.ld, sum, column, target);
-    }
     if (!a_.sparse()) {
       const T* column = a_.rows + t * a_.step + state;
       Index i = 0;

@@ -20,15 +20,31 @@ struct LongerFirst {
   }
 };
 
-// The `size` longest columns in any order; none of negative square, none that is `skipped`.
+// The `size` longest columns in any order; none of negative square, none that is `skipped`. They
+// lie in blocks whose longest columns are among the longest: most blocks are left aside as a whole.
 inline std::vector<std::ptrdiff_t> longest_columns(std::span<const double> squares,
                                                    std::span<const char> skipped,
                                                    std::ptrdiff_t size) {
+  constexpr std::size_t kBlock = 16;
+  const std::size_t n = squares.size(), blocks = (n + kBlock - 1) / kBlock;
+  std::vector<double> lengths(squares.begin(), squares.end()), tops(blocks, -1.0);
+  for (std::size_t j = 0; j < skipped.size(); ++j) {
+    if (skipped[j] != 0) lengths[j] = -1;
+  }
+  for (std::size_t j = 0; j < n; ++j) tops[j / kBlock] = std::max(tops[j / kBlock], lengths[j]);
+  double least = 0;
+  if (static_cast<std::size_t>(size) < blocks) {
+    std::vector<double> sorted(tops);
+    std::nth_element(sorted.begin(), sorted.begin() + size, sorted.end(),
+                     [](double x, double y) { return x > y; });
+    least = std::max(least, sorted[static_cast<std::size_t>(size)]);
+  }
   std::vector<std::ptrdiff_t> columns;
-  columns.reserve(squares.size());
-  for (std::size_t j = 0; j < squares.size(); ++j) {
-    if (squares[j] < 0 || (!skipped.empty() && skipped[j] != 0)) continue;
-    columns.push_back(static_cast<std::ptrdiff_t>(j));
+  for (std::size_t b = 0; b < blocks; ++b) {
+    if (tops[b] < least) continue;
+    for (std::size_t j = b * kBlock; j < std::min(n, (b + 1) * kBlock); ++j) {
+      if (lengths[j] >= least) columns.push_back(static_cast<std::ptrdiff_t>(j));
+    }
   }
   if (size < std::ssize(columns)) {
     std::nth_element(columns.begin(), columns.begin() + size, columns.end(), LongerFirst{squares});
@@ -99,15 +115,16 @@ class CandidatePool {
         (*this)[place_of(*j)].column = kGone;
       }
     }
-    std::ptrdiff_t kept = 0;
-    for (std::ptrdiff_t t = 0; t < size(); ++t) {
-      if ((*this)[t].column == kGone) continue;
-      if (kept < t) {
-        std::copy_n(column(t), m_, column(kept));
-        std::copy_n(product(t), n_, product(kept));
-        (*this)[kept] = (*this)[t];
+    // The last members fill the gaps.
+    std::ptrdiff_t kept = size();
+    for (std::ptrdiff_t t = 0; t < kept;) {
+      if ((*this)[t].column != kGone) {
+        ++t;
+      } else if (--kept; t < kept && (*this)[kept].column != kGone) {
+        std::copy_n(column(kept), m_, column(t));
+        std::copy_n(product(kept), n_, product(t));
+        (*this)[t] = (*this)[kept];
       }
-      ++kept;
     }
     members_.resize(static_cast<std::size_t>(kept));
   }

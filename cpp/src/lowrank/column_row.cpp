@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/lowrank/squares.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -22,15 +23,6 @@ void for_each_matrix(ptrdiff_t count, ptrdiff_t operations, int workers, F&& f) 
     return;
   }
   parallel_for(count, [&](ptrdiff_t b, int) { f(b, 1); }, workers_for(count * operations, workers));
-}
-
-template <class R>
-const SquareKernels<R>& square_kernels() {
-  if constexpr (std::is_same_v<R, float>) {
-    return square_tables().f32;
-  } else {
-    return square_tables().f64;
-  }
 }
 
 // Squares between these sums lose nothing to overflow or underflow.

@@ -16,6 +16,29 @@
 
 namespace kexue::lowrank {
 
+// l rows of A - Q^H R, evenly spaced, at some columns; q (k, rows), r (k, columns).
+template <class T>
+AlignedBuffer<T> residual_rows(const ColumnStrips<T>& a, std::span<const std::ptrdiff_t> columns,
+                               std::ptrdiff_t l, MatrixView<const T> q, MatrixView<const T> r) {
+  using std::ptrdiff_t;
+  const ptrdiff_t n = std::ssize(columns);
+  AlignedBuffer<T> z(l * n), at_columns(r.rows * n), h(r.rows);
+  for (ptrdiff_t s = 0; s < r.rows; ++s) {
+    for (ptrdiff_t k = 0; k < n; ++k) {
+      at_columns[s * n + k] = r.row(s)[columns[static_cast<std::size_t>(k)]];
+    }
+  }
+  for (ptrdiff_t t = 0; t < l; ++t) {
+    const ptrdiff_t i = t * a.rows() / l;
+    for (ptrdiff_t k = 0; k < n; ++k) {
+      z[t * n + k] = a.at(i, columns[static_cast<std::size_t>(k)]);
+    }
+    for (ptrdiff_t s = 0; s < r.rows; ++s) h[s] = q.row(s)[i];
+    subtract_rows(r.rows, h.data(), at_columns.data(), n, &z[t * n], n);
+  }
+  return z;
+}
+
 // At most `size` of the columns that are not `known`; z (rows, columns), contiguous, holds rows of
 // them, `squares` their squared lengths by index. First the longest, then the one longest without
 // its part along that, and so on, as many as rows can tell, where known ones take part; then the

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
 namespace kexue::lowrank {
@@ -41,36 +42,91 @@ void lower_gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
   add_lower_product<W>(1, a, b, out, false, workers);
 }
 
+// So many columns of so few rows stay in the second-level cache, and of four rows in the first.
+constexpr ptrdiff_t kFewRows = 256;
+template <class R>
+constexpr ptrdiff_t kColumns = 4096 / static_cast<ptrdiff_t>(sizeof(R));
+
+// The lower triangle of R R^T, and some entries above it; `sums` (k, k).
+template <class R>
+void sum_products(MatrixView<const R> r, double* sums) {
+  constexpr ptrdiff_t kTile = kDotTile;
+  const ptrdiff_t k = r.rows;
+  R memory[kTile * kFewRows];
+  for (ptrdiff_t i0 = 0; i0 < k; i0 += kTile) {
+    const ptrdiff_t rows = std::min(kTile, k - i0), cols = i0 + rows;
+    const auto products = row_major(memory, rows, cols);
+    inner_products<R>(r.block(i0, 0, rows, r.cols), r.block(0, 0, cols, r.cols), products);
+    for (ptrdiff_t i = 0; i < rows; ++i) std::copy_n(products.row(i), cols, sums + (i0 + i) * k);
+  }
+}
+
+// The same in the precision of K.
+template <class K, class R>
+void sum_block(MatrixView<const R> r, double* sums) {
+  if constexpr (std::is_same_v<K, R>) {
+    if (r.col_stride == 1) return sum_products<R>(r, sums);
+  }
+  AlignedBuffer<K> memory(r.rows * r.cols);
+  for (ptrdiff_t i = 0; i < r.rows; ++i) {
+    K* row = memory.data() + i * r.cols;
+    if (r.col_stride == 1) {
+      std::copy_n(r.row(i), r.cols, row);
+    } else {
+      for (ptrdiff_t j = 0; j < r.cols; ++j) row[j] = r(i, j);
+    }
+  }
+  sum_products<K>(row_major<const K>(memory.data(), r.rows, r.cols), sums);
+}
+
+// Few rows, as they lie: real ones are not packed (122 x 4000: half the time).
+template <class T>
+void gram_of_columns(MatrixView<const T> r, MatrixView<wide_t<T>> out, bool narrow) {
+  if constexpr (is_complex_v<T>) {
+    lower_gram<T>(r, out, 1);
+  } else if (narrow) {
+    sum_block<T>(r, out.data);
+  } else {
+    sum_block<double>(r, out.data);
+  }
+}
+
+// A sum for every block of columns, at most 64 of them.
+template <class T>
+void gram_of_few(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow) {
+  using W = wide_t<T>;
+  constexpr ptrdiff_t kSums = 64;
+  const ptrdiff_t k = r.rows, n = r.cols;
+  const ptrdiff_t least = narrow ? kColumns<real_t<T>> : kColumns<double>;
+  const ptrdiff_t step = std::max(least, (n + kSums - 1) / kSums);
+  const ptrdiff_t sums = (n + step - 1) / step;
+  AlignedBuffer<W> memory(sums * k * k);
+  parallel_for(
+      sums,
+      [&](ptrdiff_t task, int) {
+        const ptrdiff_t first = task * step;
+        gram_of_columns<T>(r.block(0, first, k, std::min(step, n - first)),
+                           row_major(memory.data() + task * k * k, k, k), narrow);
+      },
+      k * k * n < 250000 ? 1 : workers);
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    std::copy_n(memory.data() + i * k, i + 1, &out(i, 0));
+    for (ptrdiff_t task = 1; task < sums; ++task) {
+      const W* part = memory.data() + (task * k + i) * k;
+      for (ptrdiff_t j = 0; j <= i; ++j) out(i, j) += part[j];
+    }
+  }
+}
+
 }  // namespace
 
 template <class T>
-void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers) {
-  using W = wide_t<T>;
-  const ptrdiff_t k = r.rows, n = r.cols;
-  // Few rows: a sum for every block of columns, which stays in the cache while it is packed, and at
-  // most 64 of them (122 x 4000: 2.2 ms without).
-  constexpr ptrdiff_t kFewRows = 256, kSums = 64, kColumns = 512;
-  const ptrdiff_t step = std::max(kColumns, (n + kSums - 1) / kSums);
-  const ptrdiff_t sums = (n + step - 1) / step;
-  if (k > kFewRows || sums < 2) {
-    lower_gram<T>(r, out, workers);
+void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow) {
+  const ptrdiff_t k = r.rows;
+  if (k <= kFewRows && r.cols > kColumns<double>) {
+    gram_of_few<T>(r, out, workers, narrow);
   } else {
-    AlignedBuffer<W> memory(sums * k * k);
-    parallel_for(
-        sums,
-        [&](ptrdiff_t task, int) {
-          const ptrdiff_t first = task * step;
-          lower_gram<T>(r.block(0, first, k, std::min(step, n - first)),
-                        row_major(memory.data() + task * k * k, k, k), 1);
-        },
-        k * k * n < 250000 ? 1 : workers);
-    for (ptrdiff_t i = 0; i < k; ++i) {
-      std::copy_n(memory.data() + i * k, i + 1, &out(i, 0));
-      for (ptrdiff_t task = 1; task < sums; ++task) {
-        const W* part = memory.data() + (task * k + i) * k;
-        for (ptrdiff_t j = 0; j <= i; ++j) out(i, j) += part[j];
-      }
-    }
+    lower_gram<T>(r, out, workers);
   }
   for (ptrdiff_t i = 0; i < k; ++i) {
     for (ptrdiff_t j = 0; j < i; ++j) out(j, i) = conjugate(out(i, j));
@@ -144,7 +200,8 @@ double rayleigh(MatrixView<const T> g) {
   return value;
 }
 
-#define KEXUE_INSTANTIATE(T) template void gram<T>(MatrixView<const T>, MatrixView<wide_t<T>>, int);
+#define KEXUE_INSTANTIATE(T) \
+  template void gram<T>(MatrixView<const T>, MatrixView<wide_t<T>>, int, bool);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

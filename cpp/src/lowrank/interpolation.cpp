@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
 namespace kexue::lowrank {
@@ -21,6 +22,12 @@ int workers_for(ptrdiff_t operations, int workers) { return operations < 50000 ?
 // Eight maxima side by side, so that the compiler uses vectors.
 template <class T, class Measure>
 void add_row(const T* row, ptrdiff_t n, Measure measure, double& value, bool& finite) {
+  if constexpr (!is_complex_v<T>) {
+    const double x = measure(vector_kernels<T>().largest(row, n));
+    finite &= x <= std::numeric_limits<double>::max();
+    value = x > value ? x : value;
+    return;
+  }
   constexpr ptrdiff_t kLanes = 8;
   double top[kLanes] = {}, poison[kLanes] = {};
   for (ptrdiff_t j0 = 0; j0 < n; j0 += kLanes) {

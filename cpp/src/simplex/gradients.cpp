@@ -143,6 +143,7 @@ template <class T>
 void entmax_vjp(const Batch<T>& batch, const T* g, const double* alpha, ptrdiff_t alpha_step,
                 double temperature) {
   const ptrdiff_t n = batch.n;
+  const bool past = write_past(batch);
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
     const bool alike = alpha_step == 0 && *alpha <= kModerate;
     const ptrdiff_t at_once = alike ? rows : 1;
@@ -153,7 +154,7 @@ void entmax_vjp(const Batch<T>& batch, const T* g, const double* alpha, ptrdiff_
         continue;
       }
       gradient_kernels<T>().vjp(batch.x + r * n, g + r * n, batch.out + r * n, at_once, n,
-                                weight_of(a), 2 - a, 1 / temperature);
+                                weight_of(a), 2 - a, 1 / temperature, past);
     }
   });
 }

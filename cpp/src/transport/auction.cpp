@@ -148,7 +148,7 @@ TwoMinima<float> Market::best_two(std::int32_t source) {
   const auto s = static_cast<std::size_t>(source);
   const std::int32_t* col = list_col_.data() + s * kList;
   const float* cost = list_cost_.data() + s * kList;
-  auto best = row_kernels().f32.two_minima_at(cost, col, v_, list_size_[s]);
+  auto best = row_kernels().two_minima_at(cost, col, v_, list_size_[s]);
   if (!(best.second < bound_[s])) return scan(source);
   best.index = col[best.index];
   return best;

@@ -9,10 +9,17 @@
 
 namespace kexue {
 
+// Rows on either side of a tile of inner products.
+inline constexpr std::ptrdiff_t kDotTile = 4;
+
 template <class R>
 struct VectorKernels {
   // sum_i x_i y_i in an order that depends on n alone.
   R (*dot)(const R* x, const R* y, std::ptrdiff_t n);
+  // sums[i * kDotTile + j] = the same of x[i] and y[j], i, j < kDotTile.
+  void (*dot_tile)(const R* const* x, const R* const* y, std::ptrdiff_t n, R* sums);
+  // max |x_i|, zero for n = 0; NaN where one is not finite.
+  R (*largest)(const R* x, std::ptrdiff_t n);
   // y -= sum_{s < count} h[s] x[s * ld + i]: y is read and written once.
   void (*subtract_rows)(std::ptrdiff_t count, const R* h, const R* x, std::ptrdiff_t ld, R* y,
                         std::ptrdiff_t n);
@@ -41,6 +48,26 @@ T inner(const T* x, const T* y, std::ptrdiff_t n) {
     return sum;
   } else {
     return vector_kernels<T>().dot(x, y, n);
+  }
+}
+
+// out(i, j) = sum_k x(i, k) y(j, k): rows as they lie, nothing is packed.
+template <class R>
+void inner_products(MatrixView<const R> x, MatrixView<const R> y, MatrixView<R> out) {
+  constexpr std::ptrdiff_t kTile = kDotTile;
+  const R *x_rows[kTile], *y_rows[kTile];
+  R tile[kTile * kTile];
+  for (std::ptrdiff_t i0 = 0; i0 < x.rows; i0 += kTile) {
+    const std::ptrdiff_t rows = i0 + kTile < x.rows ? kTile : x.rows - i0;
+    for (std::ptrdiff_t i = 0; i < kTile; ++i) x_rows[i] = x.row(i0 + (i < rows ? i : 0));
+    for (std::ptrdiff_t j0 = 0; j0 < y.rows; j0 += kTile) {
+      const std::ptrdiff_t cols = j0 + kTile < y.rows ? kTile : y.rows - j0;
+      for (std::ptrdiff_t j = 0; j < kTile; ++j) y_rows[j] = y.row(j0 + (j < cols ? j : 0));
+      vector_kernels<R>().dot_tile(x_rows, y_rows, x.cols, tile);
+      for (std::ptrdiff_t i = 0; i < rows; ++i) {
+        for (std::ptrdiff_t j = 0; j < cols; ++j) out(i0 + i, j0 + j) = tile[i * kTile + j];
+      }
+    }
   }
 }
 

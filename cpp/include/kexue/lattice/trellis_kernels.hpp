@@ -31,8 +31,6 @@ struct TrellisKernel {
   // value[t + 1][path[t + 1]]. Row j of `a` holds the transitions into j, padded with -inf.
   void (*trace)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a,
                 std::ptrdiff_t stride, const T* emissions, const T* value, std::int64_t* path);
-  // The first i < n with d[i] + a[i] == value, which exists; n is a multiple of 64 bytes.
-  std::ptrdiff_t (*find)(std::ptrdiff_t n, const T* d, const T* a, T value);
 };
 struct TrellisKernels {
   TrellisKernel<float> f32;

@@ -19,22 +19,7 @@
 #include "kexue/core/gemm.hpp"
 #include "kexue/core/rng.hpp"
 
-namespace kexue {
-
-template <class R>
-struct SquareKernels {
-  // acc[j] += sum_{i < rows} x[i * ld + j]^2 for j < n, in double precision.
-  void (*down)(const R* x, std::ptrdiff_t ld, std::ptrdiff_t rows, std::ptrdiff_t n, double* acc);
-  // sum_i x_i^2, in double precision and an order that depends on n alone.
-  double (*sum)(const R* x, std::ptrdiff_t n);
-};
-struct SquareTables {
-  SquareKernels<float> f32;
-  SquareKernels<double> f64;
-};
-const SquareTables& square_tables();
-
-namespace lowrank {
+namespace kexue::lowrank {
 
 // `count` matrices, `step` elements apart.
 template <class T>
@@ -106,5 +91,4 @@ std::vector<std::ptrdiff_t> greedy_deletion(MatrixView<const double> gram, std::
 void greedy_deletion(Batch<const double> grams, std::ptrdiff_t keep, std::ptrdiff_t tuple_size,
                      MatrixView<std::ptrdiff_t> kept, int workers);
 
-}  // namespace lowrank
-}  // namespace kexue
+}  // namespace kexue::lowrank

@@ -17,9 +17,11 @@ namespace kexue::lowrank {
 template <class T>
 using wide_t = std::conditional_t<is_complex_v<T>, std::complex<double>, double>;
 
-// out = R R^H, accumulated in double precision. Half the work of a general product.
+// out = R R^H in double precision. Half the work of a general product. If `narrow`, products of
+// real numbers, and sums of a thousand of them, in their own: each entry to some eps ||r_i||
+// ||r_j||.
 template <class T>
-void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers);
+void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow = false);
 
 // The upper triangular x with x^H g x = I (the inverse of the Cholesky factor L^H). False where g
 // is not positive definite or a diagonal entry of L is below `least`. O(k^3).

@@ -124,9 +124,10 @@ struct ShortKernels {
 enum class Weight : int { probability, support, root, power };
 template <class T>
 struct GradientKernels {
-  // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0; n_rows rows of n
+  // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0; n_rows rows of n, long ones
+  // past the cache if told
   void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n_rows, std::ptrdiff_t n, Weight weight,
-              double exponent, double scale);
+              double exponent, double scale, bool past);
 };
 
 struct SimplexSoftmaxKernels {

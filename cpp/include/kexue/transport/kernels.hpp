@@ -27,10 +27,6 @@ template <class T>
 struct RowKernel {
   RowMinimum<T> (*minimum)(const T* c, const T* v, std::ptrdiff_t n);
   TwoMinima<T> (*two_minima)(const T* c, const T* v, std::ptrdiff_t n);
-  // Of c[k] - v[index[k]]; the result's index is k. Indices are read, and must be good, up to the
-  // next multiple of 16.
-  TwoMinima<T> (*two_minima_at)(const T* c, const std::int32_t* index, const T* v,
-                                std::ptrdiff_t n);
   // best[j] = min(best[j], c[j] - u), where it falls from[j] = row
   void (*lower_columns)(const T* c, T u, std::ptrdiff_t row, T* best, std::int32_t* from,
                         std::ptrdiff_t n);
@@ -41,6 +37,10 @@ struct RowKernel {
 struct RowKernels {
   RowKernel<float> f32;
   RowKernel<double> f64;
+  // Of c[k] - v[index[k]]; the result's index is k. Indices are read, and must be good, up to the
+  // next multiple of 16.
+  TwoMinima<float> (*two_minima_at)(const float* c, const std::int32_t* index, const float* v,
+                                    std::ptrdiff_t n);
   // One step of Dijkstra's algorithm: x = (c[j] - v[j]) + h, where x < d[j]: d[j] = x and
   // from[j] = row. The least d[j] afterwards.
   RowMinimum<double> (*relax)(const double* c, const double* v, double h, std::int64_t row,
