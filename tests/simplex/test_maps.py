@@ -1,6 +1,7 @@
 """Maps against exact rationals and 60 digits, on every instruction set."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -160,6 +161,33 @@ def test_supports_of_every_short_length(isa, dtype):
                 reference = oracle.entmax15(row)
                 assert [v > 0 for v in reference] == list(p > 0)
                 assert error(p, reference) <= 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 16, 21, 130])
+def test_supports_that_rounding_would_change(isa, dtype, n):
+    """The last entry is the number nearest to the threshold of the others, or one of the next."""
+    rng = np.random.default_rng(n)
+    x = (rng.standard_normal((40 if n < 100 else 8, n)) / 4).astype(dtype)
+    for row, steps in zip(x, rng.integers(-2, 3, len(x)), strict=True):
+        others = oracle.project(row[:-1])
+        tau = next(Fraction(float(v)) - p for v, p in zip(row, others, strict=False) if p > 0)
+        row[-1] = dtype(float(tau)) + steps * np.spacing(dtype(float(tau)))
+    for p, row in zip(simplex.sparsemax(x), x, strict=True):
+        reference = oracle.project(row)
+        assert list(p > 0) == [v > 0 for v in reference]
+        assert error(p, reference) <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 5, 16, 17, 100, 200])
+def test_sums_of_decimals(isa, dtype, n):
+    """Thresholds of numbers with few digits often fall on an entry, but for its rounding."""
+    x = np.random.default_rng(n).standard_normal((8000 // n, n)).round(1).astype(dtype) / 2
+    maps = [*MAPS, simplex.project_simplex, lambda x: simplex.sparsemax(x, temperature=0.7)]
+    for map_ in maps:
+        sums = map_(x).sum(axis=1, dtype=np.longdouble)
+        np.testing.assert_allclose(sums, 1, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
 @settings(max_examples=60, deadline=None)
