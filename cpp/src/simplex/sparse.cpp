@@ -133,12 +133,14 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
   double root = 0;
   const auto write = map.solve(Candidates<T>{segments, workers}, max, bound.start, root);
   if (tau != nullptr) *tau = root;
+  const double slack = 1e-9 * (std::abs(max) + map.width());
+  const T least = std::max(cut, floor_to<T>(map.end_of_support(root) - slack));
   parallel_for(
       n_blocks,
       [&](ptrdiff_t b, int) {
         const auto [begin, end] = block_bounds(b);
         for (ptrdiff_t i = begin; i < end; i += kTile) {
-          const bool support = seen[static_cast<std::size_t>(i / kTile)].max > cut;
+          const bool support = seen[static_cast<std::size_t>(i / kTile)].max > least;
           if (support || in_place) write(x + i, out + i, std::min(kTile, end - i), false);
         }
       },

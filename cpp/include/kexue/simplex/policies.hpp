@@ -16,8 +16,9 @@ namespace kexue::simplex {
 // Policies: what a map needs to know where a row's candidates are, to find its root and to write.
 // `bound` is where to begin, from the row's maximum alone or, if the row has `topped` entries, from
 // some of them, the largest among these: their root is not above that of the row. They may be
-// overwritten, with kRoom beyond. `width` is how far below the largest entry the support reaches,
-// `tau_of_move` what tau gains where the entries gain `move`.
+// overwritten, with kRoom beyond. Whatever is positive lies above `end_of_support`. `width` is how
+// far below the largest entry the support reaches, `tau_of_move` what tau gains where the entries
+// gain `move`.
 
 struct Linear {
   double radius, scale;
@@ -43,6 +44,7 @@ struct Linear {
     return true;
   }
   double mass() const { return radius * scale; }
+  static double end_of_support(double tau) { return tau; }
   double width() const { return radius; }
   static double tau_of_move(double move) { return move; }
 };
@@ -86,6 +88,9 @@ struct PowerMap {
     return false;
   }
   double mass() const { return 1; }
+  double end_of_support(double tau) const {
+    return slope > 0 ? tau / slope : -std::numeric_limits<double>::infinity();
+  }
   double width() const { return 1 / std::abs(slope); }
   double tau_of_move(double move) const { return slope * move; }
 };
@@ -110,6 +115,9 @@ struct Steep {
     };
   }
   double mass() const { return 1; }
+  double end_of_support(double tau) const {
+    return slope > 0 ? tau / slope : -std::numeric_limits<double>::infinity();
+  }
   double width() const { return 1 / std::abs(slope); }
   double tau_of_move(double move) const { return slope * move; }
 };
@@ -130,6 +138,7 @@ struct ArgMax {
     };
   }
   double mass() const { return 1; }
+  static double end_of_support(double) { return -std::numeric_limits<double>::infinity(); }
   static double width() { return std::numeric_limits<double>::infinity(); }
   static double tau_of_move(double move) { return move; }
 };
