@@ -219,9 +219,11 @@ def sparsemax(
 
     Notes
     -----
-    The support is that of exact arithmetic, and p is right to one unit in the last place: tau is
-    kept in twice the precision of `x`. Expected cost O(n): one sweep keeps the entries within
-    `temperature` of the maximum, Michelot's iteration runs on those, one sweep writes.
+    The support is that of exact arithmetic, and p is right to one unit in the last place, but for
+    entries that exceed tau by less than its last place: tau is kept in twice the precision of `x`,
+    and where that tells another support than rounded sums did, it is solved again.
+    Expected cost O(n): one sweep keeps the entries within `temperature` of the maximum, Michelot's
+    iteration runs on those, one sweep writes.
 
     References
     ----------

@@ -1,6 +1,7 @@
 """Maps against exact rationals and 60 digits, on every instruction set."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -162,6 +163,33 @@ def test_supports_of_every_short_length(isa, dtype):
                 assert error(p, reference) <= 2
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 16, 21, 130])
+def test_supports_that_rounding_would_change(isa, dtype, n):
+    """The last entry is the number nearest to the threshold of the others, or one of the next."""
+    rng = np.random.default_rng(n)
+    x = (rng.standard_normal((40 if n < 100 else 8, n)) / 4).astype(dtype)
+    for row, steps in zip(x, rng.integers(-2, 3, len(x)), strict=True):
+        others = oracle.project(row[:-1])
+        tau = next(Fraction(float(v)) - p for v, p in zip(row, others, strict=False) if p > 0)
+        row[-1] = dtype(float(tau)) + steps * np.spacing(dtype(float(tau)))
+    for p, row in zip(simplex.sparsemax(x), x, strict=True):
+        reference = oracle.project(row)
+        assert list(p > 0) == [v > 0 for v in reference]
+        assert error(p, reference) <= 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [3, 5, 16, 17, 100, 200])
+def test_sums_of_decimals(isa, dtype, n):
+    """Thresholds of numbers with few digits often fall on an entry, but for its rounding."""
+    x = np.random.default_rng(n).standard_normal((8000 // n, n)).round(1).astype(dtype) / 2
+    maps = [*MAPS, simplex.project_simplex, lambda x: simplex.sparsemax(x, temperature=0.7)]
+    for map_ in maps:
+        sums = map_(x).sum(axis=1, dtype=np.longdouble)
+        np.testing.assert_allclose(sums, 1, rtol=0, atol=8 * np.finfo(dtype).eps)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(-3, 3), min_size=1, max_size=8),
@@ -194,6 +222,28 @@ def test_entmax(isa, dtype, alpha, n):
             assert error(p, reference) <= 4
             assert [bool(v) for v in p] == [v > 0 for v in reference]
             assert abs(math.fsum(p) - 1) <= 4 * np.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.9])
+def test_entmax_of_long_rows(isa, dtype, alpha):
+    """What lies below the 128 largest entries is zero, and these are a short row of their own."""
+    rng = np.random.default_rng(5)
+    normal = rng.standard_normal((2, 5003)) * 3
+    apart = np.where(np.arange(5003) % 64 == 7, normal[:1] + 9, normal[:1])  # all in one lane
+    whole = np.round(rng.standard_normal((1, 5003)) * 20) / 8
+    level = np.zeros((1, 5003))
+    level[0, [5, 900, 4999]] = 1, 0.75, 0.75
+    level[0, ::2] = -np.inf
+    x = np.concatenate([normal, apart, whole, level * 60]).astype(dtype)
+    p = simplex.entmax(x, alpha)
+    for row, value in zip(x, p, strict=True):
+        order = np.argsort(-row, kind="stable")
+        expected = simplex.entmax(row[order[:128]], alpha)
+        assert 0 < np.count_nonzero(expected) < 128
+        np.testing.assert_array_equal(value[order[:128]] > 0, expected > 0)
+        np.testing.assert_allclose(value[order[:128]], expected, atol=4 * np.finfo(dtype).eps)
+        assert (value[order[128:]] == 0).all()
 
 
 @pytest.mark.parametrize("alpha", [1 - 1e-3, 1 - 1e-9, 1 + 1e-12, 1 + 1e-7])

@@ -9,9 +9,55 @@ namespace {
 
 KEXUE_INLINE F64 minimum(F64 a, F64 b) { return select<double>(less<double>(b, a), b, a); }
 
+// f(entry, chain) for n entries; two chains hide the latency of the additions.
+template <class F>
+KEXUE_INLINE void in_two_chains(const F64* x, ptrdiff_t n, F f) {
+  ptrdiff_t j = 0;
+  for (; j + 1 < n; j += 2) {
+    f(x[j], 0);
+    f(x[j + 1], 1);
+  }
+  if (j < n) f(x[j], 0);
+}
+
+// The root as tau + tau_low for the support {x > tau}, and again while that changes the support:
+// where an entry lies within a rounding of tau, only this tells whether it belongs. Supports are
+// nested, so that those of one size are the same. A second pass is rare, a third one rarer still.
+KEXUE_INLINE void refine(const F64* x, ptrdiff_t n, F64 radius, F64& tau, F64& tau_low) {
+  constexpr int kPasses = 8;
+  const F64 none = broadcast<double>(0), one = broadcast<double>(1);
+  F64 floor = tau;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    F64 sum[2] = {none - radius, none}, rest[2] = {none, none}, size[2] = {none, none};
+    in_two_chains(x, n, [&](F64 entry, int c) {
+      const Mask<double> in = less<double>(floor, entry);
+      const F64 v = select<double>(in, entry, none);
+      const F64 next = sum[c] + v, back = next - sum[c];
+      rest[c] += (sum[c] - (next - back)) + (v - back);
+      sum[c] = next;
+      size[c] += select<double>(in, one, none);
+    });
+    const F64 whole = sum[0] + sum[1], back = whole - sum[0], count = size[0] + size[1];
+    const F64 tail = ((sum[0] - (whole - back)) + (sum[1] - back)) + (rest[0] + rest[1]);
+    const F64 near = (whole + tail) / count, upper = upper_half(near);
+    const F64 lost = (((whole - count * upper) - count * (near - upper)) + tail) / count;
+    tau = near + lost;
+    tau_low = lost - (tau - near);
+    // v exceeds tau + tau_low just where it exceeds tau, or the number before it.
+    const F64 before = (tau - absolute<double>(tau) * broadcast<double>(0x1.0000000000001p-53)) -
+                       broadcast<double>(0x1p-1074);
+    floor = select<double>(less<double>(tau_low, none), before, tau);
+    F64 now[2] = {none, none};
+    in_two_chains(
+        x, n, [&](F64 v, int c) { now[c] += select<double>(less<double>(floor, v), one, none); });
+    const F64 after = now[0] + now[1];
+    if (!any<double>(less<double>(after, count) | less<double>(count, after))) return;
+  }
+}
+
 // Michelot's iteration from a tau that is not above the root: tau <- the root if the support were
-// {x > tau}; from the left, until the support stays. The last sum carries its rounding errors, so
-// that tau is right to an ulp.
+// {x > tau}; from the left, until the support stays. A tau that rounding has carried past an entry
+// may come and go for ever.
 template <bool kSingle>
 void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64& tau_low) {
   const F64 none = broadcast<double>(0), one = broadcast<double>(1);
@@ -42,17 +88,7 @@ void solve_linear(const F64* x, ptrdiff_t n, F64 max, F64 radius, F64& tau, F64&
     tau = minimum((sum - radius) / count, below);
   }
   tau_low = none;
-  if constexpr (kSingle) return;  // a double is precise enough
-  F64 sum = none - radius, low = none;
-  for (ptrdiff_t j = 0; j < n; ++j) {
-    const F64 v = select<double>(less<double>(tau, x[j]), x[j], none);
-    const F64 next = sum + v, back = next - sum;
-    low += (sum - (next - back)) + (v - back);
-    sum = next;
-  }
-  tau = (sum + low) / count;
-  const F64 upper = upper_half(tau);
-  tau_low = (((sum - count * upper) - count * (tau - upper)) + low) / count;
+  if constexpr (!kSingle) refine(x, n, radius, tau, tau_low);  // else a double is precise enough
 }
 
 // Where a lane is a row only from its candidates on: see candidate_rows.
@@ -195,16 +231,18 @@ KEXUE_INLINE ptrdiff_t candidate_columns(const T* x, ptrdiff_t rows, ptrdiff_t n
 }
 
 // Michelot's iteration in the precision of the rows. A tau beyond the root comes back by itself,
-// because none of its supports has a larger one.
+// because none of its supports has a larger one; where it comes and goes for ever, it is still the
+// one that `count` entries exceed.
 template <class T>
 KEXUE_INLINE Vec<T> rough_tau(const Vec<T>* x, ptrdiff_t n, Vec<T> max, T radius, Vec<T>& count) {
   const Vec<T> none = broadcast<T>(0), one = broadcast<T>(1), r = broadcast<T>(radius);
   constexpr T kUnit = sizeof(T) == 8 ? (T)0x1p-52 : (T)0x1p-23;
+  constexpr int kMost = 40;
   const Vec<T> below = max - multiply_add(absolute<T>(max), broadcast<T>(kUnit), broadcast<T>(0));
   Vec<T> tau = max - r;
   tau = select<T>(less<T>(tau, below), tau, below);
   count = none;
-  for (int iteration = 0; iteration < 40; ++iteration) {
+  for (int iteration = 0;; ++iteration) {
     Vec<T> sum[kChains] = {none, none, none, none}, inside[kChains] = {none, none, none, none};
     for (ptrdiff_t j = 0; j < n; j += kChains) {
       KEXUE_UNROLL
@@ -217,35 +255,11 @@ KEXUE_INLINE Vec<T> rough_tau(const Vec<T>* x, ptrdiff_t n, Vec<T> max, T radius
     }
     const Vec<T> before = count;
     count = (inside[0] + inside[1]) + (inside[2] + inside[3]);
-    if ((above(before, count) | above(count, before)) == 0) break;
+    if ((above(before, count) | above(count, before)) == 0 || iteration == kMost) break;
     tau = max + (((sum[0] + sum[1]) + (sum[2] + sum[3])) - r) / count;
     tau = select<T>(less<T>(tau, below), tau, below);
   }
   return tau;
-}
-
-// tau as high + low, of rows of double.
-KEXUE_INLINE void solve_columns(const F64* x, ptrdiff_t n, F64 max, double radius, F64& high,
-                                F64& low) {
-  F64 count;
-  const F64 tau = rough_tau<double>(x, n, max, radius, count);
-  // The sum over the support, with its rounding errors.
-  const F64 none = broadcast<double>(0);
-  F64 sum[2] = {none - broadcast<double>(radius), none}, rest[2] = {none, none};
-  for (ptrdiff_t j = 0; j < n; j += 2) {
-    KEXUE_UNROLL
-    for (int c = 0; c < 2; ++c) {
-      const F64 v = select<double>(less<double>(tau, x[j + c]), x[j + c], none);
-      const F64 next = sum[c] + v, back = next - sum[c];
-      rest[c] += (sum[c] - (next - back)) + (v - back);
-      sum[c] = next;
-    }
-  }
-  const F64 whole = sum[0] + sum[1], back = whole - sum[0];
-  const F64 tail = ((sum[0] - (whole - back)) + (sum[1] - back)) + (rest[0] + rest[1]);
-  high = (whole + tail) / count;
-  const F64 upper = upper_half(high);
-  low = (((whole - count * upper) - count * (high - upper)) + tail) / count;
 }
 
 // Of rows of float, in double. Whether the support is that of the result is seen in single
@@ -336,8 +350,8 @@ void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, dou
     double root[kLane];
     T high[kLane], low[kLane];
     if constexpr (sizeof(T) == 8) {
-      F64 t, rest;
-      solve_columns(columns, count, group.max, radius, t, rest);
+      F64 size, rest, t = rough_tau<double>(columns, count, group.max, radius, size);
+      refine(columns, count, broadcast<double>(radius), t, rest);
       store<double>(root, t);
       store<T>(high, t);
       store<T>(low, rest);
