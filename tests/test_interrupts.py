@@ -49,6 +49,7 @@ CALLS = {
     "lowrank.pivoted_qr": (MATRIX, "lowrank.pivoted_qr(A, 3000)"),
     "lowrank.strong_rrqr": (MATRIX, "lowrank.strong_rrqr(A, 1500)"),
     "lowrank.truncated_svd": (MATRIX, "lowrank.truncated_svd(A, 300, max_iter=500, rng=0)"),
+    "lowrank.pinv": (MATRIX, "lowrank.pinv(A)"),  # last: LAPACK goes on in the background
     "simplex.perturbmax": (
         "x = rng.normal(size=(1000, 20000))",
         "simplex.perturbmax(x, 'normal')",

@@ -260,6 +260,7 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
           bool accumulate, MatrixView<T> c, int workers, const T* weights) {
   using R = real_t<T>;
   const auto& kernels = gemm_kernels<R>();
+  constexpr ptrdiff_t kPlanes = ColumnStrips<T>::kPlanes;
   const ptrdiff_t nr = kernels.nr, depth = b.rows, step = depth_step(depth);
   const ptrdiff_t n_strips = ceil_div(c.cols, nr);
   const double flops = product_flops(a.rows, depth, c.cols);
@@ -272,6 +273,19 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
     }
   }
   if (depth == 0 && !accumulate) return clear_block(c, 0, c.cols);
+  // Ctrl-C waits for a group of columns: so many rows of A that one takes a twentieth of a second.
+  const double column = product_flops(kPlanes * kPlanes, depth, Group<T>::kMost * nr);
+  const auto most_rows = std::max<ptrdiff_t>(384, static_cast<ptrdiff_t>(3e9 / column));
+  if (a.rows > most_rows) {
+    const ptrdiff_t parts = ceil_div(a.rows, most_rows);
+    const ptrdiff_t rows = ceil_div(ceil_div(a.rows, parts), kernels.mr) * kernels.mr;
+    for (ptrdiff_t i = 0; i < a.rows; i += rows) {
+      const ptrdiff_t size = std::min(rows, a.rows - i);
+      gemm<T>(alpha, a.block(i, 0, size, depth), conjugate_a, b, accumulate,
+              c.block(i, 0, size, c.cols), workers, weights);
+    }
+    return;
+  }
   const PackedRows<T> packed_a(a, conjugate_a, alpha, workers, weights);
   if constexpr (!is_complex_v<T>) {
     if (packed_a.n_strips() <= 2 && b.col_stride == 1) {

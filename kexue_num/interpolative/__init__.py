@@ -42,7 +42,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from kexue_num import lowrank
+from kexue_num import _lapack, lowrank
 from kexue_num._errors import NumericalError
 from kexue_num._validation import (
     as_array,
@@ -246,9 +246,9 @@ def id_to_svd(B: Any, idx: Any, proj: Any) -> tuple[Array, Array, Array]:
     skeleton = checked_skeleton(name, B, len(interpolation))
     # Powers of two bring the factors near one, where no product overflows or is lost to rounding.
     scales = scale_of(skeleton), scale_of(interpolation)
-    left, R = np.linalg.qr(skeleton / scales[0])
-    right, T = np.linalg.qr(interpolation.conj().T / scales[1])
-    U, S, Vh = np.linalg.svd(R @ T.conj().T, full_matrices=False)
+    left, R = _lapack.qr(skeleton / scales[0])
+    right, T = _lapack.qr(interpolation.conj().T / scales[1])
+    U, S, Vh = _lapack.svd(R @ T.conj().T)
     with np.errstate(over="ignore", under="ignore"):
         S = S * scales[0] * scales[1]
     if not np.isfinite(S).all():

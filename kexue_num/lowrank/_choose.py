@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._validation import Phrase, message
 from kexue_num.lowrank._kmeans import kmeans_columns
 
@@ -71,9 +71,9 @@ def spectrum(factors: Factors, k: int, workers: int) -> Spectrum:
     diagonal = np.abs(r[np.arange(rank), pivots])
     rows = r / diagonal[:, None]
     gram = _core.lowrank.gram(rows, workers)
-    lower = np.linalg.cholesky(gram)
-    _, s, vh = np.linalg.svd(diagonal[:, None] * lower)
-    rotation = np.linalg.solve(lower.conj().T, vh.conj().T).conj().T.astype(r.dtype)
+    lower = _lapack.cholesky(gram)
+    _, s, vh = _lapack.svd(diagonal[:, None] * lower)
+    rotation = _lapack.solve(lower.conj().T, vh.conj().T).conj().T.astype(r.dtype)
     vectors = _core.lowrank.matmul(rotation, rows, False, 1.0, None, workers)
     tail = np.ascontiguousarray(vectors[k:] * s[k:, None].astype(r.real.dtype))
     return Spectrum(vectors[:k], s, tail)

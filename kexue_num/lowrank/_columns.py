@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._validation import (
     as_array,
     as_generator,
@@ -224,10 +224,10 @@ def _right_vectors(run: Run, k: int) -> tuple[Array, Array]:
     random = generator(run, 2)
     basis = random.standard_normal((run.m, size)).astype(run.operand.dtype)
     for _ in range(6):
-        rows = np.linalg.qr(run.operand.left_product(np.linalg.qr(basis)[0]).conj().T)[0]
+        rows = _lapack.qr(run.operand.left_product(_lapack.qr(basis)[0]).conj().T)[0]
         basis = run.operand.right_product(rows)
-    rows = run.operand.left_product(np.linalg.qr(basis)[0])
-    _, values, vectors = np.linalg.svd(rows, full_matrices=False)
+    rows = run.operand.left_product(_lapack.qr(basis)[0])
+    _, values, vectors = _lapack.svd(rows)
     return vectors[:k], values[:k]
 
 

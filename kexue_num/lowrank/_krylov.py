@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._validation import require_finite
 from kexue_num.lowrank._certificate import binary_exponent, chi_quantile, spectral_norm
@@ -53,7 +53,7 @@ def dense_svd(name: str, operand: Operand, goal: Goal) -> SVD:
     real = a.real.dtype
     scaled = a * real.type(math.ldexp(1.0, -exponent))
     try:
-        u, s, vh = np.linalg.svd(scaled, full_matrices=False)
+        u, s, vh = _lapack.svd(scaled)
     except np.linalg.LinAlgError as error:
         raise NumericalError(f"{name}: {error}; scale the rows or columns of A") from error
     largest = float(s[0]) if len(s) else 0.0
@@ -124,7 +124,7 @@ class Krylov:
         while True:
             _, n_probes = self.operand.sketch_size(max(rows // 2, 1))
             y = self.sketch(rows, n_probes)
-            values = np.linalg.svd(self.triangle(y), compute_uv=False)
+            values = _lapack.singular_values(self.triangle(y))
             needed = (
                 int(np.count_nonzero(values > _NEEDED * tol * values[0])) if values.any() else 0
             )
@@ -195,13 +195,13 @@ class Krylov:
         return self.scaled(self.operand.right_product(np.ascontiguousarray(x)))
 
     def triangle(self, y: Array) -> Array:
-        return np.asarray(np.linalg.qr(y.conj().T, mode="r"))
+        return _lapack.triangle(y.conj().T)
 
     def row_space(self, y: Array, block: int) -> Array:
         """(n, block), orthonormal: the leading right singular vectors of a sketch."""
         if block >= self.n:
             return np.eye(self.n, dtype=y.dtype)
-        _, vectors = np.linalg.eigh(_core.lowrank.gram(y, self.workers))
+        _, vectors = _lapack.eigh(_core.lowrank.gram(y, self.workers))
         leading = np.ascontiguousarray(vectors[:, : -block - 1 : -1].astype(y.dtype))
         return self.orthonormal(self.multiply(y.conj().T, leading))
 
@@ -211,7 +211,7 @@ class Krylov:
     def orthonormal(self, x: Array) -> Array:
         """An orthonormal basis of the columns."""
         quick = self.by_cholesky(x)
-        return np.asarray(np.linalg.qr(x)[0]) if quick is None else quick
+        return _lapack.qr(x)[0] if quick is None else quick
 
     def by_cholesky(self, x: Array) -> Array | None:
         """The same by two Cholesky factorisations; None where the columns are not independent."""
@@ -279,7 +279,7 @@ class Basis:
         if q is not None and before is not None:
             q = run.by_cholesky(self.project(before, q)[0])
         if q is None:
-            whole_q, whole_r = np.linalg.qr(self.all_w)
+            whole_q, whole_r = _lapack.qr(self.all_w)
             return whole_q, whole_r
         corner = run.multiply(q.conj().T, np.ascontiguousarray(rest))
         if before is None:

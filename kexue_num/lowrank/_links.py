@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._validation import (
     Phrase,
     check_choice,
@@ -124,10 +124,10 @@ def basis_of(name: str, c: Array, workers: int) -> QR:
             triangle = np.ascontiguousarray(r[:, pivots])
             white = _core.lowrank.whiten(c[:, pivots], 1.0, triangle, workers)
             gram = _core.lowrank.gram(np.ascontiguousarray(white.T), workers).conj()
-            lower = np.linalg.cholesky(gram + 0.01 * np.eye(k)) if k else gram
+            lower = _lapack.cholesky(gram + 0.01 * np.eye(k)) if k else gram
             if np.diagonal(lower).real.min() > 0.3:
-                lower = np.linalg.cholesky(gram)
-                inverse = np.linalg.inv(lower).astype(c.dtype)
+                lower = _lapack.cholesky(gram)
+                inverse = _lapack.inv(lower).astype(c.dtype)
                 q = _core.lowrank.matmul(inverse, white.conj().T, False, 1.0, None, workers)
                 full = np.empty((k, k), c.dtype)
                 full[:, pivots] = lower.conj().T @ triangle
@@ -144,10 +144,10 @@ def product_norm(c: Array, z: Array, workers: int) -> float:
         return 0.0
     rows = np.ascontiguousarray(c.T / c.real.dtype.type(top))
     left = _core.lowrank.gram(rows, workers).conj()
-    values, vectors = np.linalg.eigh(left)
+    values, vectors = _lapack.eigh(left)
     root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.conj().T
     inner = root @ _core.lowrank.gram(z, workers) @ root.conj().T
-    return top * math.sqrt(float(np.linalg.eigvalsh(inner)[-1]))
+    return top * math.sqrt(float(_lapack.eigvalsh(inner)[-1]))
 
 
 def solve_rows(right: QR, x: Array) -> Array:
@@ -159,7 +159,7 @@ def solve_rows(right: QR, x: Array) -> Array:
     floor = 100 * len(diagonal) * float(np.finfo(r.dtype).eps) * float(diagonal.max())
     kept = int(np.argmax(diagonal <= floor)) if (diagonal <= floor).any() else len(diagonal)
     if kept == r.shape[1]:
-        return np.asarray(np.linalg.solve(r, x))
+        return _lapack.solve(r, x)
     return np.asarray(np.linalg.pinv(r[:kept], rcond=1e-300) @ x[:kept])
 
 
@@ -167,11 +167,11 @@ def pseudo_inverse(corner: Array) -> Array:
     """corner^+; a singular value at rounding level counts as zero."""
     if min(corner.shape) == 0:
         return np.zeros(corner.shape[::-1], corner.dtype)
-    u, s, vh = np.linalg.svd(corner, full_matrices=False)
+    u, s, vh = _lapack.svd(corner)
     floor = 30 * max(corner.shape) * float(np.finfo(s.dtype).eps) * float(s[0])
     kept = s > floor
     if kept.all() and corner.shape[0] == corner.shape[1]:
-        return np.ascontiguousarray(np.linalg.inv(corner))
+        return np.ascontiguousarray(_lapack.inv(corner))
     with np.errstate(over="ignore"):
         inverse = vh[kept].conj().T / s[kept]
     return np.ascontiguousarray(inverse @ u[:, kept].conj().T)

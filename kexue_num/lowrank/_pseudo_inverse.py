@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import Phrase, as_array, check_real, message
 
@@ -192,7 +193,7 @@ class _Spectrum:
         exponent = np.frexp(top.max(axis=(-2, -1), initial=0.0))[1]
         scaled = _shift(a, -exponent)
         try:
-            u, s, vh = np.linalg.svd(scaled, full_matrices=False)
+            u, s, vh = _lapack.svd(scaled)
         except np.linalg.LinAlgError as error:
             raise NumericalError(f"{name}: {error}; scale the rows or columns of A") from error
         return cls(u, s, vh, exponent, rtol)

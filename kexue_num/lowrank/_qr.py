@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import (
     as_array,
@@ -262,7 +262,7 @@ class QR:
         if rank < size:
             # Householder reflections complete Q whatever stands beside it.
             noise = np.random.default_rng(0).standard_normal((q.shape[0], size - rank))
-            whole = np.linalg.qr(np.hstack([q, noise.astype(q.dtype)]))[0]
+            whole = _lapack.qr(np.hstack([q, noise.astype(q.dtype)]))[0]
             q = np.hstack([q, whole[:, rank:]])
         return q, r, permutation
 
@@ -301,7 +301,7 @@ def _exchange(r: Array, pivots: Array, bound: float, workers: int) -> tuple[Arra
         if count == 0:
             left = _core.lowrank.matmul(q.T, rows, False, -1.0, r.copy(), workers)
             lengths = np.linalg.norm(left, axis=0)
-            inverse = np.linalg.norm(np.linalg.inv(rows[:, found]), axis=1)
+            inverse = np.linalg.norm(_lapack.inv(rows[:, found]), axis=1)
             ratios = np.hypot(np.abs(z), inverse[:, None] * lengths)
             if ratios.size == 0 or ratios.max() <= bound * (1 + 1e-9):
                 return found, swaps

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _lapack
+
 if TYPE_CHECKING:
     from scipy.sparse.linalg import LinearOperator
 
@@ -178,9 +180,9 @@ class InterpolativeDecomposition:
         return self._svd_of(_dense(self.skeleton), self.coefficients)
 
     def _svd_of(self, skeleton: Array, coefficients: Array) -> SVD:
-        q1, r1 = np.linalg.qr(skeleton)
-        q2, r2 = np.linalg.qr(coefficients.conj().T)
-        u, s, vh = np.linalg.svd(r1 @ r2.conj().T, full_matrices=False)
+        q1, r1 = _lapack.qr(skeleton)
+        q2, r2 = _lapack.qr(coefficients.conj().T)
+        u, s, vh = _lapack.svd(r1 @ r2.conj().T)
         return SVD(q1 @ u, s, vh @ q2.conj().T, self.error_bound, self.confidence)
 
     def to_cur(self) -> CUR:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent
@@ -158,7 +158,7 @@ class Run:
         strips.scale(self.scale, self.workers)
         everything = np.arange(dense.shape[1])
         chosen, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
-        basis = np.linalg.qr(dense[:, chosen])[0]
+        basis = _lapack.qr(dense[:, chosen])[0]
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
         return Factors(factors.pivots[chosen], r)
 
@@ -174,7 +174,7 @@ class Run:
         """
         if orthogonal or len(gram) == 0:
             return math.sqrt(_core.lowrank.rayleigh(gram))
-        leading = np.linalg.eigh(gram)[1][:, -1:].astype(factors.r.dtype)
+        leading = _lapack.eigh(gram)[1][:, -1:].astype(factors.r.dtype)
         x = _core.lowrank.matmul(leading.T, factors.r, True, 1.0, None, self.workers).conj().T
         x = np.ascontiguousarray(x / np.linalg.norm(x))
         y = self.operand.right_product(x)

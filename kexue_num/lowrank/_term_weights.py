@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from kexue_num import _lapack
 from kexue_num.lowrank._factors import Factors, adjoint, column_norms, product, scaled_columns
 from kexue_num.lowrank._pseudo_inverse import pinv_matrix
 
@@ -37,7 +38,7 @@ def scalar_weights(factors: Factors, indices: Array, used: Array) -> Array:
     left = product(adjoint(c), scaled.x, workers)
     right = product(scaled.y, adjoint(r), workers)
     h = np.einsum("...ij,...ji->...i", left, right).reshape(shape).astype(wide)
-    values, vectors = np.linalg.eigh(gram)
+    values, vectors = _lapack.eigh(gram)
     most = values.max(axis=1, initial=0.0, keepdims=True)
     floor = max(shape[1], 1) * float(np.finfo(dtype).eps) * most
     inverse = np.divide(1, values, out=np.zeros_like(values), where=values > floor)

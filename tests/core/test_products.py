@@ -66,6 +66,15 @@ def test_products_do_not_depend_on_the_workers(isa, dtype):
         assert np.abs(one - left.astype(wide) @ right.astype(wide)).max() <= limit
 
 
+def test_products_that_take_long_are_taken_by_rows():
+    rng = np.random.default_rng(4)
+    a, b = rng.random((430, 14000)), rng.random((14000, 210))
+    c = rng.random((430, 210))
+    one, two = (_core.lowrank.matmul(a, b, False, -1.0, c.copy(), w) for w in (1, 2))
+    np.testing.assert_array_equal(one, two)
+    np.testing.assert_allclose(one, c - a @ b, rtol=1e-13)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_nan_reaches_its_row_alone(isa, dtype):
     a, b = np.ones((30, 40), dtype), np.ones((40, 20), dtype)

@@ -187,7 +187,7 @@ def test_long_segments_of_bytes_have_their_marginals():
     """
     _, pieces, scores = word_tokenizer()
     joints = [bytes([a, b]) for a in b"abcdef\xe4" for b in b"abcdef\xe4"]
-    pieces = [*dict.fromkeys([*pieces, *joints, b"\xe4", b"abcdefab", b"cdefabcdefab"])]
+    pieces = [*dict.fromkeys([*pieces, *joints, b"\xe4", b"abcdefab", b"abcdefabcdef"])]
     scores = np.random.default_rng(2).normal(-3, 1.2, len(pieces))
     tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
     text = bytes(np.random.default_rng(3).choice(list(b"abcdefabcdef\xe4"), 3000).astype(np.uint8))

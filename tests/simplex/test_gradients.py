@@ -88,6 +88,31 @@ def test_long_rows_past_the_cache(isa, dtype):
     np.testing.assert_array_equal(simplex.sparsemax_vjp(p, g, out=p), dx)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("alpha", [0.7, 1.3, 3.5])
+def test_huge_rows_in_blocks(isa, dtype, alpha):
+    """Beyond 2^18 entries blocks are summed on the pool, whatever the number of workers."""
+    n = (1 << 18) + 7
+    p = np.maximum(RNG.standard_normal((2, n)), 0).astype(dtype) / dtype(n)
+    g = RNG.standard_normal((2, n)).astype(dtype)
+    inside = p > 0
+    w = np.where(inside, p, 1).astype(np.float64) ** (2 - alpha) * inside
+    mean = (w * g).sum(1, keepdims=True) / w.sum(1, keepdims=True)
+    dx = simplex.entmax_vjp(p, g, alpha, workers=1)
+    expected = w * (g - mean)
+    np.testing.assert_allclose(
+        dx,
+        expected,
+        rtol=1e-5 if dtype == np.float32 else 1e-11,
+        atol=1e-6 * w.max() * (dtype == np.float32) + 1e-13 * w.max(),
+    )
+    np.testing.assert_array_equal(simplex.entmax_vjp(p, g, alpha, workers=2), dx)
+    p[1, 9] = np.nan
+    again = simplex.entmax_vjp(p, g, alpha)
+    np.testing.assert_array_equal(again[0], dx[0])
+    assert np.isnan(again[1]).all()
+
+
 def test_special_values():
     p = np.array([[0.5, 0.5, 0.0], [0.0, 0.0, 0.0], [np.nan] * 3])
     g = np.array([[1.0, 0.0, np.inf], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]])

@@ -224,6 +224,28 @@ def test_entmax(isa, dtype, alpha, n):
             assert abs(math.fsum(p) - 1) <= 4 * np.finfo(dtype).eps
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [1.2, 1.5, 1.9])
+def test_entmax_of_long_rows(isa, dtype, alpha):
+    """What lies below the 128 largest entries is zero, and these are a short row of their own."""
+    rng = np.random.default_rng(5)
+    normal = rng.standard_normal((2, 5003)) * 3
+    apart = np.where(np.arange(5003) % 64 == 7, normal[:1] + 9, normal[:1])  # all in one lane
+    whole = np.round(rng.standard_normal((1, 5003)) * 20) / 8
+    level = np.zeros((1, 5003))
+    level[0, [5, 900, 4999]] = 1, 0.75, 0.75
+    level[0, ::2] = -np.inf
+    x = np.concatenate([normal, apart, whole, level * 60]).astype(dtype)
+    p = simplex.entmax(x, alpha)
+    for row, value in zip(x, p, strict=True):
+        order = np.argsort(-row, kind="stable")
+        expected = simplex.entmax(row[order[:128]], alpha)
+        assert 0 < np.count_nonzero(expected) < 128
+        np.testing.assert_array_equal(value[order[:128]] > 0, expected > 0)
+        np.testing.assert_allclose(value[order[:128]], expected, atol=4 * np.finfo(dtype).eps)
+        assert (value[order[128:]] == 0).all()
+
+
 @pytest.mark.parametrize("alpha", [1 - 1e-3, 1 - 1e-9, 1 + 1e-12, 1 + 1e-7])
 def test_entmax_near_one(alpha):
     """The bound of 4 eps holds up to alpha = 1, where the map is softmax."""

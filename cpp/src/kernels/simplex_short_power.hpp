@@ -270,11 +270,9 @@ template <class T>
 void short_power(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double slope, double power,
                  bool derivative, double* tau) {
 #if KEXUE_X86_BYTES == 64
-  if constexpr (sizeof(T) == 4) {
-    if (power == 2 && !derivative && n <= kSortedRow) {
-      return with_columns(
-          n, [&](auto columns) { square_sorted_of<columns.value>(x, out, n_rows, n, slope, tau); });
-    }
+  if (power == 2 && !derivative && n <= kSortedRow) {
+    return with_columns(
+        n, [&](auto columns) { square_sorted_of<columns.value>(x, out, n_rows, n, slope, tau); });
   }
 #endif
   if (power == 2) {

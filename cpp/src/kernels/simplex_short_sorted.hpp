@@ -230,6 +230,81 @@ void square_sorted_of(const float* x, float* out, ptrdiff_t n_rows, ptrdiff_t n,
   }
 }
 
+// In double one step of Newton's iteration takes the rounding errors from the root, and a factor
+// those of the squares from their sum. Without branches: the latencies of the two sums that are
+// carried along and of three quotients and roots are what a group of rows takes.
+template <int kColumns>
+void square_sorted_of(const double* x, double* out, ptrdiff_t n_rows, ptrdiff_t n, double slope,
+                      double* tau) {
+  constexpr int kLane = kLanes<double>;
+  using Block = Columns<double, kColumns>;
+  const F64 none = broadcast<double>(0), one = broadcast<double>(1), by = broadcast<double>(slope);
+  for (ptrdiff_t first = 0; first < n_rows; first += kLane, x += kLane * n, out += kLane * n) {
+    const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
+    if (n_rows - first >= 2 * kLane) prefetch(x + kLane * n, kLane * n);
+    Block columns;
+    columns.read(x, rows, n);
+    F64 sorted[kColumns];
+    const Group<double> group = columns.sort(sorted, rows, 1 / slope);
+    // Sums before and after every entry; the last in the support keeps its own. What is -inf or NaN
+    // once entries are -inf is not in.
+    F64 count = none, sum = none, square = none, least = none;
+    F64 before = none, squares = none, k = none;
+    KEXUE_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const F64 w = sorted[j] = by * (sorted[j] - group.max);
+      const F64 reached = multiply_add(w, multiply_add(k, w, none - (before + before)), squares);
+      const auto in = (__mmask8)above(one, reached);
+      before += w;
+      squares = multiply_add(w, w, squares);
+      k += one;
+      sum = _mm512_mask_mov_pd(sum, in, before);
+      square = _mm512_mask_mov_pd(square, in, squares);
+      count = _mm512_mask_mov_pd(count, in, k);
+      least = _mm512_mask_mov_pd(least, in, w);
+    }
+    const F64 inside = multiply_add(sum, sum, count * (one - square));
+    F64 t = (sum - _mm512_maskz_sqrt_pd(0xff, inside)) / count;
+    F64 total = none, slope_total = none;
+    KEXUE_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const F64 u = maximum(none, sorted[j] - t);
+      total = multiply_add(u, u, total);
+      slope_total += u;
+    }
+    t += broadcast<double>(0.5) * (total - one) / slope_total;
+    total = none;
+    KEXUE_UNROLL
+    for (int j = 0; j < kColumns; ++j) {
+      const F64 w = by * (columns.column[j] - group.max), u = w - t;
+      const __mmask8 in = _mm512_cmp_pd_mask(w, least, _CMP_GE_OQ);
+      columns.column[j] = _mm512_maskz_mul_pd(in, u, u);
+      total += columns.column[j];
+    }
+    const F64 factor = (one + one) - total;  // 1 / total to twice the digits
+    KEXUE_UNROLL
+    for (int j = 0; j < kColumns; ++j) columns.column[j] = factor * columns.column[j];
+    KEXUE_UNROLL
+    for (int c = 0; c < Block::kBlocks; ++c) transpose<double>(columns.column + c * kLane);
+    double drop[kLane];
+    store<double>(drop, one + t);
+    for (ptrdiff_t r = 0; r < rows; ++r) {
+      const bool special = (group.special >> r & 1u) != 0;
+      tau[first + r] = special ? __builtin_nan("") : drop[r];
+      if (special) {
+        if (out != x) copy<double>(x + r * n, out + r * n, n);
+        continue;
+      }
+      KEXUE_UNROLL
+      for (int c = 0; c < Block::kBlocks; ++c) {
+        const ptrdiff_t left = n - c * kLane;
+        store_part<double>(out + r * n + c * kLane, columns.column[c * kLane + r],
+                           left < kLane ? left : kLane);
+      }
+    }
+  }
+}
+
 // f(columns) with the number of columns of rows of n <= kSortedRow, as a constant's type.
 template <int k>
 struct Count {

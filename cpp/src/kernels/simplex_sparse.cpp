@@ -15,11 +15,11 @@ using simplex::PowerSums;
 
 // ---- One row: looking ---------------------------------------------------------------------------
 
+// The maxima of the lanes of four vectors.
 template <class T>
-Extremes<T> extremes(const T* x, ptrdiff_t n) {
+KEXUE_INLINE bool lane_maxima(const T* x, ptrdiff_t n, Vec<T>* max) {
   constexpr ptrdiff_t kStep = kLanes<T>;
-  Vec<T> max[4];
-  for (auto& v : max) v = broadcast<T>(-kInfinity<T>);
+  for (int j = 0; j < 4; ++j) max[j] = broadcast<T>(-kInfinity<T>);
   unsigned nan = 0;
   ptrdiff_t i = 0;
   for (; i + 4 * kStep <= n; i += 4 * kStep) {
@@ -36,7 +36,22 @@ Extremes<T> extremes(const T* x, ptrdiff_t n) {
     max[0] = maximum(max[0], v);
     nan |= unordered(v, v);
   }
-  return {largest<T>(maximum(maximum(max[0], max[1]), maximum(max[2], max[3]))), nan != 0};
+  return nan != 0;
+}
+template <class T>
+Extremes<T> extremes(const T* x, ptrdiff_t n) {
+  Vec<T> max[4];
+  const bool nan = lane_maxima(x, n, max);
+  return {largest<T>(maximum(maximum(max[0], max[1]), maximum(max[2], max[3]))), nan};
+}
+template <class T>
+Extremes<T> tops(const T* x, ptrdiff_t n, T* each) {
+  Vec<T> max[4];
+  const bool nan = lane_maxima(x, n, max);
+  static_assert(4 * kLanes<T> <= simplex::kTops);
+  for (ptrdiff_t i = 0; i < simplex::kTops; ++i) each[i] = -kInfinity<T>;
+  for (int j = 0; j < 4; ++j) store<T>(each + j * kLanes<T>, max[j]);
+  return {largest<T>(maximum(maximum(max[0], max[1]), maximum(max[2], max[3]))), nan};
 }
 
 template <class T>
@@ -179,9 +194,9 @@ void zero_past(T* out, ptrdiff_t n) {
 }
 
 template <class T>
-constexpr simplex::SparseKernels<T> kKernels = {extremes<T>,   filter<T>,       filter_sum<T>,
-                                                power_sums<T>, write_linear<T>, write_power<T>,
-                                                zero_past<T>};
+constexpr simplex::SparseKernels<T> kKernels = {extremes<T>,    tops<T>,       filter<T>,
+                                                filter_sum<T>,  power_sums<T>, write_linear<T>,
+                                                write_power<T>, zero_past<T>};
 
 }  // namespace
 

@@ -64,7 +64,7 @@ ptrdiff_t write_points(const TextView& text, int widest, std::vector<uint8_t>& o
   constexpr ptrdiff_t kBlock = 32;
   uint32_t bytes[kBlock], length[kBlock];
   for (ptrdiff_t begin = 0; begin < text.size; begin += kBlock) {
-    if ((begin & 0xFFFF) == 0) poll_interrupt();
+    if ((begin & 0xFFFF) == 0 && begin > 0) poll_interrupt();
     const ptrdiff_t n = std::min(kBlock, text.size - begin);
     uint32_t found = 0;
     for (ptrdiff_t i = 0; i < n; ++i) {

@@ -126,7 +126,7 @@ void Unigram::build_trie() {
   }
   trie_ = Trie(sorted, values);
   whole_characters_ = whole_characters_ && Characters::can_take(sorted);
-  if (!whole_characters_) return;
+  if (!whole_characters_) return walk_two_bytes();
   walk_characters(sorted);
   if (!options_.alphabet) return;
   for (uint32_t& value : values) value &= kEntry;

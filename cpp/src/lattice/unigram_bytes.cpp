@@ -22,6 +22,7 @@ using std::uint8_t;
 
 constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr ptrdiff_t kSteps = ByteChoice::kSteps;
+constexpr ptrdiff_t kLongSteps = 8;  // made together by the walks that get beyond kSteps
 constexpr ptrdiff_t kBlock = 32;
 constexpr ptrdiff_t kPoll = 1 << 14;  // bytes, a multiple of kBlock
 static_assert(Sums::kWindow % kBlock == 0);
@@ -29,22 +30,74 @@ static_assert(Sums::kWindow % kBlock == 0);
 }  // namespace
 
 struct Unigram::ByteWalks {
-  uint32_t value[kSteps][kBlock];  // of the piece that ends there, 0 if none does
-  uint32_t base[kBlock];           // where the walk stands after kSteps bytes
+  uint32_t value[kLongSteps][kBlock];  // of the piece that ends there, 0 if none does
+  uint32_t base[kBlock];               // where the walk stands after kSteps bytes
+  uint32_t far[kBlock];                // and after kLongSteps
+  // Of places whose byte stands alone only value[0] is there; of those whose walk has ended after
+  // kSteps bytes, only the values and base[] up to there.
 };
 
 void Unigram::walk_bytes(const uint8_t* text, ptrdiff_t n, ByteWalks& walks) const {
   const TrieUnit* units = trie_.units();
   const uint32_t nowhere = trie_.nowhere();
-  std::fill_n(walks.base, n, trie_.root());
-  for (ptrdiff_t k = 0; k < kSteps; ++k) {
-    for (ptrdiff_t j = 0; j < n; ++j) {
-      const uint8_t byte = text[j + k];
-      const TrieUnit unit = units[walks.base[j] ^ byte];
-      // Masks: compilers make a branch of a choice.
-      const uint32_t found = 0 - static_cast<uint32_t>((unit.link & 255) == byte);
-      walks.base[j] = nowhere ^ ((nowhere ^ unit.link >> 8) & found);
-      walks.value[k][j] = unit.value & found;
+  // Masks: compilers make a branch of a choice.
+  const auto step = [&](uint32_t* base, uint32_t* value, size_t j, uint8_t byte) {
+    const TrieUnit unit = units[base[j] ^ byte];
+    const uint32_t found = 0 - static_cast<uint32_t>((unit.link & 255) == byte);
+    base[j] = nowhere ^ ((nowhere ^ unit.link >> 8) & found);
+    value[j] = unit.value & found;
+  };
+  uint32_t places[kBlock];  // whose walks go on
+  ptrdiff_t m = 0;
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    places[m] = static_cast<uint32_t>(j);
+    m += alone_[text[j]] ? 0 : 1;
+  }
+  ptrdiff_t begin = 0;
+  if (after_two_.empty()) {
+    std::fill_n(walks.base, n, trie_.root());
+  } else {
+    for (ptrdiff_t j = 0; j < n; ++j) walks.value[0][j] = one_byte_[text[j]];
+    for (const uint32_t j : std::span(places, static_cast<size_t>(m))) {
+      const TrieUnit two = after_two_[static_cast<size_t>(text[j + 1] << 8 | text[j])];
+      walks.value[1][j] = two.value;
+      walks.base[j] = two.link >> 8;
+    }
+    begin = 2;
+  }
+  for (ptrdiff_t k = begin; k < kSteps; ++k) {
+    for (const uint32_t j : std::span(places, static_cast<size_t>(m))) {
+      step(walks.base, walks.value[k], j, text[static_cast<ptrdiff_t>(j) + k]);
+    }
+  }
+  ptrdiff_t n_long = 0;
+  for (ptrdiff_t i = 0; i < m; ++i) {
+    const uint32_t j = places[i];
+    walks.far[j] = walks.base[j];
+    places[n_long] = j;
+    n_long += walks.base[j] == nowhere ? 0 : 1;
+  }
+  for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
+    for (const uint32_t j : std::span(places, static_cast<size_t>(n_long))) {
+      step(walks.far, walks.value[k], j, text[static_cast<ptrdiff_t>(j) + k]);
+    }
+  }
+}
+
+void Unigram::walk_two_bytes() {
+  const TrieUnit* units = trie_.units();
+  const auto step = [&](uint32_t base, uint32_t byte) {
+    const TrieUnit unit = units[base ^ byte];
+    return (unit.link & 255) == byte ? unit : TrieUnit{trie_.nowhere() << 8, 0};
+  };
+  one_byte_.resize(256);
+  after_two_.resize(1 << 16);
+  for (uint32_t first = 0; first < 256; ++first) {
+    const TrieUnit one = step(trie_.root(), first);
+    one_byte_[first] = one.value;
+    alone_[first] = one.link >> 8 == trie_.nowhere();
+    for (uint32_t second = 0; second < 256; ++second) {
+      after_two_[second << 8 | first] = step(one.link >> 8, second);
     }
   }
 }
@@ -70,9 +123,21 @@ void Unigram::best_block(const uint8_t* text, ptrdiff_t begin, ptrdiff_t n, ptrd
       length ^= (length ^ bytes) & better;
       seen |= other;
     };
-    for (ptrdiff_t k = 0; k < kSteps; ++k) contend(walks.value[k][j], static_cast<uint32_t>(k + 1));
-    uint32_t base = walks.base[j];
-    for (uint32_t k = kSteps; base != trie_.nowhere(); ++k) {
+    contend(walks.value[0][j], 1);
+    uint32_t base = trie_.nowhere();
+    if (!alone_[*at]) {
+      for (ptrdiff_t k = 1; k < kSteps; ++k) {
+        contend(walks.value[k][j], static_cast<uint32_t>(k + 1));
+      }
+      base = walks.base[j];
+    }
+    if (base != trie_.nowhere()) {
+      for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
+        contend(walks.value[k][j], static_cast<uint32_t>(k + 1));
+      }
+      base = walks.far[j];
+    }
+    for (uint32_t k = kLongSteps; base != trie_.nowhere(); ++k) {
       const TrieUnit unit = units[base ^ at[k]];
       if ((unit.link & 255) != at[k]) break;
       contend(unit.value, k + 1);
@@ -113,31 +178,50 @@ bool Unigram::sum_block(const uint8_t* text, ptrdiff_t begin, ptrdiff_t n, ptrdi
   const double* weight = weights.weight.data();
   const uint32_t nowhere = trie_.nowhere();
   bool fits = true;
+  // The sums of the next places, in registers: each place waits for the one behind it.
+  static_assert(kSteps == 4);
+  const double* const behind = value + begin + n;
+  double after[kSteps] = {behind[0], behind[1], behind[2], behind[3]};
   for (ptrdiff_t j = n; j-- > 0;) {
     const uint8_t* at = text + begin + j;
     double* const here = value + begin + j;
     ByteChoice& choice = choices[j];
-    double total = 0;
-    uint32_t seen = 0;
-    for (ptrdiff_t k = 0; k < kSteps; ++k) {
-      const uint32_t entry = walks.value[k][j];
-      total += weight[entry & kEntry] * here[k + 1];
-      choice.sum[k] = total;
-      choice.piece[k] = static_cast<int32_t>((entry & kEntry) - 1);
-      seen |= entry;
-    }
-    uint32_t base = walks.base[j];
-    for (ptrdiff_t k = kSteps; base != nowhere; ++k) {
-      const TrieUnit unit = units[base ^ at[k]];
-      if ((unit.link & 255) != at[k]) break;
-      total += weight[unit.value & kEntry] * here[k + 1];
-      base = unit.link >> 8;
+    uint32_t seen = walks.value[0][j];
+    double total = weight[seen & kEntry] * after[0];
+    choice.sum[0] = total;
+    choice.piece[0] = static_cast<int32_t>((seen & kEntry) - 1);
+    if (alone_[*at]) {
+      for (ptrdiff_t k = 1; k < kSteps; ++k) choice.sum[k] = total;
+      choice.base = nowhere;
+    } else {
+      for (ptrdiff_t k = 1; k < kSteps; ++k) {
+        const uint32_t entry = walks.value[k][j];
+        total += weight[entry & kEntry] * after[k];
+        choice.sum[k] = total;
+        choice.piece[k] = static_cast<int32_t>((entry & kEntry) - 1);
+        seen |= entry;
+      }
+      uint32_t base = choice.base = walks.base[j];
+      if (base != nowhere) {
+        for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
+          total += weight[walks.value[k][j] & kEntry] * here[k + 1];
+        }
+        base = walks.far[j];
+      }
+      for (ptrdiff_t k = kLongSteps; base != nowhere; ++k) {
+        const TrieUnit unit = units[base ^ at[k]];
+        if ((unit.link & 255) != at[k]) break;
+        total += weight[unit.value & kEntry] * here[k + 1];
+        base = unit.link >> 8;
+      }
     }
     if (unknown_edges_ && (seen & kOneUnit) == 0) {
       const uint32_t unit = unit_length(at, size - begin - j);
       total += weights.unknown[unit] * here[unit];
     }
     *here = total;
+    for (ptrdiff_t k = kSteps - 1; k > 0; --k) after[k] = after[k - 1];
+    after[0] = total;
     fits &= fits_range(total);
   }
   return fits;
@@ -159,6 +243,23 @@ bool Unigram::sum_bytes(const uint8_t* text, ptrdiff_t size, const Weights& weig
   }
   out.first_choice = 0;
   return true;
+}
+
+Edge Unigram::longer_edge(const ByteChoice& choice, const uint8_t* text, ptrdiff_t place,
+                          const Weights& weights, const Sums& sums, double target) const {
+  const TrieUnit* units = trie_.units();
+  const uint8_t* at = text + place;
+  const double* here = sums.value.data() + place;
+  double total = choice.sum[kSteps - 1];
+  uint32_t base = choice.base;
+  for (uint32_t k = kSteps; base != trie_.nowhere(); ++k) {
+    const TrieUnit unit = units[base ^ at[k]];
+    if ((unit.link & 255) != at[k]) break;
+    total += weights.weight[unit.value & kEntry] * here[k + 1];
+    if (total > target) return {static_cast<int32_t>((unit.value & kEntry) - 1), k + 1};
+    base = unit.link >> 8;
+  }
+  return {-1, 0};
 }
 
 void Unigram::choose_from(const uint8_t* text, ptrdiff_t size, ptrdiff_t place,

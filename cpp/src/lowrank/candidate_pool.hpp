@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kexue/core/vectors.hpp"
+#include "kexue/lowrank/squares.hpp"
 
 namespace kexue::lowrank {
 
@@ -51,6 +52,16 @@ inline std::vector<std::ptrdiff_t> longest_columns(std::span<const double> squar
     columns.resize(static_cast<std::size_t>(size));
   }
   return columns;
+}
+
+// r = inverse * b; the squared norms of columns that are not taken fall by the squares of r.
+// Returns the largest norm left.
+template <class T>
+double take_row(real_t<T> inverse, const T* b, T* r, double* norms, std::ptrdiff_t n) {
+  using R = real_t<T>;
+  const auto& kernels = square_kernels<R>();
+  const auto downdate = is_complex_v<T> ? kernels.downdate_complex : kernels.downdate;
+  return downdate(inverse, reinterpret_cast<const R*>(b), reinterpret_cast<R*>(r), norms, n);
 }
 
 template <class T>

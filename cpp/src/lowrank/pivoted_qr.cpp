@@ -9,7 +9,6 @@
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/gram.hpp"
-#include "kexue/lowrank/squares.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -21,19 +20,12 @@ constexpr double kPicked = -1.0;  // squared norm that marks a column as taken
 // 32 of their rows (1 / r kernel: 10 batches for 22). A nearer one is mostly among the longest.
 constexpr double kForeseen = 0.5;
 constexpr ptrdiff_t kShortlist = 256, kForesight = 32;
+// Classical pivots of steep spectra, of 96 columns by 64 rows (1000 x 1000, 10^(-i / 20), rank 100:
+// 180 candidates for 258).
+constexpr ptrdiff_t kSteepShortlist = 96, kSteepForesight = 64;
 
 template <class R>
 constexpr double kEpsilon = std::numeric_limits<R>::epsilon();
-
-// r = inverse * b; the squared norms of columns that are not taken fall by the squares of r.
-// Returns the largest norm left.
-template <class T>
-double take_row(real_t<T> inverse, const T* b, T* r, double* norms, ptrdiff_t n) {
-  using R = real_t<T>;
-  const auto& kernels = square_kernels<R>();
-  const auto downdate = is_complex_v<T> ? kernels.downdate_complex : kernels.downdate;
-  return downdate(inverse, reinterpret_cast<const R*>(b), reinterpret_cast<R*>(r), norms, n);
-}
 
 template <class T>
 class Factorization {
@@ -54,7 +46,7 @@ class Factorization {
     result_.cols = n_;
     result_.q = AlignedBuffer<T>(max_rank_ * m_);
     result_.r = AlignedBuffer<T>(max_rank_ * n_);
-    q_strips_ = ColumnStrips<T>(max_rank_, m_);
+    q_strips_ = ColumnStrips<T>(std::min<ptrdiff_t>(max_rank_, 256), m_);
     norms_.resize(static_cast<std::size_t>(n_));
     compute_norms();
     floor_ = 4 * kEpsilon<R> * std::sqrt(reference_);
@@ -117,9 +109,8 @@ class Factorization {
 
   // One orthogonalisation leaves parts of size eps / ratio in a candidate, where `ratio` is how far
   // the norms have fallen since the last refresh, and its row of R then errs by eps / ratio^2 of
-  // what is left: by 2e-12 at most in double, 2e-4 in single precision, where sketches of the usual
-  // decay then need none and choose the same columns as in double. Two leave eps, and the row errs
-  // by as much as the norms: sqrt(eps).
+  // what is left: 2e-12 in double; 2e-4 in single precision, where most sketches then need no
+  // refresh and choose the same columns. Two leave eps, and the row errs like the norms: sqrt(eps).
   bool needs_refresh(double largest) const {
     const double root = std::sqrt(kEpsilon<R>);
     const double least = slack_ == 1 ? root : std::min(std::sqrt(root), 7e-4);
@@ -164,19 +155,29 @@ class Factorization {
     return found == 0 ? 6 : std::clamp<ptrdiff_t>((2 * found + 11) / 12 * 12, 12, batch_);
   }
 
+  // Whether a dozen pivots have halved the norms: then the longest columns are much alike.
+  bool is_steep() {
+    const auto length = [&](ptrdiff_t i) {
+      return std::abs(r_row(i)[result_.pivots[static_cast<std::size_t>(i)]]);
+    };
+    return rank() > 12 && length(rank() - 1) < R(0.5) * length(rank() - 13);
+  }
+
   // Columns that are likely to be the next pivots, none of the pool, which makes room for them.
   std::vector<ptrdiff_t> choose_candidates() {
     const ptrdiff_t size = std::min({next_size(), n_ - rank(), max_rank_ - rank() + 8});
     pool_.keep(pool_.capacity() - size, LongerFirst{norms_});
     const auto known = pool_.marks(n_);
-    if (slack_ > kForeseen) return longest_columns(norms_, known, size);
-    auto columns = longest_columns(norms_, {}, std::max(kShortlist, size));
+    const bool steep = slack_ == 1 && is_steep();
+    if (slack_ > kForeseen && !steep) return longest_columns(norms_, known, size);
+    auto columns =
+        longest_columns(norms_, {}, std::max(steep ? kSteepShortlist : kShortlist, size));
     std::sort(columns.begin(), columns.end());
     const ptrdiff_t n = std::ssize(columns);
     const ptrdiff_t fresh = rank() - base_;
-    const auto rows = residual_rows<T>(a_, columns, std::min(m_, kForesight),
-                                       row_major<const T>(q_row(base_), fresh, m_),
-                                       row_major<const T>(r_row(base_), fresh, n_));
+    const auto rows = residual_rows<T>(
+        a_, columns, std::min(m_, steep ? kSteepForesight : kForesight),
+        row_major<const T>(q_row(base_), fresh, m_), row_major<const T>(r_row(base_), fresh, n_));
     const auto z = row_major<const T>(rows.data(), rows.size() / n, n);
     return foreseen_pivots<T>(z, columns, norms_, known, size);
   }
@@ -288,6 +289,21 @@ class Factorization {
     subtract_rows(rank() - base_, h + base_, r_row(base_), n_, b, n_);
   }
 
+  // A row of Q lies in all strips: all that there is of them comes into memory with the first.
+  void grow_q_strips() {
+    const ptrdiff_t rows = q_strips_.rows(), nr = q_strips_.width();
+    ColumnStrips<T> grown(std::min(max_rank_, 2 * rows), m_);
+    parallel_for(
+        grown.n_strips(),
+        [&](ptrdiff_t s, int) {
+          for (int plane = 0; plane < ColumnStrips<T>::kPlanes; ++plane) {
+            std::copy_n(q_strips_.strip(s, plane), rows * nr, grown.strip(s, plane));
+          }
+        },
+        workers_);
+    q_strips_ = std::move(grown);
+  }
+
   // Makes candidate t the next pivot. False if its residual has cancelled: it leaves the pool.
   bool take(ptrdiff_t t) {
     const auto member = pool_[t];
@@ -327,6 +343,7 @@ class Factorization {
     for (ptrdiff_t p : result_.pivots) r[p] = T(0);
     r[j] = norm;
     norms_[static_cast<std::size_t>(j)] = kPicked;
+    if (i == q_strips_.rows()) grow_q_strips();
     q_strips_.set_row(i, q);
     result_.pivots.push_back(j);
     return true;

@@ -248,11 +248,13 @@ BoxReach reach_of(const BoxRow<T>& row) {
   const double first = row.weights == nullptr ? 1 : static_cast<double>(row.weights[0]);
   BoxReach reach{first, first, std::abs(row.lowest), std::numeric_limits<T>::max(), bounded};
   for (ptrdiff_t i = 0; row.weights != nullptr && i < row.n; ++i) {
+    if (i % kPatience == 0) poll_interrupt();
     const auto w = static_cast<double>(row.weights[i]);
     reach.lightest = std::min(reach.lightest, w);
     reach.heaviest = std::max(reach.heaviest, w);
   }
   for (ptrdiff_t i = 0; row.lower != nullptr && i < row.n; ++i) {
+    if (i % kPatience == 0) poll_interrupt();
     reach.lowest = std::max(reach.lowest, std::abs(static_cast<double>(row.lower[i])));
   }
   return reach;

@@ -11,6 +11,7 @@
 #include "kexue/simplex/box_search.hpp"
 #include "kexue/simplex/kernels.hpp"
 #include "kexue/simplex/row_loop.hpp"
+#include "kexue/simplex/sorting.hpp"
 
 namespace kexue::simplex {
 namespace {
@@ -328,28 +329,42 @@ void project_sparse_simplex(MatrixView<const T> x, ptrdiff_t k, double highest,
   const ptrdiff_t n = x.cols;
   workers = planned_workers(kMaxWorkers, workers);
   const int n_slots = slots(n, workers);
-  AlignedBuffer<ptrdiff_t> orders(n_slots * n);
-  AlignedBuffer<T> values(n_slots * k);
+  AlignedBuffer<ptrdiff_t> orders(n_slots * k);
+  AlignedBuffer<T> values(n_slots * k), scratch(n_slots * n);
   std::vector<Gathered> memory(static_cast<std::size_t>(n_slots));
   for_rows(x.rows, n, workers, [&](ptrdiff_t i, int slot, int row_workers) {
     const T* row = x.row(i);
-    ptrdiff_t* order = orders.data() + slot * n;
+    ptrdiff_t* order = orders.data() + slot * k;
     T* largest = values.data() + slot * k;
-    if (std::any_of(row, row + n, [](T v) { return std::isnan(v); })) {
-      std::fill_n(out.row(i), n, std::numeric_limits<T>::quiet_NaN());
-      return;
-    }
-    for (ptrdiff_t j = 0; j < n; ++j) order[j] = j;
-    std::nth_element(order, order + k - 1, order + n, [row](ptrdiff_t a, ptrdiff_t b) {
-      return row[a] > row[b] || (row[a] == row[b] && a < b);
+    const auto fill = [&](T value) {
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        std::fill(out.row(i) + begin, out.row(i) + end, value);
+      });
+    };
+    bool nan = false;
+    for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+      nan = nan || std::any_of(row + begin, row + end, [](T v) { return std::isnan(v); });
     });
-    // Summed in the order of places, whatever order selection left.
-    std::sort(order, order + k);
-    for (ptrdiff_t j = 0; j < k; ++j) largest[j] = row[order[j]];
+    if (nan) return fill(std::numeric_limits<T>::quiet_NaN());
+    const T least = kth_largest(row, n, k, scratch.data() + slot * n);
+    ptrdiff_t above = 0;
+    for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+      above += std::count_if(row + begin, row + end, [=](T v) { return v > least; });
+    });
+    // In the order of places, in which they are summed; of equal ones the first.
+    ptrdiff_t ties = k - above, count = 0;
+    for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+      for (ptrdiff_t j = begin; j < end; ++j) {
+        if (row[j] > least || (row[j] == least && ties-- > 0)) {
+          order[count] = j;
+          largest[count++] = row[j];
+        }
+      }
+    });
     const BoxRow<T> chosen{largest, nullptr, nullptr, nullptr, 0.0, highest, k};
     project_row(chosen, radius[i], 0.0, largest, memory[static_cast<std::size_t>(slot)],
                 row_workers, reach_of(chosen));
-    std::fill_n(out.row(i), n, std::isnan(largest[0]) ? largest[0] : T(0));
+    fill(std::isnan(largest[0]) ? largest[0] : T(0));
     for (ptrdiff_t j = 0; j < k; ++j) out(i, order[j]) = largest[j];
   });
 }

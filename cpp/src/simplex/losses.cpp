@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kexue/simplex/maps.hpp"
+#include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
 #include "kexue/simplex/select.hpp"
 
@@ -173,17 +174,23 @@ void multilabel(const T* x, const std::uint8_t* labels, ptrdiff_t n_rows, ptrdif
         return label[j] != 0 ? -gamma * (s - margin) : gamma * (s + margin);
       };
       LogOnePlus side[2];
-      for (ptrdiff_t j = skip; j < n; ++j) side[label[j] != 0 ? 1 : 0].add(exponent(j));
+      for_polled(n - skip, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t j = begin + skip; j < end + skip; ++j) {
+          side[label[j] != 0 ? 1 : 0].add(exponent(j));
+        }
+      });
       values[r] = side[0].value() + side[1].value();
       if (gradient == nullptr) continue;
       T* g = gradient + r * n;
       double total = 0;
-      for (ptrdiff_t j = skip; j < n; ++j) {
-        const int which = label[j] != 0 ? 1 : 0;
-        const double d = (which == 1 ? -gamma : gamma) * side[which].share(exponent(j)) * weight;
-        total += d;
-        g[j] = static_cast<T>(d);
-      }
+      for_polled(n - skip, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t j = begin + skip; j < end + skip; ++j) {
+          const int which = label[j] != 0 ? 1 : 0;
+          const double d = (which == 1 ? -gamma : gamma) * side[which].share(exponent(j)) * weight;
+          total += d;
+          g[j] = static_cast<T>(d);
+        }
+      });
       if (threshold_class) g[0] = static_cast<T>(-total);
     }
   });

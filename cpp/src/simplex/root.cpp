@@ -147,19 +147,20 @@ T power_cut(const Power& f) {
 }
 
 template <class T>
-PowerRoot power_root(const Candidates<T>& candidates, Power f, bool derivative) {
-  const double tolerance = sizeof(T) == 8 ? 4e-16 : 1e-10;
+PowerRoot power_root(const Candidates<T>& candidates, Power f, bool derivative, double excess) {
+  const double tolerance = std::max(excess, sizeof(T) == 8 ? 4e-16 : 1e-10);
   const auto count = static_cast<double>(candidates.count());
   double highest = -std::expm1(-std::log(count) / f.power);  // drop is not above, if power > 0
   double before = std::numeric_limits<double>::infinity();
-  f.drop = 0;
   PowerSums sums{};
   for (int step = 0; step < 400; ++step) {
     if (step % 16 == 15) poll_interrupt();
     sums = sums_at(candidates, f);
     if (!(sums.sum > 1 + tolerance && sums.sum < before)) break;
     before = sums.sum;
-    f.drop -= sums.sum * std::expm1(-std::log(sums.sum) / f.power) / sums.slope_sum;
+    const double back = f.power == 2 ? std::sqrt(sums.sum) - sums.sum
+                                     : sums.sum * std::expm1(-std::log(sums.sum) / f.power);
+    f.drop -= back / sums.slope_sum;
     if (f.slope > 0 && step < 3) drop_below(candidates, power_cut<T>(f));
     if (step < kPatience || !(f.slope > 0)) continue;
     Power middle = f;
@@ -297,7 +298,7 @@ void write_steep(const T* x, T* out, ptrdiff_t n, double max, double slope, doub
   template T floor_to<T>(double);                                               \
   template T power_cut<T>(const Power&);                                        \
   template LinearRoot linear_root<T>(const Candidates<T>&, double, double);     \
-  template PowerRoot power_root<T>(const Candidates<T>&, Power, bool);          \
+  template PowerRoot power_root<T>(const Candidates<T>&, Power, bool, double);  \
   template SteepRoot steep_root<T>(std::span<const T>, double, double, double); \
   template void write_steep<T>(const T*, T*, ptrdiff_t, double, double, double, const SteepRoot&);
 KEXUE_INSTANTIATE(float)

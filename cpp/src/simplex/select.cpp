@@ -110,9 +110,11 @@ double scaled_exponential(double u, double largest, int order) {
 template <class T>
 double largest_finite(const T* x, ptrdiff_t n) {
   double largest = 0;
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    if (std::isfinite(x[i])) largest = std::max(largest, std::abs(static_cast<double>(x[i])));
-  }
+  for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+    for (ptrdiff_t i = begin; i < end; ++i) {
+      if (std::isfinite(x[i])) largest = std::max(largest, std::abs(static_cast<double>(x[i])));
+    }
+  });
   return largest;
 }
 
@@ -126,7 +128,8 @@ ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, E
   const ptrdiff_t n = batch.n;
   std::vector<ptrdiff_t> counts(kMaxWorkers);
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int slot) {
-    std::vector<double> values(static_cast<std::size_t>(n));
+    const AlignedBuffer<double> buffer(n);
+    double* values = buffer.data();
     for (ptrdiff_t r = first; r < first + rows; ++r) {
       const T* x = batch.x + r * n;
       T* out = batch.out + r * n;
@@ -138,19 +141,21 @@ ptrdiff_t taylor_softmax(const Batch<T>& batch, int order, double temperature, E
       const double largest = largest_finite(x, n);
       const bool is_large = largest / temperature > kLargeScore;
       double sum = 0;
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        double value = 0;
-        if (std::isfinite(x[i])) {
-          const auto v = static_cast<double>(x[i]);
-          value = is_large ? scaled_exponential(v / largest, largest / temperature, order)
-                           : partial_exponential(v / temperature, order);
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) {
+          double value = 0;
+          if (std::isfinite(x[i])) {
+            const auto v = static_cast<double>(x[i]);
+            value = is_large ? scaled_exponential(v / largest, largest / temperature, order)
+                             : partial_exponential(v / temperature, order);
+          }
+          values[i] = value;
+          sum += value;
         }
-        values[static_cast<std::size_t>(i)] = value;
-        sum += value;
-      }
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        out[i] = static_cast<T>(values[static_cast<std::size_t>(i)] / sum);
-      }
+      });
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) out[i] = static_cast<T>(values[i] / sum);
+      });
     }
   });
   ptrdiff_t sum = 0;
@@ -163,7 +168,8 @@ template <class T>
 void taylor_softmax_vjp(const Batch<T>& batch, const T* g, int order, double temperature) {
   const ptrdiff_t n = batch.n;
   for_row_chunks(batch.n_rows, n, batch.workers, [&](ptrdiff_t first, ptrdiff_t rows, int) {
-    std::vector<double> values(static_cast<std::size_t>(n));
+    const AlignedBuffer<double> buffer(n);
+    double* values = buffer.data();
     for (ptrdiff_t r = first; r < first + rows; ++r) {
       const T* x = batch.x + r * n;
       const T* up = g + r * n;
@@ -176,23 +182,28 @@ void taylor_softmax_vjp(const Batch<T>& batch, const T* g, int order, double tem
                         : partial_exponential(v / temperature, degree);
       };
       double sum = 0, mean = 0;
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        double& f = values[static_cast<std::size_t>(i)];
-        f = x[i] == -std::numeric_limits<T>::infinity() ? 0 : power(i, order);
-        sum += f;
-      }
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        const double p = values[static_cast<std::size_t>(i)] / sum;
-        if (p > 0) mean += p * static_cast<double>(up[i]);
-      }
-      const double rate = is_large ? order / largest : 1 / temperature;
-      for (ptrdiff_t i = 0; i < n; ++i) {
-        double d = 0;
-        if (x[i] != -std::numeric_limits<T>::infinity()) {
-          d = power(i, order - 1) / sum * rate * (static_cast<double>(up[i]) - mean);
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) {
+          values[i] = x[i] == -std::numeric_limits<T>::infinity() ? 0 : power(i, order);
+          sum += values[i];
         }
-        out[i] = static_cast<T>(d);
-      }
+      });
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) {
+          const double p = values[i] / sum;
+          if (p > 0) mean += p * static_cast<double>(up[i]);
+        }
+      });
+      const double rate = is_large ? order / largest : 1 / temperature;
+      for_polled(n, [&](ptrdiff_t begin, ptrdiff_t end) {
+        for (ptrdiff_t i = begin; i < end; ++i) {
+          double d = 0;
+          if (x[i] != -std::numeric_limits<T>::infinity()) {
+            d = power(i, order - 1) / sum * rate * (static_cast<double>(up[i]) - mean);
+          }
+          out[i] = static_cast<T>(d);
+        }
+      });
     }
   });
 }

@@ -34,10 +34,18 @@ void move_row(const T* x, T* out, ptrdiff_t n, T max) {
   for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - max;
 }
 
+// A map that tells where to begin from some of the entries.
+template <class Map, class T>
+concept HasTops = requires(const Map& map) { map.bound(Segment<T>{}, 0.0); };
+
 template <class T, class Map>
 ptrdiff_t solve_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty, double* tau,
                     bool past, T* scratch) {
-  const Extremes<T> seen = sparse_kernels<T>().extremes(x, n);
+  T tops[kTops + kRoom];
+  bool topped = false;
+  if constexpr (HasTops<Map, T>) topped = n >= map.topped();
+  const Extremes<T> seen =
+      topped ? sparse_kernels<T>().tops(x, n, tops) : sparse_kernels<T>().extremes(x, n);
   if (!ordinary(seen)) {
     if (tau != nullptr) *tau = seen.nan ? kNaN : static_cast<double>(seen.max);
     return special_row(x, out, n, empty, T(0), false, static_cast<T>(map.mass())) ? 1 : 0;
@@ -48,12 +56,14 @@ ptrdiff_t solve_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty
     if (tau != nullptr) *tau += map.tau_of_move(seen.max);
     return 0;
   }
-  Segment<T> segment{scratch, 0};
-  segment.count =
-      sparse_kernels<T>().filter(x, n, map.template cut<T>(static_cast<double>(seen.max)), scratch);
+  const auto max = static_cast<double>(seen.max);
+  Bound<T> bound = map.template bound<T>(max);
+  if constexpr (HasTops<Map, T>) {
+    if (topped) bound = map.bound(Segment<T>{tops, kTops}, max);
+  }
+  Segment<T> segment{scratch, sparse_kernels<T>().filter(x, n, bound.cut, scratch)};
   double root = 0;
-  const auto write =
-      map.solve(Candidates<T>{{&segment, 1}, 1}, static_cast<double>(seen.max), root);
+  const auto write = map.solve(Candidates<T>{{&segment, 1}, 1}, max, bound.start, root);
   if (tau != nullptr) *tau = root;
   write(x, out, n, past);
   return 0;
@@ -87,7 +97,7 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
           seen[static_cast<std::size_t>(i / kTile)] = tile;
           if (tile.max > max && std::isfinite(tile.max)) {
             max = tile.max;
-            cut = map.template cut<T>(static_cast<double>(max));
+            cut = map.template bound<T>(static_cast<double>(max)).cut;
           }
           if (tile.max > cut) count += kernels.filter(x + i, size, cut, kept + count);
           if (!in_place) kernels.zero(out + i, size);
@@ -116,11 +126,12 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
     if (tau != nullptr) *tau += map.tau_of_move(row.max);
     return 0;
   }
-  const T cut = map.template cut<T>(static_cast<double>(row.max));
+  const auto max = static_cast<double>(row.max);
+  const Bound<T> bound = map.template bound<T>(max);
+  const T cut = bound.cut;
   for (Segment<T>& s : segments) s.count = kernels.filter(s.data, s.count, cut, s.data);
   double root = 0;
-  const auto write =
-      map.solve(Candidates<T>{segments, workers}, static_cast<double>(row.max), root);
+  const auto write = map.solve(Candidates<T>{segments, workers}, max, bound.start, root);
   if (tau != nullptr) *tau = root;
   parallel_for(
       n_blocks,

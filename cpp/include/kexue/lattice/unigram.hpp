@@ -85,6 +85,7 @@ struct alignas(64) ByteChoice {
   static constexpr std::ptrdiff_t kSteps = 4;
   double sum[kSteps];
   std::int32_t piece[kSteps];  // -1 if there is none
+  std::uint32_t base;          // of the trie, where the longer ones go on
 };
 
 // Scratch of the sweeps over a segment: grows as needed.
@@ -214,7 +215,12 @@ class Unigram {
   bool sum(const std::uint8_t* text, std::ptrdiff_t size, bool valid, const Weights& weights,
            Sums& out) const;
 
-  // Of sums that are `chosen`: moves their choices to the block of a place.
+  // Of sums that are `chosen`.
+  // The piece of more than kSteps bytes that the partial sums reach `target` with; none, of length
+  // 0, if all stay below.
+  Edge longer_edge(const ByteChoice& choice, const std::uint8_t* text, std::ptrdiff_t place,
+                   const Weights& weights, const Sums& sums, double target) const;
+  // Moves the choices to the block of a place.
   void choose_from(const std::uint8_t* text, std::ptrdiff_t size, std::ptrdiff_t place,
                    const Weights& weights, Sums& sums) const;
 
@@ -270,6 +276,7 @@ class Unigram {
   void prepare(std::ptrdiff_t size, const Weights& weights, Sums& out) const;
   double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
   struct ByteWalks;
+  void walk_two_bytes();
   void walk_bytes(const std::uint8_t* text, std::ptrdiff_t n, ByteWalks& walks) const;
   void best_block(const std::uint8_t* text, std::ptrdiff_t begin, std::ptrdiff_t n,
                   std::ptrdiff_t size, Best& out) const;
@@ -312,6 +319,11 @@ class Unigram {
   // With whole characters, where the walk from the root stands after a character of three bytes, by
   // its sixteen bits.
   std::vector<TrieUnit> after_three_;
+  // Without them, the value of a byte, and where the walk stands after two, the first one in the
+  // lower half.
+  std::vector<std::uint32_t> one_byte_;
+  std::array<bool, 256> alone_{};  // no piece of more bytes begins with this one
+  std::vector<TrieUnit> after_two_;
   Characters alphabet_;  // with whole characters, if asked for
   // By two neighbouring bytes, the left one in the lower half: whether a segment ends between them.
   std::vector<std::uint8_t> pair_;

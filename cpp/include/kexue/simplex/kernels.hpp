@@ -21,6 +21,8 @@ namespace kexue::simplex {
 inline constexpr std::ptrdiff_t kShortRow = 128;
 // Elements of room a kernel may use beyond the last one it keeps.
 inline constexpr std::ptrdiff_t kRoom = 64;
+// Parts of a row whose largest entries SparseKernels::tops tells.
+inline constexpr std::ptrdiff_t kTops = 64;
 // A row is far whose maximum exceeds this many widths of its support: rounding begins to blur where
 // the support ends.
 inline constexpr double kFar = 0x1p20;
@@ -97,6 +99,8 @@ struct SoftmaxKernels {
 template <class T>
 struct SparseKernels {
   Extremes<T> (*extremes)(const T* x, std::ptrdiff_t n);
+  // The same, and the largest entry of each of kTops interleaved parts, -inf of an empty one.
+  Extremes<T> (*tops)(const T* x, std::ptrdiff_t n, T* largest);
   // kept <- the entries > above, in order; x and kept may be the same. kRoom beyond the last.
   std::ptrdiff_t (*filter)(const T* x, std::ptrdiff_t n, T above, T* kept);
   // The same with the sum of what is kept.
@@ -122,12 +126,19 @@ struct ShortKernels {
 
 // Gradients: dx_i = scale w_i (g_i - <w, g> / sum w)
 enum class Weight : int { probability, support, root, power };
+struct VjpSums {
+  double product, weight;  // <w, g>, sum w
+};
 template <class T>
 struct GradientKernels {
   // w_i = p_i, [p_i > 0], sqrt(p_i) or p_i^exponent where p_i > 0; n_rows rows of n, long ones
   // past the cache if told
   void (*vjp)(const T* p, const T* g, T* dx, std::ptrdiff_t n_rows, std::ptrdiff_t n, Weight weight,
               double exponent, double scale, bool past);
+  // The two halves for w_i = p_i^exponent, on a part of a row.
+  VjpSums (*power_sums)(const T* p, const T* g, std::ptrdiff_t n, double exponent);
+  void (*power_product)(const T* p, const T* g, T* dx, std::ptrdiff_t n, double exponent,
+                        double scale, double mean, bool past);
 };
 
 struct SimplexSoftmaxKernels {

@@ -43,6 +43,14 @@ struct Candidates {
   }
 };
 
+// Where a row's search begins: candidates are the entries > cut; the drop of the power family is
+// not below `start`.
+template <class T>
+struct Bound {
+  T cut;
+  double start;
+};
+
 // tau + low with sum (x - tau)_+ = radius; `support` entries lie above.
 struct LinearRoot {
   double tau, low;
@@ -51,12 +59,13 @@ struct LinearRoot {
 template <class T>
 LinearRoot linear_root(const Candidates<T>& candidates, double max, double radius);
 
-// `drop` of the power family; `factor` = 1/sum u^P (1/sum u^{P-1} with `derivative`).
+// `drop` of the power family, not below f.drop, to the precision of T, or from below where the sum
+// is at most 1 + `excess`; `factor` = 1/sum u^P (1/sum u^{P-1} with `derivative`).
 struct PowerRoot {
   double drop, factor;
 };
 template <class T>
-PowerRoot power_root(const Candidates<T>& candidates, Power f, bool derivative);
+PowerRoot power_root(const Candidates<T>& candidates, Power f, bool derivative, double excess = 0);
 
 // The largest T at or below `value`: x > value and x > floor_to<T>(value) agree for every x of T.
 template <class T>
