@@ -162,7 +162,9 @@ def _huggingface(tokenizer: UnigramTokenizer, alpha: float | None) -> Any:
     """The same pieces and scores; the space mark is put in front by hand."""
     import tokenizers
 
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one thread, as all others
+    # One thread, as all others. It is read when the threads start; without threads of its own the
+    # peer would leave its garbage in the memory that all others allocate from.
+    os.environ.setdefault("RAYON_NUM_THREADS", "1")
     vocabulary = [
         [piece, float(score)]
         for piece, score in zip(tokenizer.pieces, tokenizer.scores, strict=True)

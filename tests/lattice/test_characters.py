@@ -84,17 +84,13 @@ def test_spaces_of_texts_taken_together():
 
 
 def test_texts_that_are_taken_in_parts(isa):
-    """600,000 characters of three and two bytes: as bytes, and what a part ends or begins with."""
+    """280,000 characters of three and two bytes: as bytes, and what a part ends or begins with."""
     pieces = ["<unk>", "\u2581", "的一", "的", "一", "é的", "é", "一é一"]
     rows = [(p.encode(), -1.0 - i / 7, 2 if i == 0 else 1) for i, p in enumerate(pieces)]
     tokenizer = UnigramTokenizer.from_sentencepiece(sentencepiece_model(rows))
-    letters = np.random.default_rng(0).choice(list("的一é"), 600_000)
-    text = "".join(letters)
-    due = tokenizer.encode(text.encode())
-    np.testing.assert_array_equal(tokenizer.encode(text), due)
-    for place in (1 << 18, 1 << 19):
-        for spaces in (("的", " "), (" ", "的"), (" ", " ")):
-            letters[place - 1 : place + 1] = spaces
-            text = "".join(letters)
-            due = tokenizer.encode(text.encode())
-            np.testing.assert_array_equal(tokenizer.encode(text), due)
+    letters = np.random.default_rng(0).choice(list("的一é"), 280_000)
+    place = 1 << 18
+    for middle in (("的", "一"), ("的", " "), (" ", "的"), (" ", " ")):
+        letters[place - 1 : place + 1] = middle
+        text = "".join(letters)
+        np.testing.assert_array_equal(tokenizer.encode(text), tokenizer.encode(text.encode()))
