@@ -94,6 +94,12 @@ def small_data(monkeypatch):
         )
 
 
+@pytest.fixture
+def no_figures(monkeypatch):
+    for name in ("matplotlib", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
 @pytest.mark.usefixtures("small_data")
 def test_tour_writes_figures_and_a_report(tmp_path, capsys):
     out = tmp_path / "tour"
@@ -142,7 +148,7 @@ def test_the_page_in_a_browser(tmp_path):
     assert not found["wide"]
 
 
-@pytest.mark.usefixtures("small_data")
+@pytest.mark.usefixtures("small_data", "no_figures")
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
@@ -163,7 +169,7 @@ def test_a_broken_promise_fails_the_tour(tmp_path, capsys, monkeypatch, change, 
     assert any("FAILED" in line and complaint in line for line in output.splitlines()), output
 
 
-@pytest.mark.usefixtures("small_data")
+@pytest.mark.usefixtures("small_data", "no_figures")
 def test_biased_samples_fail_the_tour(tmp_path, capsys, monkeypatch):
     sample = lattice_chapter.UnigramTokenizer.sample
 
@@ -175,7 +181,7 @@ def test_biased_samples_fail_the_tour(tmp_path, capsys, monkeypatch):
     assert "draws follow them" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("small_data")
+@pytest.mark.usefixtures("small_data", "no_figures")
 def test_a_wrong_projection_fails_the_tour(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(simplex_chapter.simplex, "sparsemax", simplex_chapter.simplex.softmax)
     assert program.main(["--quick", "--area", "simplex", "--out", str(tmp_path)]) == 1

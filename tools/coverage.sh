@@ -6,8 +6,8 @@
 # PYTHON names the interpreter, in whose environment the test requirements, coverage and gcovr are
 # installed. Fails below 95 % of the C++ and 98 % of the Python, each read from the lines that this
 # machine compiles: what only another architecture has (#if) is not counted. A kernel's line has run
-# if it ran on any instruction set, a template's if it ran for any type. With arguments the thresholds
-# do not apply.
+# if it ran on any instruction set, a template's if it ran for any type; but every kernel function
+# must have run for every type on every instruction set. With arguments the thresholds do not apply.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,4 +41,7 @@ PYTHONPATH=$root/site PYTHONSAFEPATH=1 PYTHONDONTWRITEBYTECODE=1 \
 "$python" -m gcovr --root . --filter cpp/src/ --filter cpp/include/ --object-directory "$root/cmake" \
   --exclude-noncode-lines --merge-lines --sort uncovered-percent --txt "$root/cpp.txt" --txt-summary \
   --json "$root/cpp.json" --fail-under-line "$least_cpp" "$root/cmake" || status=$?
+isas=$(PYTHONPATH=$root/site "$python" -P -c "from kexue_num import _core; print(*_core.available_isas())")
+# shellcheck disable=SC2086  # one argument each
+"$python" tools/kernels_run.py "$root/cmake" $isas || [ $# -gt 0 ] || status=$?
 exit "$status"

@@ -87,7 +87,8 @@ def best_error(A: Array, indices: Sequence[int]) -> float:
 
 def pivoted_qr_error(A: Array, rank: int) -> float:
     """Spectral error of the decomposition by column-pivoted QR: what SciPy reaches at its best."""
-    return best_error(A, column_pivots(A, rank))
+    R = next(R for chosen, R in pivot_steps(A) if len(chosen) == rank)
+    return spectral_norm(R.astype(complex if np.iscomplexobj(A) else float))
 
 
 def pivoted_qr_rank(A: Array, tol: float) -> int:
