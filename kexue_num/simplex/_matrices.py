@@ -10,7 +10,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import (
     LARGEST_INTEGER,
@@ -72,7 +72,7 @@ def project_spectrahedron(X: Any, radius: float = 1.0) -> Array:
     # Halves first: their sum cannot overflow.
     hermitian = np.where(finite, matrix, 0) / 2
     hermitian += hermitian.conj().swapaxes(-2, -1)
-    values, vectors = np.linalg.eigh(hermitian)
+    values, vectors = _lapack.eigh(hermitian)
     values = project_simplex(values, radius)
     scaled = vectors * np.sqrt(values)[..., np.newaxis, :]
     p = scaled @ scaled.conj().swapaxes(-2, -1)

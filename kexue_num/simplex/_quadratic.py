@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num import _core
+from kexue_num import _core, _lapack
 from kexue_num._errors import ConvergenceWarning, NumericalError
 from kexue_num._validation import (
     LARGEST_INTEGER,
@@ -187,7 +187,7 @@ def simplex_least_squares(
     constant = np.zeros(target.shape[:-1])
     if m > n:
         # |A p - b|^2 = |R p - Q'b|^2 + |b - Q Q'b|^2
-        basis, triangle = np.linalg.qr(columns)
+        basis, triangle = _lapack.qr(columns)
         inside = target @ basis
         constant = np.sum((target - inside @ basis.T) ** 2, axis=-1) / 2
         columns, target, m = triangle, inside, n
@@ -208,7 +208,7 @@ def _require_convex(function: str, Q: Array) -> None:
     centred += size  # a multiple of the ones: no influence on directions of sum zero
     centred[np.diag_indices(n)] += 8 * n * _EPS * size + np.finfo(np.float64).tiny
     try:
-        np.linalg.cholesky(centred)
+        _lapack.cholesky(centred)
     except np.linalg.LinAlgError as error:
         raise NumericalError(
             f"{function}: 'Q' must be convex on the simplex, but has a direction d of sum zero "
