@@ -89,13 +89,13 @@ void fetch_rows([[maybe_unused]] MatrixView<const R> b, [[maybe_unused]] ptrdiff
 
 // C (+)= alpha A B for an A of few rows and B with rows as they lie: B is read once and not copied.
 // The next block of its rows is fetched meanwhile. Longer blocks read and write C less often, but
-// need more of the first-level cache (on one thread, 4000 x 4000: 12 rows 13 ms with 16, 15 ms with
-// 32 and 17 ms with 8 and nothing fetched; 24 rows 21 ms with 32 and 31 ms then).
+// need more of the first-level cache (on one thread, 12 rows by 4000 x 4000: 13 ms with 16, 15 ms
+// with 32 and 17 ms with 8 and nothing fetched). One length for all: the sums of a row of A must
+// not depend on how many there are.
 template <class R>
 void gemm_small_a(const PackedRows<R>& a, MatrixView<const R> b, bool accumulate, MatrixView<R> c,
                   int workers) {
-  constexpr ptrdiff_t kWide = 32, kMostDepth = 32;
-  const ptrdiff_t block = a.n_strips() == 1 ? 16 : kMostDepth;
+  constexpr ptrdiff_t kWide = 32, kDepth = 16;
   const auto& kernels = gemm_kernels<R>();
   const ptrdiff_t mr = kernels.mr, nr = kernels.nr, depth = b.rows;
   const ptrdiff_t n_strips = ceil_div(c.cols, nr);
@@ -105,19 +105,19 @@ void gemm_small_a(const PackedRows<R>& a, MatrixView<const R> b, bool accumulate
         const ptrdiff_t first = g * kWide, last = std::min(n_strips, first + kWide);
         if (!accumulate) clear_block(c, first * nr, std::min(c.cols, last * nr) - first * nr);
         AlignedBuffer<R> tail;
-        for (ptrdiff_t k0 = 0; k0 < depth; k0 += block) {
-          const ptrdiff_t kc = std::min(block, depth - k0);
+        for (ptrdiff_t k0 = 0; k0 < depth; k0 += kDepth) {
+          const ptrdiff_t kc = std::min(kDepth, depth - k0);
           for (ptrdiff_t s = first; s < last; ++s) {
             const ptrdiff_t cols = std::min(nr, c.cols - s * nr);
             const R* source = &b(k0, s * nr);
             ptrdiff_t ldb = b.row_stride;
             if (cols < nr) {
-              if (tail.size() == 0) tail = AlignedBuffer<R>(kMostDepth * nr);
+              if (tail.size() == 0) tail = AlignedBuffer<R>(kDepth * nr);
               pack_strip<R>(b, k0, kc, s * nr, nr, tail.data(), 0);
               source = tail.data();
               ldb = nr;
             }
-            fetch_rows(b, k0 + kc, std::min(k0 + kc + block, depth), s * nr, cols);
+            fetch_rows(b, k0 + kc, std::min(k0 + kc + kDepth, depth), s * nr, cols);
             for (ptrdiff_t r = 0; r < a.n_strips(); ++r) {
               add_tile(kernels, &c(r * mr, s * nr), c.row_stride, std::min(mr, c.rows - r * mr),
                        cols, [&](R* target, ptrdiff_t ldc) {
