@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kexue/core/gemm.hpp"
+#include "kexue/core/index.hpp"
 
 namespace kexue {
 
@@ -10,8 +11,6 @@ using std::ptrdiff_t;
 // Strips of B that one chunk multiplies: 512 bytes of columns, so that a depth block of them and
 // the matching part of A stay in the second-level cache.
 constexpr ptrdiff_t kGroup = 8;
-
-inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 inline double product_flops(ptrdiff_t m, ptrdiff_t depth, ptrdiff_t n) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(depth) * static_cast<double>(n);

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numbers>
+
+#include "kexue/core/constants.hpp"
 
 namespace kexue::density {
 
@@ -11,8 +12,6 @@ namespace {
 
 constexpr double kPi = std::numbers::pi;
 constexpr double kSqrt3 = std::numbers::sqrt3;
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // f - sin f without cancellation.
 double excess_over_sine(double f) {
@@ -110,7 +109,7 @@ double inverse_t3(double q) {
 }  // namespace
 
 double inverse_upper_tail(Base base, double q) {
-  if (!(q > 0)) return q == 0 ? kInfinity : kNaN;
+  if (!(q > 0)) return q == 0 ? kInf : kNaN;
   if (q >= 0.5) return 0;
   switch (base) {
     case Base::normal:

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base_tails.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/density/kernels.hpp"
@@ -14,8 +15,6 @@ namespace kexue::density {
 using std::ptrdiff_t;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // Below this 2 tail masses and slopes are taken from their logarithms.
 constexpr double kUnderflow = 1e-290;

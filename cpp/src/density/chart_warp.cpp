@@ -1,9 +1,9 @@
 // The warp of a chart: a table of a density with a t3 base, and its inverse.
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base_tails.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/density/chart.hpp"
 
@@ -13,8 +13,6 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // |t| below which the inverse is refined on its tail.
 constexpr double kLeastWarp = 2e-4;
 
@@ -84,7 +82,7 @@ void Chart::build_inverse() {
   for (std::size_t half = 0; half < 2; ++half) {
     const std::vector<double>& mass = half == 0 ? left_ : right_;
     double* cubic = cubics_.data() + 4 * half * (cells + 1);
-    cubic[4 * cells] = kInfinity;
+    cubic[4 * cells] = kInf;
     for (std::size_t j = 0; j < cells; ++j) {
       const std::size_t k = half == 0 ? j : knots - 1 - j, next = half == 0 ? k + 1 : k - 1;
       const double rise =
@@ -153,7 +151,7 @@ void Chart::inverse_warp(const double* t, ptrdiff_t n, double* y) const {
 double Chart::inverse_warp(double t) const {
   const bool low = t > 0;
   const double mass = 0.5 * std::abs(t);
-  if (mass == 0) return std::signbit(t) ? kInfinity : -kInfinity;
+  if (mass == 0) return std::signbit(t) ? kInf : -kInf;
   const auto tail = [&](double y) {
     const Tails tails = warp(y);
     return low ? tails.lower : tails.upper;

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
@@ -15,8 +16,6 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kEpsilon = std::numeric_limits<double>::epsilon();
 constexpr double kUnderflow = 1e-290;
 constexpr ptrdiff_t kBlock = 128;   // points whose quadrature nodes stay in the first-level cache
@@ -188,7 +187,7 @@ void Model::pdf(std::span<const double> y, std::span<double> out, bool logarithm
       if (slope[i] < kUnderflow && chart_.inside(from[i])) {
         log_slope[i] = chart_.log_slope(from[i]);
       }
-      to[i] = log_slope[i] == -kInfinity ? -kInfinity : to[i] + log_slope[i];
+      to[i] = log_slope[i] == -kInf ? -kInf : to[i] + log_slope[i];
     }
   });
 }

@@ -1,6 +1,6 @@
 // Evaluation, charts, compression and sampling of densities; see kexue/density/kernels.hpp.
 #include "kexue/density/kernels.hpp"
-#include "lanes.hpp"
+#include "density_lanes.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {
@@ -8,7 +8,6 @@ namespace {
 
 using namespace kexue::KEXUE_ISA;
 
-constexpr std::ptrdiff_t kStep = kLanes<double>;
 // Horner's rule waits for two multiply-adds a step: four vectors hide most of it.
 constexpr int kVectors = 4;
 
@@ -80,20 +79,6 @@ void square(const double* re, const double* im, std::ptrdiff_t order, const doub
 void amplitude(const double* re, const double* im, std::ptrdiff_t order, const double* t,
                double* out_re, double* out_im, std::ptrdiff_t n) {
   horner_all<false>(re, im, order, t, out_re, out_im, n);
-}
-
-// The last, incomplete vector is padded with zeros.
-KEXUE_INLINE F64 load_some(const double* x, std::ptrdiff_t count) {
-  if (count == kStep) return load<double>(x);
-  double lane[kStep] = {};
-  for (std::ptrdiff_t j = 0; j < count; ++j) lane[j] = x[j];
-  return load<double>(lane);
-}
-KEXUE_INLINE void store_some(double* x, F64 value, std::ptrdiff_t count) {
-  if (count == kStep) return store<double>(x, value);
-  double lane[kStep];
-  store<double>(lane, value);
-  for (std::ptrdiff_t j = 0; j < count; ++j) x[j] = lane[j];
 }
 
 // With e = exp(-2 |z|): 1 - |tanh z| = 2 e / (1 + e), sech^2 z = 4 e / (1 + e)^2.

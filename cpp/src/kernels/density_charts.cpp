@@ -3,7 +3,7 @@
 // Polynomials are Chebyshev interpolants from 40 digits in a variable on [-1, 1]; their errors are
 // below 2e-17 of the result.
 #include "kexue/density/chart_kernels.hpp"
-#include "lanes.hpp"
+#include "density_lanes.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {
@@ -12,7 +12,6 @@ namespace {
 using namespace kexue::KEXUE_ISA;
 
 constexpr double kSqrt3 = 0x1.bb67ae8584caap+0, kInversePi = 0x1.45f306dc9c883p-2;
-constexpr ptrdiff_t kStep = kLanes<double>;
 
 // ((atan x) / x - 1 / (1 + w)) (1 + w) / w with w = x^2 in [0, 1], of 2 w - 1.
 constexpr double kArctangent[] = {
@@ -108,14 +107,6 @@ KEXUE_INLINE void for_vectors(ptrdiff_t n, F&& f) {
   ptrdiff_t i = 0;
   for (; i + kStep <= n; i += kStep) f(i, kStep);
   if (i < n) f(i, n - i);
-}
-KEXUE_INLINE F64 load_some(const double* p, ptrdiff_t n) { return load_up_to<double>(p, n, 0.0); }
-KEXUE_INLINE void store_some(double* p, F64 v, ptrdiff_t n) {
-  if (n >= kStep) {
-    store<double>(p, v);
-  } else {
-    store_part<double>(p, v, n);
-  }
 }
 
 template <class F>

@@ -1,13 +1,12 @@
 // The inner loops of the fit: Fourier transforms of rows, weights, Cholesky factors.
 #include "kexue/density/kernels.hpp"
+#include "density_lanes.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {
 namespace {
 
 using namespace kexue::KEXUE_ISA;
-
-constexpr std::ptrdiff_t kStep = kLanes<double>;
 
 // Stockham's self-sorting transform; the rows make every inner loop contiguous.
 void radix_2(std::ptrdiff_t half, std::ptrdiff_t s, std::ptrdiff_t turn, const double* root_re,

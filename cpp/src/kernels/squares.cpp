@@ -13,7 +13,7 @@ namespace {
 #endif
 
 // Eight rows at a time: as many streams as the hardware follows, and acc is read once for all.
-constexpr int kRows = 8;
+constexpr int kStreams = 8;
 
 template <int rows, class R>
 KEXUE_INLINE void add_squares(const R* KEXUE_RESTRICT x, std::ptrdiff_t ld, std::ptrdiff_t n,
@@ -32,7 +32,7 @@ KEXUE_INLINE void add_squares(const R* KEXUE_RESTRICT x, std::ptrdiff_t ld, std:
 template <class R>
 void down(const R* x, std::ptrdiff_t ld, std::ptrdiff_t rows, std::ptrdiff_t n, double* acc) {
   std::ptrdiff_t i = 0;
-  for (; i + kRows <= rows; i += kRows) add_squares<kRows>(x + i * ld, ld, n, acc);
+  for (; i + kStreams <= rows; i += kStreams) add_squares<kStreams>(x + i * ld, ld, n, acc);
   for (; i < rows; ++i) add_squares<1>(x + i * ld, ld, n, acc);
 }
 

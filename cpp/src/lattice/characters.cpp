@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/lattice/utf8.hpp"
 
@@ -16,7 +16,6 @@ using std::uint16_t;
 using std::uint32_t;
 using std::uint64_t;
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr uint64_t kNoLabel = 0xFFFF;
 constexpr uint32_t kMostUnits = 1U << 24;
 // After so many places that did not fit, children go to the end.

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::lattice {
@@ -26,7 +26,6 @@ double log_add(double a, double b) {
 
 bool draw_streaming(const Unigram& model, const Line& line, double alpha, bool exact,
                     Uniforms& uniforms, Emitter& emit) {
-  constexpr double kInf = std::numeric_limits<double>::infinity();
   const ptrdiff_t size = line.size();
   // The weight of all that leads to a place, as a logarithm, or the score of the survivor; and the
   // survivor's last edge.

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
-#include <limits>
 #include <string_view>
 
 #include "caches.hpp"
 #include "emit.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -18,8 +18,6 @@ using std::size_t;
 using std::uint8_t;
 
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 struct BestScratch {
   explicit BestScratch(CachePool<BestWords>& pool) : words(pool) {}

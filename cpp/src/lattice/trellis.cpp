@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
 #include "messages.hpp"
@@ -15,8 +15,6 @@ namespace kexue::lattice {
 using std::ptrdiff_t;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 class Collector {
  public:

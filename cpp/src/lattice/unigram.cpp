@@ -6,6 +6,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 
 namespace kexue::lattice {
@@ -18,7 +19,6 @@ using std::uint32_t;
 using std::uint64_t;
 using std::uint8_t;
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2e = 1.44269504088896340736;
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";
 

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/unigram.hpp"
 
@@ -20,7 +21,6 @@ using std::size_t;
 using std::uint32_t;
 using std::uint8_t;
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr ptrdiff_t kSteps = ByteChoice::kSteps;
 constexpr ptrdiff_t kLongSteps = 8;  // made together by the walks that get beyond kSteps
 constexpr ptrdiff_t kBlock = 32;

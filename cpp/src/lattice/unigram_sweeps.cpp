@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/unigram.hpp"
 
@@ -14,7 +15,6 @@ using std::size_t;
 using std::uint32_t;
 using std::uint8_t;
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0.693147180559945309417;
 // Walks look at three characters, all but the first of which may lie behind the segment.
 constexpr ptrdiff_t kThreeCharacters = 12;

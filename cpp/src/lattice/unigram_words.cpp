@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/unigram.hpp"
 #include "kexue/lattice/utf8.hpp"
@@ -16,8 +17,6 @@ using std::uint16_t;
 using std::uint32_t;
 using std::uint64_t;
 using std::uint8_t;
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
 
 // Bit i of 64: text[i] continues no character.
 uint64_t character_starts(const uint8_t* text) {

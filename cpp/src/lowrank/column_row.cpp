@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lowrank/squares.hpp"
 
@@ -11,7 +12,6 @@ namespace {
 
 using std::ptrdiff_t;
 
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 int workers_for(ptrdiff_t operations, int workers) { return operations < 50000 ? 1 : workers; }
 
 // f(b, workers) for every matrix: matrices in parallel where they are many, else one by one, each

@@ -5,6 +5,7 @@
 #include <limits>
 #include <vector>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/triangular.hpp"
@@ -16,7 +17,6 @@ using std::ptrdiff_t;
 
 constexpr ptrdiff_t kPanel = 64;  // columns per task
 
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 int workers_for(ptrdiff_t operations, int workers) { return operations < 50000 ? 1 : workers; }
 
 // Eight maxima side by side, so that the compiler uses vectors.

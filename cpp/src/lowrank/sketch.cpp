@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::lowrank {
@@ -18,8 +19,6 @@ constexpr ptrdiff_t kProbeRows = 64;
 // Rows of A per partial sum when there are too few column panels to share out.
 constexpr ptrdiff_t kSplitRows = 4096;
 constexpr ptrdiff_t kEnoughPanels = 64;
-
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 // Streams of one key.
 Key sign_key(Key key) { return subkey(key, 0); }

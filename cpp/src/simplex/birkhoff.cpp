@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
 #include <type_traits>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -17,7 +17,6 @@ namespace {
 using std::ptrdiff_t;
 using Vector = std::vector<double>;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 // Entries beyond this make project_large.
 constexpr double kNear = 64;
 constexpr int kMaxHalvings = 50;
@@ -241,7 +240,7 @@ BirkhoffReport project_large(const T* x, ptrdiff_t n, double size, double tol, p
                  [=](T v) { return std::scalbn(static_cast<double>(v), -k); });
   Vector at = affine_potentials(moved.data(), n), g(at.size());
   std::fill_n(potentials, 2 * n, 0.0);
-  BirkhoffReport report{kNan, kNan, 0, 0};
+  BirkhoffReport report{kNaN, kNaN, 0, 0};
   for (;; std::fill(at.begin(), at.end(), 0.0)) {
     Dual<double> dual(moved.data(), n);
     minimise(dual, k > 0 ? 1e-3 : tol, max_iter, at, g, report);
@@ -273,7 +272,7 @@ BirkhoffReport project_birkhoff(const T* x, ptrdiff_t n, double tol, ptrdiff_t m
   if (size > kNear) return project_large(x, n, size, tol, max_iter, certify, p, potentials);
   Dual<T> dual(x, n);
   Vector at = affine_potentials(x, n), g(at.size());
-  BirkhoffReport report{kNan, kNan, 0, 0};
+  BirkhoffReport report{kNaN, kNaN, 0, 0};
   minimise(dual, tol * size, max_iter, at, g, report);
   write_points(x, n, at, p);
   if (certify) certificate(x, n, at, g, report);

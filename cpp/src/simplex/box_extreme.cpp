@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/simplex/box_projection.hpp"
@@ -15,7 +16,6 @@ namespace {
 
 using std::ptrdiff_t;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Entries between two looks for Ctrl-C.
 constexpr ptrdiff_t kPatience = 4096;
 // Bounds that cannot be met but for the rounding of their sum are.
@@ -226,8 +226,7 @@ bool can_be_solved(const BoxRow<T>& row) {
   bool finite = false;
   for (ptrdiff_t i = 0; i < row.n; ++i) {
     const Column c = column_of(row, i);
-    if (std::isnan(c.x) || (c.x == kInfinity && c.u == kInfinity) ||
-        (c.x == -kInfinity && c.l == -kInfinity)) {
+    if (std::isnan(c.x) || (c.x == kInf && c.u == kInf) || (c.x == -kInf && c.l == -kInf)) {
       return false;
     }
     finite = finite || std::isfinite(c.x);
@@ -244,7 +243,7 @@ bool BoxReach::is_exceeded(double radius) const {
 
 template <class T>
 BoxReach reach_of(const BoxRow<T>& row) {
-  const bool bounded = row.lower != nullptr || row.lowest != 0 || row.highest < kInfinity;
+  const bool bounded = row.lower != nullptr || row.lowest != 0 || row.highest < kInf;
   const double first = row.weights == nullptr ? 1 : static_cast<double>(row.weights[0]);
   BoxReach reach{first, first, std::abs(row.lowest), std::numeric_limits<T>::max(), bounded};
   for (ptrdiff_t i = 0; row.weights != nullptr && i < row.n; ++i) {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/simplex/box_search.hpp"
 #include "kexue/simplex/kernels.hpp"
@@ -18,7 +19,6 @@ namespace {
 
 using std::ptrdiff_t;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // A residual that the rounding of the result hides, relative to the sum.
 template <class T>
 constexpr double kEnough = std::is_same_v<T, float> ? 0x1p-30 : 0x1p-56;
@@ -72,7 +72,7 @@ class Passes {
   ptrdiff_t size() const { return row_.n; }
   bool in_one_piece() const { return pieces_ == 1; }
   bool weighted() const { return row_.weights != nullptr; }
-  bool bounded_above() const { return row_.lower != nullptr || row_.highest < kInfinity; }
+  bool bounded_above() const { return row_.lower != nullptr || row_.highest < kInf; }
 
   BoxSums sums(BoxRoot tau) const {
     if (pieces_ == 1) return kernels<T>().sums(row_, tau);

@@ -4,10 +4,11 @@
 #include <cstdint>
 #include <numeric>
 
+#include "kexue/core/constants.hpp"
+
 namespace kexue::simplex {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Newton's steps are monotone without upper bounds and nearly so with them; random and adversarial
 // rows take at most 15. What is left bisects: a double has 64 bits. Only the search for a bracket,
 // by steps 16 times as long each time, may need more passes.
@@ -52,7 +53,7 @@ bool BoxSearch::advance(const BoxSums& sums, BoxRoot rest) {
   below = residual > 0;
   (below ? low_ : high_) = place();
   if (stage_ == Stage::halved) choose_base();
-  return move(sums.slope > 0 ? residual / sums.slope : kInfinity);
+  return move(sums.slope > 0 ? residual / sums.slope : kInf);
 }
 
 // The middle of two neighbours has been tried: distances are now from the end nearer to the root.

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
 
@@ -43,7 +43,6 @@ double exp_remainder(double t) {
 
 // p^{2 - alpha} cannot overflow up to this alpha, whatever p is.
 constexpr double kModerate = 2.75;
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // From e^{-b l} = e^kSteep on, 1 - b l is negligible beside it.
 constexpr double kSteep = 40;
 

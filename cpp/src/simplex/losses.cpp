@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/row_loop.hpp"
 #include "kexue/simplex/rows.hpp"
@@ -14,9 +14,6 @@ namespace kexue::simplex {
 using std::ptrdiff_t;
 
 namespace {
-
-constexpr double kInf = std::numeric_limits<double>::infinity();
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // f(column, weight) for the entries of a row's target.
 template <class T, class F>

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/simplex/maps.hpp"
 #include "kexue/simplex/policies.hpp"
 #include "kexue/simplex/root.hpp"
@@ -15,8 +16,6 @@ namespace kexue::simplex {
 using std::ptrdiff_t;
 
 namespace {
-
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 template <class T>
 bool ordinary(const Extremes<T>& seen) {

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
@@ -22,7 +22,6 @@ using std::size_t;
 
 namespace {
 
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
 constexpr ptrdiff_t kSmall = 1024;  // entries below which the auction does not pay
 constexpr int kReductions = 4;      // bids without eps for each row, at most, on average
 
@@ -87,10 +86,10 @@ void Assigner::take_best() {
     if (i % 256 == 0) poll_interrupt();
     const double* c = cost_.row(i);
     const auto best = kernel.minimum(c, v_.data(), m_);
-    ptrdiff_t col = best.value < kInfinite ? best.index : -1;
+    ptrdiff_t col = best.value < kInf ? best.index : -1;
     if (col >= 0 && row_[at(col)] >= 0) {
       col = -1;
-      const double above = std::nextafter(best.value, kInfinite);
+      const double above = std::nextafter(best.value, kInf);
       const ptrdiff_t count = kernel.select_below(c, v_.data(), above, ties.data(), m_);
       for (ptrdiff_t k = 0; k < count && col < 0; ++k) {
         if (row_[at(ties[at(k)])] < 0) col = ties[at(k)];
@@ -120,8 +119,8 @@ void Assigner::reduce() {
       const auto best = kernel.two_minima(cost_.row(row), v_.data(), m_);
       const ptrdiff_t holder = row_[at(best.index)];
       // No column; or a tie, or nothing to outbid, which would only take the column away.
-      const bool bids = best.second < kInfinite && best.second > best.value;
-      if (!(best.value < kInfinite) || (!bids && holder >= 0)) {
+      const bool bids = best.second < kInf && best.second > best.value;
+      if (!(best.value < kInf) || (!bids && holder >= 0)) {
         later.push_back(row);
         break;
       }
@@ -146,7 +145,7 @@ ptrdiff_t Assigner::free_column_within(double bound) const {
 bool Assigner::augment(ptrdiff_t start) {
   const auto& relax = row_kernels().relax;
   std::copy(v_.begin(), v_.end(), open_v_.data());
-  std::fill(distance_.data(), distance_.data() + m_, kInfinite);
+  std::fill(distance_.data(), distance_.data() + m_, kInf);
   std::fill(from_.data(), from_.data() + m_, start);
   settled_.clear();
   std::vector<double> reached;  // the distances of the settled columns
@@ -155,7 +154,7 @@ bool Assigner::augment(ptrdiff_t start) {
   for (;;) {
     const auto best =
         relax(cost_.row(row), open_v_.data(), head, row, distance_.data(), from_.data(), m_);
-    if (!(best.value < kInfinite)) {
+    if (!(best.value < kInf)) {
       result_.stuck.push_back(start);
       for (const ptrdiff_t j : settled_) result_.stuck.push_back(row_[at(j)]);
       std::sort(result_.stuck.begin(), result_.stuck.end());
@@ -169,8 +168,8 @@ bool Assigner::augment(ptrdiff_t start) {
     reached.push_back(length);
     row = row_[at(j)];
     head = length - (cost_(row, j) - v_[at(j)]);
-    distance_[j] = kInfinite;  // and never lowered again:
-    open_v_[j] = -kInfinite;
+    distance_[j] = kInf;  // and never lowered again:
+    open_v_[j] = -kInf;
     if (settled_.size() % 256 == 0) poll_interrupt();
   }
   for (size_t k = 0; k < settled_.size(); ++k) v_[at(settled_[k])] += reached[k] - length;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "barycenter_part.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 
 namespace kexue::transport {
@@ -11,7 +12,6 @@ namespace kexue::transport {
 namespace {
 
 using Buffer = AlignedBuffer<double>;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kDirect = 0.02, kFirstLevel = 0.05, kShrink = 0.5, kLevelError = 1e-4;
 constexpr std::ptrdiff_t kNewtonAfter = 12, kConjugateSteps = 500, kLevelPasses = 1000;
 constexpr int kHalvings = 10;
@@ -307,10 +307,10 @@ class Solver {
 
   void level(double target, std::ptrdiff_t last_pass) {
     tol_ = target;
-    double older[3] = {kInfinity, kInfinity, kInfinity}, best = error_;
+    double older[3] = {kInf, kInf, kInf}, best = error_;
     std::ptrdiff_t plain = 0, since_best = 0;
     bool newton = false;
-    if (self_) bias_error_ = kInfinity;
+    if (self_) bias_error_ = kInf;
     while ((error_ > target || (self_ && plain < 2)) && passes_ < last_pass) {
       settle();
       if (newton) {

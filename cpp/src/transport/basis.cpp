@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/index.hpp"
 #include "kexue/transport/kernels.hpp"
 #include "kexue/transport/start.hpp"
@@ -16,8 +17,6 @@ using std::ptrdiff_t;
 using std::size_t;
 
 namespace {
-
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
 
 // Arcs with positive flow and no cycle. Nodes are rows, then columns; links lead to some root of
 // each component and are turned when components join.
@@ -152,7 +151,7 @@ class Placement {
  private:
   double cost(ptrdiff_t i, ptrdiff_t j) const {
     const double c = cost_(i, j);
-    return c < kInfinite ? c : forbidden_;
+    return c < kInf ? c : forbidden_;
   }
 
   MatrixView<const double> cost_;
@@ -167,7 +166,7 @@ void Placement::place_along(const std::vector<Arc>& arcs, const std::vector<doub
     double reduced;
     size_t arc;
   };
-  std::vector<double> low(supply_.size(), kInfinite);
+  std::vector<double> low(supply_.size(), kInf);
   std::vector<Choice> choices;
   for (size_t k = 0; k < arcs.size(); ++k) {
     const size_t i = at(arcs[k].row), j = at(arcs[k].col);
@@ -194,7 +193,7 @@ void Placement::place_rest(const std::vector<double>& v) {
   }
   for (ptrdiff_t i = 0; i < cost_.rows; ++i) {
     while (supply_[at(i)] > 0 && !open.empty()) {
-      double best = kInfinite;
+      double best = kInf;
       size_t chosen = 0;
       for (size_t k = 0; k < open.size(); ++k) {
         const double reduced = cost_(i, open[k]) - v[at(open[k])];
@@ -228,7 +227,7 @@ std::vector<Arc> Placement::connect(const std::vector<double>& v, const Masses& 
     if (masses.cols[at(j)].infinitesimal > 0) sink = j;
   }
   // Columns not yet connected have v = -inf, out of reach.
-  std::vector<double> reach(at(m), -kInfinite);
+  std::vector<double> reach(at(m), -kInf);
   std::vector<char> joined(at(n + m), 0);
   auto join = [&](int32_t which) {
     joined[at(which)] = 1;
@@ -239,7 +238,7 @@ std::vector<Arc> Placement::connect(const std::vector<double>& v, const Masses& 
   for (ptrdiff_t i = 0; i < n; ++i) {
     if (joined[at(component[at(i)])]) continue;
     const auto best = kernel.minimum(cost_.row(i), reach.data(), m);
-    const ptrdiff_t j = best.value < kInfinite ? best.index : sink;
+    const ptrdiff_t j = best.value < kInf ? best.index : sink;
     arcs.push_back({static_cast<int32_t>(i), static_cast<int32_t>(j), cost(i, j)});
     join(component[at(i)]);
   }

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kexue/core/gemm.hpp"
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::transport {
@@ -14,8 +15,6 @@ using std::ptrdiff_t;
 namespace {
 
 constexpr ptrdiff_t kStrips = 8;  // of the product's kernel in a panel
-
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 // 2^-e and 2^e / norm for a norm near 2^e.
 template <class T>
@@ -184,8 +183,8 @@ Verdict embedding_cost(MatrixView<const T> embeddings, MatrixView<T> cost, int w
 }
 
 template <class T>
-Masses masses_of(VectorView<const T> weights) {
-  Masses m;
+RowMass mass_of(VectorView<const T> weights) {
+  RowMass m;
   T peak = weights.size > 0 ? weights[0] : T(0);
   for (ptrdiff_t j = 0; j < weights.size; ++j) {
     const T w = weights[j];
@@ -244,7 +243,7 @@ Verdict demd(MatrixView<const T> p, MatrixView<const T> tau, MatrixView<const T>
         count,
         [&](ptrdiff_t r, int) {
           const VectorView<const T> masses{p.row(r0 + r), p.cols, p.col_stride};
-          const Masses target = masses_of<T>({tau.row(r0 + r), tau.cols, tau.col_stride});
+          const RowMass target = mass_of<T>({tau.row(r0 + r), tau.cols, tau.col_stride});
           const double p_peak = static_cast<double>(masses[target.pivot]);
           double p_rest = 0;
           for (ptrdiff_t i = 0; i < masses.size; ++i) {
@@ -286,7 +285,7 @@ Verdict demd(MatrixView<const T> p, MatrixView<const T> tau, MatrixView<const T>
   template ptrdiff_t panel_scratch<T>(ptrdiff_t);                                                  \
   template void multiply_panel<T>(const PackedTargets<T>&, const UnitRows<T>&, ptrdiff_t, T*, T*); \
   template Verdict embedding_cost<T>(MatrixView<const T>, MatrixView<T>, int);                     \
-  template Masses masses_of<T>(VectorView<const T>);                                               \
+  template RowMass mass_of<T>(VectorView<const T>);                                                \
   template void contexts<T>(const UnitRows<T>&, MatrixView<const T>, const ptrdiff_t*,             \
                             const double*, MatrixView<T>, int);                                    \
   template Verdict demd<T>(MatrixView<const T>, MatrixView<const T>, MatrixView<const T>, double*, \

@@ -4,6 +4,7 @@
 
 #include "emo_rows.hpp"
 #include "kexue/core/gemm.hpp"
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 
@@ -15,8 +16,6 @@ namespace {
 
 // Entries that are worth a chunk of work.
 constexpr ptrdiff_t kChunkEntries = 1 << 15;
-
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 // Sums over one chunk of the vocabulary: of p_i (1 - s_i), p_i s_i and tau_i p_i s_i.
 struct Part {

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <limits>
 
+#include "kexue/core/constants.hpp"
+
 namespace kexue::transport {
 
 using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
 constexpr double kLog2 = 0x1.62e42fefa39efp-1;
 // The upper part times the power of a row is exact.
 constexpr double kLog2High = 0x1.62e42fefa3800p-1, kLog2Low = 0x1.ef35793c76730p-45;
@@ -54,7 +55,7 @@ Fault read_target(const EmoProblem<T>& problem, ptrdiff_t r, Row<T>& row) {
     row.pivot = static_cast<ptrdiff_t>(problem.labels[r]);
     return Fault::none;
   }
-  const Masses masses = masses_of<T>({problem.soft.row(r), problem.soft.cols, 1});
+  const RowMass masses = mass_of<T>({problem.soft.row(r), problem.soft.cols, 1});
   if (!masses.sound) return Fault::target_negative;
   if (!(std::abs(masses.sum() - 1) <= problem.sum_tolerance)) return Fault::target_sum;
   row.pivot = masses.pivot;

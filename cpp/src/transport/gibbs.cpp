@@ -1,8 +1,8 @@
 #include "gibbs.hpp"
 
 #include <cmath>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/transport/kernels.hpp"
 
@@ -14,7 +14,6 @@ constexpr std::ptrdiff_t kChunks = 32;
 constexpr std::ptrdiff_t kChunkEntries = 65536;
 // Beyond, memory sets the pace of a pass and not arithmetic, and a kernel is not kept.
 constexpr std::ptrdiff_t kNearBytes = std::ptrdiff_t{1} << 24;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::ptrdiff_t rows_per_chunk(std::ptrdiff_t n, std::ptrdiff_t m) {
   const std::ptrdiff_t least = std::max((n + kChunks - 1) / kChunks, kChunkEntries / m);
@@ -72,8 +71,7 @@ void each_cost_row(const Costs& costs, int workers, std::ptrdiff_t chunk_rows, F
 CostRange range_of(const Costs& costs, int workers) {
   const std::ptrdiff_t chunk_rows = rows_per_chunk(costs.rows(), costs.cols());
   const std::ptrdiff_t chunks = (costs.rows() + chunk_rows - 1) / chunk_rows;
-  std::vector<CostRange> part(static_cast<std::size_t>(chunks),
-                              {kInfinity, -kInfinity, false, false});
+  std::vector<CostRange> part(static_cast<std::size_t>(chunks), {kInf, -kInf, false, false});
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t, const double* c, std::ptrdiff_t chunk) {
                   const CostExtent e = sinkhorn_kernels().extent(c, costs.cols());
@@ -94,7 +92,7 @@ namespace {
 AlignedBuffer<double> bound(const double* f, const double* mass, std::ptrdiff_t n) {
   AlignedBuffer<double> out(padded_row(n));
   for (std::ptrdiff_t i = 0; i < out.size(); ++i) {
-    out[i] = i < n && mass[i] > 0 && f[i] < kInfinity ? f[i] : -kInfinity;
+    out[i] = i < n && mass[i] > 0 && f[i] < kInf ? f[i] : -kInf;
   }
   return out;
 }
@@ -107,10 +105,10 @@ void c_transform(const Costs& costs, const double* a, const double* b, const dou
   const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
   const SinkhornKernels& kernels = sinkhorn_kernels();
   const AlignedBuffer<double> low(chunks * padded);
-  std::fill(low.data(), low.data() + chunks * padded, kInfinity);
+  std::fill(low.data(), low.data() + chunks * padded, kInf);
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
-                  if (a[i] > 0 && f[i] < kInfinity) {
+                  if (a[i] > 0 && f[i] < kInf) {
                     kernels.lower(c, f[i], low.data() + chunk * padded, m);
                   }
                 });
@@ -131,26 +129,26 @@ double hard_start(const Costs& costs, const double* a, const double* b, double* 
   const std::ptrdiff_t chunks = (n + chunk_rows - 1) / chunk_rows;
   const SinkhornKernels& kernels = sinkhorn_kernels();
   const AlignedBuffer<double> low(chunks * padded), top(chunks * padded), none(padded);
-  std::fill(low.data(), low.data() + chunks * padded, kInfinity);
-  std::fill(top.data(), top.data() + chunks * padded, -kInfinity);
-  for (std::ptrdiff_t j = 0; j < padded; ++j) none[j] = j < m && b[j] > 0 ? 0.0 : -kInfinity;
+  std::fill(low.data(), low.data() + chunks * padded, kInf);
+  std::fill(top.data(), top.data() + chunks * padded, -kInf);
+  for (std::ptrdiff_t j = 0; j < padded; ++j) none[j] = j < m && b[j] > 0 ? 0.0 : -kInf;
   each_cost_row(costs, workers, chunk_rows,
                 [&](std::ptrdiff_t i, const double* c, std::ptrdiff_t chunk) {
                   f[i] = row_kernels().f64.minimum(c, none.data(), m).value;
-                  if (a[i] > 0 && f[i] < kInfinity) {
+                  if (a[i] > 0 && f[i] < kInf) {
                     kernels.lower_and_raise(c, f[i], low.data() + chunk * padded,
                                             top.data() + chunk * padded, m);
                   }
                 });
   double width = 0;
   for (std::ptrdiff_t j = 0; j < m; ++j) {
-    double highest = -kInfinity;
-    g[j] = kInfinity;
+    double highest = -kInf;
+    g[j] = kInf;
     for (std::ptrdiff_t k = 0; k < chunks; ++k) {
       g[j] = std::min(g[j], low[k * padded + j]);
       highest = std::max(highest, top[k * padded + j]);
     }
-    if (b[j] > 0 && g[j] < kInfinity) width = std::max(width, highest - g[j]);
+    if (b[j] > 0 && g[j] < kInf) width = std::max(width, highest - g[j]);
   }
   return width;
 }

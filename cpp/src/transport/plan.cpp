@@ -4,13 +4,13 @@
 #include <cmath>
 
 #include "gibbs.hpp"
+#include "kexue/core/constants.hpp"
 
 namespace kexue::transport {
 
 namespace {
 
 using Buffer = AlignedBuffer<double>;
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Sums of columns that chunks hold at once.
 constexpr std::ptrdiff_t kPartialDoubles = std::ptrdiff_t{1} << 23;
 
@@ -139,7 +139,7 @@ double lower_bound(const Costs& costs, const Factors& factors, const double* a, 
   }
   // n + m additions, and a few roundings in each term.
   const double rounding = static_cast<double>(n + m + 8) * 0x1p-53 * size;
-  return std::isfinite(sum) ? sum - rounding : -kInfinity;
+  return std::isfinite(sum) ? sum - rounding : -kInf;
 }
 
 double upper_bound(const Costs& costs, const Factors& factors, const double* a, const double* b,

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/transport/kernels.hpp"
@@ -11,7 +12,6 @@
 namespace kexue::transport {
 
 namespace {
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::ptrdiff_t kRescues = 20;
 
 // x is overwritten.
@@ -147,20 +147,20 @@ void Semidual::translate() {
   const double rows = options.rho_rows, cols = options.rho_cols;
   log_of(u, n);
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    logs[i] = a[i] > 0 ? log_a[i] - (f[i] + reg * logs[i]) / rows : -kInfinity;
+    logs[i] = a[i] > 0 ? log_a[i] - (f[i] + reg * logs[i]) / rows : -kInf;
   }
   const double left = log_sum_exp(logs.data(), n);
   log_of(v, m);
   for (std::ptrdiff_t j = 0; j < m; ++j) {
-    logs[j] = b[j] > 0 ? log_b[j] - (g[j] + reg * logs[j]) / cols : -kInfinity;
+    logs[j] = b[j] > 0 ? log_b[j] - (g[j] + reg * logs[j]) / cols : -kInf;
   }
   shift = (left - log_sum_exp(logs.data(), m)) / (1 / rows + 1 / cols);
 }
 
 void Semidual::absorb(double at) {
   reg = at;
-  for (std::ptrdiff_t i = 0; i < n; ++i) d[i] = a[i] > 0 ? f[i] : -kInfinity;
-  for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = b[j] > 0 ? g[j] : -kInfinity;
+  for (std::ptrdiff_t i = 0; i < n; ++i) d[i] = a[i] > 0 ? f[i] : -kInf;
+  for (std::ptrdiff_t j = 0; j < m; ++j) q[j] = b[j] > 0 ? g[j] : -kInf;
   kernel.absorb(d.data(), q.data(), reg);
   ++builds;
   std::fill(u.data(), u.data() + n, 1.0);
@@ -177,12 +177,12 @@ void Semidual::harden(const double* from) {
 
 void Semidual::check_arcs() {
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    if (f[i] < kInfinity) continue;
+    if (f[i] < kInf) continue;
     if (a[i] > 0) throw numerical_error("row " + std::to_string(i) + no_arc());
     f[i] = 0;
   }
   for (std::ptrdiff_t j = 0; j < m; ++j) {
-    if (g[j] < kInfinity) continue;
+    if (g[j] < kInf) continue;
     if (b[j] > 0) throw numerical_error("column " + std::to_string(j) + no_arc());
     g[j] = 0;
   }
@@ -216,10 +216,10 @@ SinkhornSolution Semidual::answer() {
   for (std::ptrdiff_t j = 0; j < padded; ++j) w[j] = b[j] * v[j];
   for (std::ptrdiff_t j = 0; j < m; ++j) out.plan.right[std::size_t(j)] = w[j];
   for (std::ptrdiff_t i = 0; i < n; ++i) {
-    if (!(a[i] > 0)) out.plan.base_f[std::size_t(i)] = -kInfinity;
+    if (!(a[i] > 0)) out.plan.base_f[std::size_t(i)] = -kInf;
   }
   for (std::ptrdiff_t j = 0; j < m; ++j) {
-    if (!(b[j] > 0)) out.plan.base_g[std::size_t(j)] = -kInfinity;
+    if (!(b[j] > 0)) out.plan.base_g[std::size_t(j)] = -kInf;
   }
   kernel.each_row([&](std::ptrdiff_t i, const void* k, const double* cost, int) {
     d[i] = a[i] * u[i] * kernel.cost(cost, k, w.data());
@@ -243,13 +243,13 @@ SinkhornSolution Semidual::answer() {
 void Semidual::extend_rows() {
   const GibbsKernels<double>& kernels = sinkhorn_kernels().f64;
   const double share = balanced_rows() ? 1 : 1 / (1 + reg / options.rho_rows);
-  for (std::ptrdiff_t j = 0; j < padded; ++j) q[j] = j < m && b[j] > 0 ? g[j] : -kInfinity;
+  for (std::ptrdiff_t j = 0; j < padded; ++j) q[j] = j < m && b[j] > 0 ? g[j] : -kInf;
   for (std::ptrdiff_t i = 0; i < n; ++i) {
     if (a[i] > 0) continue;
     const double* cost = kernel.costs().row(i, kernel.cost_scratch(0));
     const double nearest = row_kernels().f64.minimum(cost, q.data(), m).value;
     f[i] = 0;
-    if (!(nearest < kInfinity)) continue;
+    if (!(nearest < kInf)) continue;
     double sum = 0;
     kernels.exponentials(cost, m, nearest, q.data(), 1 / reg, x.data(), padded);
     kernels.dots(x.data(), padded, 1, b.data(), padded, &sum);
@@ -263,7 +263,7 @@ void Semidual::extend_cols() {
   if (!any) return;
   const SinkhornKernels& kernels = sinkhorn_kernels();
   const double share = balanced_cols() ? 1 : 1 / (1 + reg / options.rho_cols);
-  std::fill(q.data(), q.data() + padded, kInfinity);
+  std::fill(q.data(), q.data() + padded, kInf);
   std::fill(t.data(), t.data() + padded, 0.0);
   const auto each_row = [&](auto&& body) {
     for (std::ptrdiff_t i = 0; i < n; ++i) {
@@ -272,7 +272,7 @@ void Semidual::extend_cols() {
   };
   each_row([&](std::ptrdiff_t i, const double* cost) { kernels.lower(cost, f[i], q.data(), m); });
   for (std::ptrdiff_t j = 0; j < padded; ++j) {
-    if (j >= m || b[j] > 0 || !(q[j] < kInfinity)) q[j] = -kInfinity;
+    if (j >= m || b[j] > 0 || !(q[j] < kInf)) q[j] = -kInf;
   }
   each_row([&](std::ptrdiff_t i, const double* cost) {
     kernels.f64.exponentials(cost, m, f[i], q.data(), 1 / reg, x.data(), padded);
@@ -280,7 +280,7 @@ void Semidual::extend_cols() {
   });
   for (std::ptrdiff_t j = 0; j < m; ++j) {
     if (b[j] > 0) continue;
-    g[j] = q[j] > -kInfinity ? share * (q[j] - reg * std::log(t[j])) : 0.0;
+    g[j] = q[j] > -kInf ? share * (q[j] - reg * std::log(t[j])) : 0.0;
   }
 }
 

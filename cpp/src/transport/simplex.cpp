@@ -5,6 +5,7 @@
 #include <limits>
 #include <utility>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/auction.hpp"
@@ -22,7 +23,6 @@ using std::size_t;
 
 namespace {
 
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
 constexpr ptrdiff_t kChunk = ptrdiff_t{1} << 17;
 // Candidates per row: 8 leave more to dense passes, 32 cost more to price.
 constexpr int kPerRow = 16;
@@ -181,7 +181,7 @@ double Simplex::true_flows(std::vector<double>& flow) {
     if (mass < 0) mass = 0;
     const int32_t other = tree_.parent(node);
     const ptrdiff_t i = tree_.is_row(node) ? node : other, j = tree_.is_row(node) ? other : node;
-    if (!(cost_(i, j - n) < kInfinite)) forbidden += mass;
+    if (!(cost_(i, j - n) < kInf)) forbidden += mass;
   }
   flow[at(order[0])] = 0;
   return forbidden;
@@ -194,7 +194,7 @@ void Simplex::raise_forbidden(double factor) {
     const int32_t other = tree_.parent(node);
     if (other < 0) continue;
     const ptrdiff_t i = tree_.is_row(node) ? node : other, j = tree_.is_row(node) ? other : node;
-    if (!(cost_(i, j - n) < kInfinite)) tree_.set_arc_cost(node, forbidden_);
+    if (!(cost_(i, j - n) < kInf)) tree_.set_arc_cost(node, forbidden_);
   }
   refresh();
 }
@@ -211,7 +211,7 @@ void Simplex::extract() {
     const int32_t other = tree_.parent(node);
     const ptrdiff_t i = tree_.is_row(node) ? node : other;
     const ptrdiff_t j = (tree_.is_row(node) ? other : node) - n;
-    if (!(cost_(i, j) < kInfinite)) continue;
+    if (!(cost_(i, j) < kInf)) continue;
     rows[at(i)] -= mass;
     cols[at(j)] -= mass;
     entries.push_back({i * m + j, mass});

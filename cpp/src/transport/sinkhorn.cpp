@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/transport/relaxation.hpp"
@@ -12,7 +13,6 @@ namespace kexue::transport {
 
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 // Above this reg / width Sinkhorn starts at reg itself; the width is that of C_ij - f_i - g_j for
 // the hard potentials of hard_start.
 constexpr double kDirect = 8e-3;
@@ -60,7 +60,7 @@ struct Sinkhorn::State : Semidual {
   using Semidual::Semidual;
 
   Buffer short_space;
-  double last_error = kInfinity;  // before the last step
+  double last_error = kInf;  // before the last step
 
   // ---- Steps ------------------------------------------------------------------------------------
 
@@ -153,8 +153,8 @@ struct Sinkhorn::State : Semidual {
   // Until the error is below `target`, or nothing helps.
   void level(double target, std::ptrdiff_t last_pass) {
     tol = target;
-    last_error = kInfinity;
-    double older[3] = {kInfinity, kInfinity, kInfinity};
+    last_error = kInf;
+    double older[3] = {kInf, kInf, kInf};
     double best = error;
     std::ptrdiff_t since_best = 0, plain = 0, relaxed = 0;
     bool newton = false, exact = true;
@@ -162,7 +162,7 @@ struct Sinkhorn::State : Semidual {
     while (passes < last_pass) {
       // Sums are checked now and then, and whenever something looks wrong or is about to be used.
       const bool done = error <= target && exact;
-      if (done || newton || plain % kCheckEvery == 0 || !(error < kInfinity)) {
+      if (done || newton || plain % kCheckEvery == 0 || !(error < kInf)) {
         if (!settle()) return;
         if (done && error <= target) return;
         best = std::min(best, error);
@@ -207,7 +207,7 @@ struct Sinkhorn::State : Semidual {
   }
   // Plain passes to the target.
   double promised(double rate, double target) const {
-    return rate < 1 ? std::log(target / error) / std::log(rate) : kInfinity;
+    return rate < 1 ? std::log(target / error) / std::log(rate) : kInf;
   }
 
   // ---- Levels of reg

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/transport/kernels.hpp"
@@ -16,7 +17,6 @@ using std::size_t;
 
 namespace {
 
-constexpr double kInfinite = std::numeric_limits<double>::infinity();
 // Entries of a chunk of work: tens of microseconds.
 constexpr ptrdiff_t kChunk = ptrdiff_t{1} << 17;
 
@@ -65,7 +65,7 @@ double usual_range(MatrixView<const double> cost) {
     const auto nth = row.begin() + cost.cols / 16;
     std::nth_element(row.begin(), nth, row.end());
     const double low = *std::min_element(row.begin(), nth + 1);
-    if (*nth > low && *nth < kInfinite) quantiles.push_back(*nth - low);
+    if (*nth > low && *nth < kInf) quantiles.push_back(*nth - low);
   }
   if (quantiles.empty()) return 0;
   const auto middle = quantiles.begin() + static_cast<ptrdiff_t>(quantiles.size() / 2);
@@ -83,9 +83,9 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
     for (ptrdiff_t i = first; i < end; ++i) {
       const double* c = cost.row(i);
       low[at(i)] = kernel.minimum(c, zero.data(), cols).value;
-      double top = low[at(i)] < kInfinite ? low[at(i)] : 0;
-      for (ptrdiff_t j = 0; j < cols; ++j) top = c[j] > top && c[j] < kInfinite ? c[j] : top;
-      if (!(low[at(i)] < kInfinite)) low[at(i)] = 0;
+      double top = low[at(i)] < kInf ? low[at(i)] : 0;
+      for (ptrdiff_t j = 0; j < cols; ++j) top = c[j] > top && c[j] < kInf ? c[j] : top;
+      if (!(low[at(i)] < kInf)) low[at(i)] = 0;
       high[at(i)] = top - low[at(i)];
     }
   });
@@ -101,7 +101,7 @@ ScaledCosts::ScaledCosts(MatrixView<const double> cost, int workers)
       float* to = data.data() + i * cols;
       for (ptrdiff_t j = 0; j < cols; ++j) {
         const double x = c[j] - shift;
-        to[j] = static_cast<float>(x <= range ? x * usable : kInfinite);
+        to[j] = static_cast<float>(x <= range ? x * usable : kInf);
       }
     }
   });

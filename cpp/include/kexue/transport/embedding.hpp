@@ -107,7 +107,7 @@ void contexts(const UnitRows<T>& rows, MatrixView<const T> weights, const std::p
               const double* factor, MatrixView<T> context, int workers);
 
 // A row of weights: its largest entry, and the sum without it. `sound`: none is negative or NaN.
-struct Masses {
+struct RowMass {
   std::ptrdiff_t pivot = 0;
   double rest = 0;
   double peak = 0;
@@ -116,6 +116,6 @@ struct Masses {
   double sum() const { return rest + peak; }
 };
 template <class T>
-Masses masses_of(VectorView<const T> weights);
+RowMass mass_of(VectorView<const T> weights);
 
 }  // namespace kexue::transport
