@@ -1,6 +1,6 @@
 // Evaluation, charts, compression and sampling of densities; see kexue/density/kernels.hpp.
-#include "kexue/density/kernels.hpp"
 #include "density_lanes.hpp"
+#include "kexue/density/kernels.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {
@@ -9,9 +9,9 @@ namespace {
 using namespace kexue::KEXUE_ISA;
 
 // Horner's rule waits for two multiply-adds a step: four vectors hide most of it.
-constexpr int kVectors = 4;
+constexpr int kAtOnce = 4;
 
-// sum_k b_k e^{i pi k t} on kVectors vectors.
+// sum_k b_k e^{i pi k t} on kAtOnce vectors.
 template <int vectors>
 KEXUE_INLINE void horner(const double* re, const double* im, std::ptrdiff_t order, const F64* t,
                          F64* sum_re, F64* sum_im) {
@@ -55,8 +55,8 @@ template <bool squared>
 KEXUE_INLINE void horner_all(const double* re, const double* im, std::ptrdiff_t order,
                              const double* t, double* out, double* out_im, std::ptrdiff_t n) {
   std::ptrdiff_t i = 0;
-  for (; i + kVectors * kStep <= n; i += kVectors * kStep) {
-    horner_block<kVectors, squared>(re, im, order, t + i, out + i, squared ? out : out_im + i);
+  for (; i + kAtOnce * kStep <= n; i += kAtOnce * kStep) {
+    horner_block<kAtOnce, squared>(re, im, order, t + i, out + i, squared ? out : out_im + i);
   }
   while (i < n) {
     const std::ptrdiff_t left = n - i < kStep ? n - i : kStep;

@@ -2,8 +2,8 @@
 //
 // Polynomials are Chebyshev interpolants from 40 digits in a variable on [-1, 1]; their errors are
 // below 2e-17 of the result.
-#include "kexue/density/chart_kernels.hpp"
 #include "density_lanes.hpp"
+#include "kexue/density/chart_kernels.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {

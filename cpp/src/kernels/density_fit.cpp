@@ -1,6 +1,6 @@
 // The inner loops of the fit: Fourier transforms of rows, weights, Cholesky factors.
-#include "kexue/density/kernels.hpp"
 #include "density_lanes.hpp"
+#include "kexue/density/kernels.hpp"
 #include "vector_math.hpp"
 
 namespace kexue::density::KEXUE_ISA {

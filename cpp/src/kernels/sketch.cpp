@@ -22,10 +22,10 @@ KEXUE_INLINE void prefetch([[maybe_unused]] const void* p) {
 template <class R>
 void pack(const R* a, std::ptrdiff_t stride, std::ptrdiff_t n_rows, R* tile,
           std::ptrdiff_t strip_size) {
-  constexpr std::ptrdiff_t kAhead = 16;
+  constexpr std::ptrdiff_t kRowsAhead = 16;
   for (std::ptrdiff_t i = 0; i < n_rows; ++i) {
     const R* row = a + i * stride;
-    const R* ahead = a + (i + kAhead < n_rows ? i + kAhead : n_rows - 1) * stride;
+    const R* ahead = a + (i + kRowsAhead < n_rows ? i + kRowsAhead : n_rows - 1) * stride;
     KEXUE_UNROLL
     for (int s = 0; s < kSketchStrips; ++s) {
       prefetch(ahead + s * kStrip<R>);
