@@ -350,6 +350,9 @@ def test_errors_of_labels_and_counts():
         trellis.kbest(np.zeros((2, 2)), np.zeros((2, 2)), 0)
     with pytest.raises(ValueError, match="sample: 'size' must be >= 0, got -1"):
         trellis.sample(np.zeros((2, 2)), np.zeros((2, 2)), size=-1)
+    for function in (trellis.viterbi, trellis.sample, trellis.marginals):
+        with pytest.raises(ValueError, match=r"'workers' must lie in 1..1024, got 0"):
+            function(np.zeros((2, 2)), np.zeros((2, 2)), workers=0)
     with pytest.raises(ValueError, match=r"crf_nll: 'labels' must be states in 0..1, got 2"):
         trellis.crf_nll(np.zeros((2, 2)), np.zeros((2, 2)), [0, 2])
     with pytest.raises(ValueError, match=r"crf_nll: 'labels' must have shape \(2,\), got"):
