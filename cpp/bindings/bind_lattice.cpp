@@ -173,6 +173,15 @@ py::array_t<T> new_array(std::vector<ptrdiff_t> shape) {
   return py::array_t<T>(std::move(shape));
 }
 
+double largest_modulus(const py::array& scores) {
+  return dispatch_real(scores, [&]<class T>(Type<T>) {
+    const auto array = scores.cast<Array<T>>();
+    const T* from = array.data();
+    const ptrdiff_t n = array.size();
+    return static_cast<double>(without_gil([&] { return lattice::largest_modulus(from, n); }));
+  });
+}
+
 py::tuple viterbi(const py::tuple& parts, int workers) {
   return dispatch_real(parts[0].cast<py::array>(), [&]<class T>(Type<T>) {
     const Model<T> model(parts, workers);
@@ -285,6 +294,7 @@ void bind_lattice(py::module_& parent) {
         py::arg("workers") = 0);
   m.def("sample_without_replacement", &sample_without_replacement, py::arg("dag"), py::arg("sweep"),
         py::arg("size"), py::arg("key"));
+  m.def("largest_modulus", &largest_modulus, py::arg("scores"));
   m.def("viterbi", &viterbi, py::arg("model"), py::arg("workers") = 0);
   m.def("sums", &sums, py::arg("model"), py::arg("messages"), py::arg("marginals"),
         py::arg("transitions"), py::arg("workers") = 0);

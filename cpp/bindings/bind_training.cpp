@@ -115,18 +115,11 @@ Chunks join(const Chunks& a, const Chunks& b) {
 }
 
 std::shared_ptr<Unigram> unigram_of(const Chunks& pieces, const Doubles& scores) {
-  const std::string_view text = pieces.text;
-  std::vector<std::string_view> views(pieces.counts.size());
-  std::transform(pieces.begin.begin(), pieces.begin.end() - 1, pieces.begin.begin() + 1,
-                 views.begin(), [&](Index start, Index end) {
-                   return text.substr(static_cast<std::size_t>(start),
-                                      static_cast<std::size_t>(end - start));
-                 });
-  const std::vector<lattice::PieceType> types(views.size(), lattice::PieceType::kNormal);
   const std::span<const double> values(scores.data(), static_cast<std::size_t>(scores.size()));
   lattice::UnigramOptions options;
   options.alphabet = false;  // made anew in each round, only for sums and counts
-  return without_gil([&] { return std::make_shared<Unigram>(views, values, types, options); });
+  return without_gil(
+      [&] { return std::make_shared<Unigram>(pieces.text, pieces.begin, values, options); });
 }
 
 lattice::Corpus corpus_of(const Chunks& chunks) {

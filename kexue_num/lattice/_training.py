@@ -151,10 +151,13 @@ def train_em(
     rounds = math.log(n_pieces / len(pieces)) / math.log(shrinking_factor) if n_pieces else 0
     with Progress(progress, "expectation maximisation", max(1, math.ceil(rounds)) + 1) as bar:
         scores = np.log(counts) - math.log(counts.sum())
+        del counts  # memory is scarcest with all seeds
         while True:
             for _ in range(n_sub_iterations):
                 model = core.unigram_of(pieces, scores)
+                del scores
                 counts, _ = core.expected_counts(model, chunks, workers)
+                del model
                 required = np.arange(len(counts)) < n_required
                 kept = np.flatnonzero(required | (counts >= _LEAST_COUNT))
                 if len(kept) < n_pieces:  # the corpus has no better ones

@@ -97,6 +97,9 @@ def test_sizes_and_paths():
             lattice.kbest(k)
     with refuses("Lattice.sample: 'size' must be >= 0, got -1"):
         lattice.sample(-1)
+    with refuses("Lattice.sample_without_replacement: 'size' must be >= 0, got -1"):
+        lattice.sample_without_replacement(-1)
+    assert len(lattice.kbest(9)) == len(lattice.sample_without_replacement(9, rng=0)) == 2
     with refuses("Lattice.sample: 'workers' must lie in 1..1024, got 0"):
         lattice.sample(1, workers=0)
     with refuses("Lattice.log_prob: 'paths' must be edges in 0..2, got 3 at [1]"):

@@ -3,8 +3,10 @@
 import base64
 import json
 import math
+import pathlib
 import pickle
 import random
+import tempfile
 
 import numpy as np
 import pytest
@@ -327,7 +329,32 @@ def test_arguments(tmp_path):
 
 # Hostile files: whatever the bytes, a tokenizer that works or a ValueError
 
+
+def saved():
+    """Files of our own in every format, with all that they can hold."""
+    lines = [
+        "the cat sat on the mat",
+        "\u65e5\u672c\u8a9e \u30c6\u30ad",
+        "a <sep> b",
+        "cafe\u0301",
+    ] * 4
+    options = {"byte_fallback": True, "user_defined_symbols": ["<sep>"], "control_symbols": ["<c>"]}
+    pieces = UnigramTokenizer.train(lines, 300, normalization="nfkc", **options)
+    ngrams = UnigramTokenizer.train(lines, 270, method="bnlm")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, tokenizer, load in (
+            ("sentencepiece", pieces, UnigramTokenizer.from_sentencepiece),
+            ("vocab", pieces, UnigramTokenizer.from_sentencepiece),
+            ("huggingface", pieces, UnigramTokenizer.from_huggingface),
+            ("bytepiece", ngrams, UnigramTokenizer.from_bytepiece),
+        ):
+            path = pathlib.Path(folder) / name
+            tokenizer.save(path, format=name)
+            yield pytest.param(load, path.read_bytes(), id=f"our {name}")
+
+
 SEEDS = [
+    *saved(),
     (UnigramTokenizer.from_sentencepiece, MODEL),
     (
         UnigramTokenizer.from_sentencepiece,

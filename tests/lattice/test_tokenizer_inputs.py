@@ -103,6 +103,27 @@ def test_an_empty_text(method):
     assert len(tokenizer.encode_batch([])) == len(tokenizer.sample_batch([], rng=0)) == 0
 
 
+def test_nul_is_a_byte_like_any_other(method):
+    method(letters(), "a\0b\0")
+    for tokenizer in (letters(), with_unknown(), with_bytes()):
+        nul = tokenizer.pieces.index("\0")
+        for text in ("\0a\0", b"\0a\0"):
+            rows = (tokenizer.encode(text), tokenizer.sample(text, 0.5, rng=0))
+            assert all(row.tolist()[::2] == [nul, nul] for row in rows)
+            assert tokenizer.encode(text, return_offsets=True).offsets.tolist() == [
+                [0, 1],
+                [1, 2],
+                [2, 3],
+            ]
+        assert tokenizer.decode(tokenizer.encode("\0a\0")) == "\0a\0"
+
+
+def test_no_more_samples_than_paths():
+    found = letters().sample_without_replacement("ab", 99, rng=0)
+    assert sorted(row.tolist() for row in found) == [[0, 1], [2]]
+    assert len(letters().nbest("ab", 99)) == 2
+
+
 @pytest.mark.parametrize("alpha", [np.nan, np.inf, -1.0, 1e308, "1", None])
 def test_alpha(alpha):
     error = TypeError if alpha in ("1", None) else ValueError
@@ -124,8 +145,22 @@ def test_other_arguments():
     tokenizer = letters()
     with pytest.raises(ValueError, match=r"nbest: 'k' must be >= 1, got 0"):
         tokenizer.nbest("ab", 0)
+    with pytest.raises(ValueError, match=r"nbest_batch: 'k' must be >= 1, got 0"):
+        tokenizer.nbest_batch(["ab"], 0)
+    with pytest.raises(ValueError, match=r"without_replacement: 'k' must be >= 0, got -1"):
+        tokenizer.sample_without_replacement("ab", -1, rng=0)
     with pytest.raises(ValueError, match=r"sample: 'size' must be >= 0, got -1"):
         tokenizer.sample("ab", size=-1)
+    with pytest.raises(ValueError, match=r"sample_batch: 'size' must be >= 0, got -1"):
+        tokenizer.sample_batch(["ab"], size=-1)
+    with pytest.raises(ValueError, match=r"sample_batch: 'first_index' must lie in 0.."):
+        tokenizer.sample_batch(["ab"], first_index=-1)
+    for refused in (
+        tokenizer.sample_batch,
+        lambda texts, **w: tokenizer.nbest_batch(texts, 2, **w),
+    ):
+        with pytest.raises(ValueError, match=r"_batch: 'workers' must lie in 1..1024, got 0"):
+            refused(["ab"], workers=0)
     with pytest.raises(ValueError, match=r"'method' must be one of"):
         tokenizer.sample("ab", method="best")
     with pytest.raises(ValueError, match=r"'workers' must lie in 1..1024, got 0"):

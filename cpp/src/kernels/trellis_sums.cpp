@@ -105,6 +105,13 @@ KEXUE_INLINE bool any(I64 mask) {
   return found != 0;
 #endif
 }
+KEXUE_INLINE bool any_less(F64 a, F64 b) {
+#if KEXUE_X86_BYTES == 64
+  return _mm512_cmp_pd_mask((__m512d)a, (__m512d)b, _CMP_LT_OQ) != 0;
+#else
+  return any(less<double>(a, b));
+#endif
+}
 KEXUE_INLINE F64 larger(F64 a, F64 b) { return select<double>(less<double>(a, b), b, a); }
 KEXUE_INLINE double largest(F64 v) {
 #if KEXUE_X86_BYTES == 64
@@ -153,8 +160,8 @@ struct Weigher {
 // between 2^-40 and 2^40 or nothing is left: the recursion need not wait for it. A step multiplies
 // the largest entry by at most the number of states.
 KEXUE_INLINE int exponent_of(F64 peak) {
-  const bool large = any(less<double>(broadcast<double>(0x1p-40), peak));
-  if (large && !any(less<double>(broadcast<double>(0x1p40), peak))) return 0;
+  const bool large = any_less(broadcast<double>(0x1p-40), peak);
+  if (large && !any_less(broadcast<double>(0x1p40), peak)) return 0;
   const double most = largest(peak);
   return most > 0 ? (int)(bits(broadcast<double>(most))[0] >> 52) - 1022 : 0;
 }
@@ -219,31 +226,117 @@ struct Chunk {
   }
 };
 
-// Steps whose rows stay in registers between the sum and the product.
+#if KEXUE_X86_BYTES == 64
+// The second vector of a row: half of one where that holds all its states.
 template <int width>
-KEXUE_INLINE bool narrow_steps(ptrdiff_t steps, ptrdiff_t n, const double* a, ptrdiff_t stride,
-                               const Chunk& chunk, double* alpha, double* scale) {
-  constexpr ptrdiff_t kLd = width * kLane;
-  I64 outside = {};
+struct Part {
+  F64 v;
+  static KEXUE_INLINE Part load(const double* p) { return {KEXUE_ISA::load<double>(p)}; }
+  KEXUE_INLINE void store(double* p) const { KEXUE_ISA::store<double>(p, v); }
+  static KEXUE_INLINE Part of(F64 x) { return {x}; }
+  KEXUE_INLINE F64 whole() const { return v; }
+  KEXUE_INLINE void add(Part a, Part b) { v = multiply_add(a.v, b.v, v); }
+};
+template <>
+struct Part<4> {
+  __m256d v;
+  static KEXUE_INLINE Part load(const double* p) { return {_mm256_loadu_pd(p)}; }
+  KEXUE_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  static KEXUE_INLINE Part of(F64 x) { return {_mm512_castpd512_pd256((__m512d)x)}; }
+  KEXUE_INLINE F64 whole() const { return (F64)_mm512_zextpd256_pd512(v); }
+  KEXUE_INLINE void add(Part a, Part b) { v = _mm256_fmadd_pd(a.v, b.v, v); }
+};
+#endif
+
+// Steps of n states, whose rows stay in registers between the sum and the product.
+template <int n>
+bool narrow_steps(ptrdiff_t steps, const double* a, ptrdiff_t stride, const Chunk& chunk,
+                  double* alpha, double* scale) {
+  constexpr int kLd = n <= 8 ? 8 : 16, kWidth = kLd / kLane;
   const double* factor = chunk.factor;
+#if KEXUE_X86_BYTES == 64
+  __m512i least = _mm512_set1_epi64(-1);
+  constexpr int kTail = n <= 8 ? 0 : n <= 12 ? 4 : 8;
+  constexpr int kChains = 4;
+  using Tail = Part<kTail>;
+  F64 m[kWidth];
+  for (int w = 0; w < kWidth; ++w) m[w] = load<double>(alpha + w * kLane);
+#else
+  F64 m[kWidth];
+  I64 outside = {};
+#endif
   for (ptrdiff_t t = 0; t < steps; ++t, a += stride, factor += n, alpha += n) {
-    F64 m[width], peak = {};
-    sum_lanes<width>(n, kLd, a, alpha, m);
-    for (int w = 0; w < width; ++w) {
-      m[w] = m[w] * load<double>(factor + w * kLane);
+    F64 peak = {};
+#if KEXUE_X86_BYTES == 64
+    F64 total[kChains] = {};
+    Tail rest[kChains] = {};
+    KEXUE_UNROLL
+    for (int i = 0; i < n; ++i) {
+      const __m512i lane = _mm512_set1_epi64(i % kLane);
+      const F64 from = (F64)_mm512_permutexvar_pd(lane, (__m512d)m[i / kLane]);
+      total[i % kChains] = multiply_add(from, load<double>(a + i * kLd), total[i % kChains]);
+      if constexpr (kTail > 0) rest[i % kChains].add(Tail::of(from), Tail::load(a + i * kLd + 8));
+    }
+    for (int gap = kChains / 2; gap > 0; gap /= 2) {
+      for (int c = 0; c < gap; ++c) {
+        total[c] = total[c] + total[c + gap];
+        rest[c].v = rest[c].v + rest[c + gap].v;
+      }
+    }
+    m[0] = total[0] * load<double>(factor);
+    store<double>(alpha + n, m[0]);
+    if constexpr (kTail > 0) {
+      rest[0].v = rest[0].v * Tail::load(factor + 8).v;
+      rest[0].store(alpha + n + 8);
+      m[1] = rest[0].whole();
+    }
+#else
+    F64 sum[kWidth];
+    sum_lanes<kWidth>(n, kLd, a, alpha, sum);
+    for (int w = 0; w < kWidth; ++w) {
+      m[w] = sum[w] * load<double>(factor + w * kLane);
       store<double>(alpha + n + w * kLane, m[w]);
+    }
+#endif
+    for (int w = 0; w < kWidth; ++w) {
+#if KEXUE_X86_BYTES == 64
+      // As integers less one, zeros come last.
+      const __m512i less_one = _mm512_add_epi64((__m512i)m[w], _mm512_set1_epi64(-1));
+      least = _mm512_min_epu64(least, less_one);
+      peak = (F64)_mm512_max_pd((__m512d)peak, (__m512d)m[w]);
+#else
       outside = outside |
                 (less<double>(m[w], broadcast<double>(kLeastMessage)) & less<double>(F64{}, m[w]));
       peak = larger(peak, m[w]);
+#endif
     }
     const int exponent = exponent_of(peak);
     scale[t] = chunk.shift + exponent * kLn2;
     if (exponent != 0) {
       const F64 power = broadcast<double>(power_of_two(-exponent));
-      for (int w = 0; w < width; ++w) store<double>(alpha + n + w * kLane, m[w] * power);
+      for (int w = 0; w < kWidth; ++w) {
+        m[w] = m[w] * power;
+        store<double>(alpha + n + w * kLane, m[w]);
+      }
     }
   }
+#if KEXUE_X86_BYTES == 64
+  const __m512i bound =
+      _mm512_add_epi64((__m512i)broadcast<double>(kLeastMessage), _mm512_set1_epi64(-1));
+  return _mm512_cmplt_epu64_mask(least, bound) == 0;
+#else
   return !any(outside);
+#endif
+}
+
+template <int most = 16>
+bool narrow_steps_of(ptrdiff_t n, ptrdiff_t steps, const double* a, ptrdiff_t stride,
+                     const Chunk& chunk, double* alpha, double* scale) {
+  if (n == most) return narrow_steps<most>(steps, a, stride, chunk, alpha, scale);
+  if constexpr (most > 1) {
+    return narrow_steps_of<most - 1>(n, steps, a, stride, chunk, alpha, scale);
+  }
+  return false;
 }
 
 bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, ptrdiff_t stride,
@@ -253,9 +346,7 @@ bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, 
     for (Chunk chunk; steps > 0;) {
       const ptrdiff_t rows = steps < most ? steps : most;
       if (!chunk.fill(emissions, rows * n)) break;
-      const bool within = ld == 8
-                              ? narrow_steps<8 / kLane>(rows, n, a, stride, chunk, alpha, scale)
-                              : narrow_steps<16 / kLane>(rows, n, a, stride, chunk, alpha, scale);
+      const bool within = narrow_steps_of(n, rows, a, stride, chunk, alpha, scale);
       if (!within) return false;
       steps -= rows, a += rows * stride, emissions += rows * n, alpha += rows * n, scale += rows;
     }

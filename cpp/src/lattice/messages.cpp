@@ -127,7 +127,7 @@ Messages::Messages(const Trellis<double>& trellis, const Factors& factors, ptrdi
       sequence_(sequence),
       length_(trellis.lengths[sequence]),
       alpha_(length_ * trellis.states + factors.ld()),
-      alpha_scale_(static_cast<std::size_t>(length_)) {}
+      alpha_scale_(length_) {}
 
 // Forward messages have found the emissions to lie within their range.
 void Messages::prepare_emissions() {
@@ -206,8 +206,10 @@ bool Messages::advance(ptrdiff_t t, ptrdiff_t steps) {
       alpha_scale_[k] = weighed.scale;
     }
   }
+  double total = alpha_scale_[t - 1];
   for (ptrdiff_t k = t; k < t + steps; ++k) {
-    alpha_scale_[k] += alpha_scale_[k - 1] + factors_.shift(k - 1);
+    total += alpha_scale_[k] + factors_.shift(k - 1);
+    alpha_scale_[k] = total;
   }
   return true;
 }
@@ -215,7 +217,7 @@ bool Messages::advance(ptrdiff_t t, ptrdiff_t steps) {
 void Messages::log_forward() {
   const ptrdiff_t n = trellis_.states;
   std::vector<double> terms;
-  std::fill(alpha_scale_.begin(), alpha_scale_.end(), 0.0);
+  std::fill(alpha_scale_.data(), alpha_scale_.data() + length_, 0.0);
   for (ptrdiff_t t = 0; t < length_; ++t) {
     if ((t & 15) == 0) poll_interrupt();
     const double* emission = trellis_.emission(sequence_, t);

@@ -114,7 +114,8 @@ class Messages {
   bool logarithmic_ = false;
   double log_partition_ = 0;
   AlignedBuffer<double> alpha_, beta_, emission_;
-  std::vector<double> alpha_scale_, beta_scale_, emission_scale_, stop_;
+  AlignedBuffer<double> alpha_scale_;
+  std::vector<double> beta_scale_, emission_scale_, stop_;
   double stop_scale_ = 0;
 };
 

@@ -74,6 +74,9 @@ class Sorter {
     close(0);
   }
 
+  // Once all buckets are searched.
+  void release() { std::vector<Suffix>().swap(suffixes_); }
+
   std::string_view at(const Candidate& c) const { return text_.substr(c.place, c.size); }
 
  private:
@@ -184,10 +187,11 @@ Chunks seed_pieces(std::string_view text, std::span<const Index> begin,
         shrink(part);
       },
       workers);
+  sorter.release();
   std::vector<Candidate> found;
   for (auto& part : parts) {
     found.insert(found.end(), part.begin(), part.end());
-    part = {};
+    std::vector<Candidate>().swap(part);
     if (found.size() > 2 * size) shrink(found);
   }
   shrink(found);
@@ -200,6 +204,12 @@ Chunks seed_pieces(std::string_view text, std::span<const Index> begin,
     seeds.counts.push_back(count);
   };
   const CharacterCounts characters = count_characters(text, begin, counts);
+  std::size_t n_bytes = 4 * characters.code.size();
+  for (const Candidate& candidate : found) n_bytes += candidate.size;
+  const std::size_t n_seeds = characters.code.size() + found.size();
+  seeds.text.reserve(n_bytes);
+  seeds.begin.reserve(n_seeds + 1);
+  seeds.counts.reserve(n_seeds);
   std::vector<std::size_t> order(characters.code.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {

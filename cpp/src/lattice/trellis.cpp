@@ -125,7 +125,7 @@ class Sampler {
         factors_(factors),
         messages_(messages),
         weight_(factors.ld()),
-        uniform_(static_cast<std::size_t>(messages.length())) {}
+        uniform_(messages.length()) {}
 
   void draw(Key key, Index* path) {
     const ptrdiff_t length = messages_.length();
@@ -188,7 +188,7 @@ class Sampler {
   const Factors& factors_;
   const Messages& messages_;
   AlignedBuffer<double> weight_;  // ld entries
-  std::vector<double> uniform_;
+  AlignedBuffer<double> uniform_;
 };
 
 }  // namespace

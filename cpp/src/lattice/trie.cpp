@@ -110,9 +110,9 @@ class Slots {
   uint32_t head_ = kNone, tail_ = kNone;
 };
 
-// A node: the strings begin .. end - 1 share their first `depth` bytes.
+// A node of one depth with children: the strings begin .. end - 1 go on from it.
 struct Node {
-  uint32_t begin, end, depth, slot;
+  uint32_t begin, end, slot;
 };
 
 // About as many as there will be: one for each node, a few more stay empty.
@@ -134,28 +134,29 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
   require(strings.size() == values.size(), "one value per string");
   units_.reserve(slots_of(strings));
   Slots slots(units_);
-  std::vector<Node> level{{0, static_cast<uint32_t>(strings.size()), 0, 0}}, below;
-  std::vector<uint32_t> leaves;
+  std::vector<Node> level, below;
+  // The value of a string that ends at the node; leaves wait for a base until all others have one.
+  const auto add = [&](uint32_t begin, uint32_t end, size_t depth, uint32_t slot) {
+    ++n_nodes_;
+    if (begin < end && strings[begin].size() == depth) {
+      require(depth > 0, "strings must not be empty");
+      units_[slot].value = values[begin++];
+      longest_ = std::max(longest_, static_cast<std::ptrdiff_t>(depth));
+    }
+    if (begin < end) below.push_back({begin, end, slot});
+  };
+  add(0, static_cast<uint32_t>(strings.size()), 0, 0);
   std::vector<uint8_t> labels;
   std::vector<uint32_t> starts;
-  for (; !level.empty(); std::swap(level, below), below.clear()) {
+  for (size_t depth = 0; !below.empty(); ++depth) {
+    std::swap(level, below);
+    below.clear();
     for (const Node& node : level) {
-      ++n_nodes_;
-      uint32_t begin = node.begin;
-      if (begin < node.end && strings[begin].size() == node.depth) {
-        require(node.depth > 0, "strings must not be empty");
-        units_[node.slot].value = values[begin++];
-        longest_ = std::max<std::ptrdiff_t>(longest_, node.depth);
-      }
-      if (begin == node.end) {
-        leaves.push_back(node.slot);
-        continue;
-      }
       labels.clear();
       starts.clear();
-      for (uint32_t i = begin; i < node.end; ++i) {
-        require(strings[i].size() > node.depth, "strings must differ");
-        const auto label = static_cast<uint8_t>(strings[i][node.depth]);
+      for (uint32_t i = node.begin; i < node.end; ++i) {
+        require(strings[i].size() > depth, "strings must differ");
+        const auto label = static_cast<uint8_t>(strings[i][depth]);
         if (labels.empty() || labels.back() != label) {
           require(labels.empty() || labels.back() < label, "strings must be sorted");
           labels.push_back(label);
@@ -168,14 +169,17 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
       for (size_t j = 0; j < labels.size(); ++j) {
         const uint32_t slot = base ^ labels[j];
         units_[slot].link = labels[j];
-        below.push_back({starts[j], starts[j + 1], node.depth + 1, slot});
+        add(starts[j], starts[j + 1], depth + 1, slot);
       }
     }
   }
   nowhere_ = slots.reserve_block();
-  for (const uint32_t slot : leaves) units_[slot].link |= nowhere_ << 8;
   for (uint32_t slot = 0; slot < slots.size(); ++slot) {
-    if (slots.used(slot)) continue;
+    if (slots.used(slot)) {
+      // No base is 0.
+      if (units_[slot].link >> 8 == 0) units_[slot].link |= nowhere_ << 8;
+      continue;
+    }
     // A block with an empty slot has fewer bases than slots, so that a label remains.
     uint32_t label = 0;
     while (slots.base_used(slot ^ label)) ++label;

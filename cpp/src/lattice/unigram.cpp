@@ -59,30 +59,44 @@ ptrdiff_t count_characters(std::string_view text) {
 Unigram::Unigram(std::span<const std::string_view> pieces, std::span<const double> scores,
                  std::span<const PieceType> types, const UnigramOptions& options)
     : options_(options), types_(types.begin(), types.end()) {
-  require(pieces.size() == scores.size() && pieces.size() == types.size(),
-          "one score and one type per piece");
-  require(pieces.size() < (size_t{1} << 29), "too many pieces");
+  require(pieces.size() == types.size(), "one type per piece");
+  take([&](size_t i) { return pieces[i]; }, scores);
+}
+
+Unigram::Unigram(std::string_view text, std::span<const Index> begin,
+                 std::span<const double> scores, const UnigramOptions& options)
+    : options_(options), types_(begin.size() - 1, PieceType::kNormal) {
+  const auto piece = [&](size_t i) {
+    return text.substr(static_cast<size_t>(begin[i]), static_cast<size_t>(begin[i + 1] - begin[i]));
+  };
+  take(piece, scores);
+}
+
+template <class PieceAt>
+void Unigram::take(PieceAt&& piece_at, std::span<const double> scores) {
+  const size_t n = types_.size();
+  require(n == scores.size(), "one score per piece");
+  require(n < (size_t{1} << 29), "too many pieces");
   size_t longest = 0, total = 0;
-  for (const std::string_view piece : pieces) {
-    longest = std::max(longest, piece.size());
-    total += piece.size();
+  for (size_t i = 0; i < n; ++i) {
+    longest = std::max(longest, piece_at(i).size());
+    total += piece_at(i).size();
   }
   const size_t space = kBeyond + longest;
+  require(total + 2 * space < size_t{1} << 32, "the pieces must have less than 4 GiB");
   texts_.reserve(total + 2 * space);
   texts_.resize(space, 0);
-  begin_.reserve(pieces.size());
-  length_.reserve(pieces.size());
-  characters_.reserve(pieces.size());
+  begin_.reserve(n + 1);
   byte_piece_.fill(-1);
-  for (size_t i = 0; i < pieces.size(); ++i) {
-    begin_.push_back(texts_.size());
-    append(pieces[i], options.space_mark, texts_);
-    length_.push_back(static_cast<uint32_t>(texts_.size() - begin_[i]));
+  for (size_t i = 0; i < n; ++i) {
+    const std::string_view given = piece_at(i);
+    begin_.push_back(static_cast<uint32_t>(texts_.size()));
+    append(given, options_.space_mark, texts_);
     const auto piece = static_cast<std::int32_t>(i);
-    characters_.push_back(static_cast<uint32_t>(count_characters(text(piece))));
-    if (types[i] == PieceType::kByte) byte_piece_[byte_of(pieces[i])] = piece;
-    if (types[i] == PieceType::kUnknown) unknown_piece_ = piece;
+    if (types_[i] == PieceType::kByte) byte_piece_[byte_of(given)] = piece;
+    if (types_[i] == PieceType::kUnknown) unknown_piece_ = piece;
   }
+  begin_.push_back(static_cast<uint32_t>(texts_.size()));
   texts_.resize(texts_.size() + space, 0);
   byte_fallback_ =
       std::none_of(byte_piece_.begin(), byte_piece_.end(), [](int i) { return i < 0; });
@@ -94,34 +108,34 @@ Unigram::Unigram(std::span<const std::string_view> pieces, std::span<const doubl
 uint8_t Unigram::named_byte(std::int32_t piece) const { return byte_of(text(piece)); }
 
 void Unigram::build_trie() {
-  const auto text_of = [&](uint32_t i) { return text(static_cast<std::int32_t>(i)); };
-  std::vector<uint32_t> order;
-  order.reserve(types_.size());
-  for (uint32_t i = 0; i < types_.size(); ++i) {
+  std::vector<std::string_view> sorted;
+  sorted.reserve(types_.size());
+  for (size_t i = 0; i < types_.size(); ++i) {
     if (score_[i + 1] == -kInf) continue;
-    const std::string_view text = text_of(i);
+    const std::string_view text = this->text(static_cast<std::int32_t>(i));
     require(!text.empty(), "pieces must not be empty");
     const bool whole = first_invalid(bytes_of(text), std::ssize(text)) == std::ssize(text);
     if (!whole && options_.unicode) continue;
     whole_characters_ = whole_characters_ && whole;
-    order.push_back(i);
+    sorted.push_back(text);
   }
-  std::sort(order.begin(), order.end(),
-            [&](uint32_t a, uint32_t b) { return text_of(a) < text_of(b); });
-  std::vector<std::string_view> sorted;
+  std::sort(sorted.begin(), sorted.end());
+  // Pieces lie in their order: the number of one is that of the texts before its own end.
+  const auto number_of = [&](std::string_view text) {
+    const auto place = static_cast<uint32_t>(bytes_of(text) - texts_.data());
+    return static_cast<uint32_t>(std::upper_bound(begin_.begin(), begin_.end(), place) -
+                                 begin_.begin());
+  };
   std::vector<uint32_t> values;
-  sorted.reserve(order.size());
-  values.reserve(order.size());
+  values.reserve(sorted.size());
   pair_.assign(1 << 16, 1);
   for (uint32_t right = 0x80; right < 0xC0; ++right) {
     for (uint32_t left = 0; left < 256; ++left) pair_[right << 8 | left] = 0;
   }
-  for (const uint32_t i : order) {
-    const std::string_view text = text_of(i);
-    sorted.push_back(text);
+  for (const std::string_view text : sorted) {
     const bool one_unit =
         text.size() == 1 || utf8_length(bytes_of(text), std::ssize(text)) == std::ssize(text);
-    values.push_back((i + 1) | (one_unit ? kOneUnit : 0));
+    values.push_back(number_of(text) | (one_unit ? kOneUnit : 0));
     join(text);
   }
   trie_ = Trie(sorted, values);
@@ -185,7 +199,9 @@ void Unigram::score_pieces(std::span<const double> scores) {
   score_.assign(scores.size() + 1, -kInf);
   for (size_t i = 0; i < scores.size(); ++i) {
     if (types_[i] == PieceType::kNormal) score_[i + 1] = scores[i];
-    if (types_[i] == PieceType::kUserDefined) score_[i + 1] = characters_[i] * highest - 0.1;
+    if (types_[i] != PieceType::kUserDefined) continue;
+    const auto characters = count_characters(text(static_cast<std::int32_t>(i)));
+    score_[i + 1] = static_cast<double>(characters) * highest - 0.1;
   }
   largest_score_ = unknown_edges_ ? std::abs(unknown_score_) : 0;
   for (const double score : score_) {
@@ -212,7 +228,7 @@ Weights Unigram::weights(double alpha) const {
     double none = 0;
     for (size_t i = 1; i < score_.size(); ++i) {
       if (score_[i] == -kInf) continue;
-      set(score_[i], length_[i - 1], out.weight[i], plain ? none : out.exponent[i]);
+      set(score_[i], begin_[i] - begin_[i - 1], out.weight[i], plain ? none : out.exponent[i]);
     }
     for (size_t n = 0; n < out.unknown.size(); ++n) {
       set(unknown_score_, static_cast<double>(n), out.unknown[n], out.unknown_exponent[n]);
@@ -228,14 +244,14 @@ Weights Unigram::weights(double alpha) const {
 // Minus the mean log2 Z per byte of the pieces themselves, each as often as texts have it.
 int Unigram::tilt_of(const Weights& weights) const {
   constexpr size_t kSample = 1024;
-  const size_t n = length_.size(), step = std::max<size_t>(1, n / kSample);
+  const size_t n = types_.size(), step = std::max<size_t>(1, n / kSample);
   const double highest = n == 0 ? 0 : *std::max_element(score_.begin(), score_.end());
   double log_sum = 0, bytes = 0;
   Sums sums;
   for (size_t i = 0; i < n; i += step) {
     const double often = std::exp(score_[i + 1] - highest);
     if (!(often > 0)) continue;
-    const auto size = static_cast<ptrdiff_t>(length_[i]);
+    const auto size = static_cast<ptrdiff_t>(begin_[i + 1] - begin_[i]);
     if (!sum(texts_.data() + begin_[i], size, false, weights, sums)) continue;
     log_sum += often * log_partition(sums, weights, size);
     bytes += often * static_cast<double>(size);

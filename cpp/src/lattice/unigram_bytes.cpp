@@ -19,6 +19,7 @@ using std::int32_t;
 using std::ptrdiff_t;
 using std::size_t;
 using std::uint32_t;
+using std::uint64_t;
 using std::uint8_t;
 
 constexpr ptrdiff_t kSteps = ByteChoice::kSteps;
@@ -29,23 +30,29 @@ static_assert(Sums::kWindow % kBlock == 0);
 
 }  // namespace
 
+// Where the walks from a block of places stand after each of their bytes, as the units they are at:
+// the value of the piece that ends there, 0 if none does, and where to go on from. Of places whose
+// byte stands alone only the first value is there; of those whose walk has ended after kSteps
+// bytes, only the units up to there.
 struct Unigram::ByteWalks {
-  uint32_t value[kLongSteps][kBlock];  // of the piece that ends there, 0 if none does
-  uint32_t base[kBlock];               // where the walk stands after kSteps bytes
-  uint32_t far[kBlock];                // and after kLongSteps
-  // Of places whose byte stands alone only value[0] is there; of those whose walk has ended after
-  // kSteps bytes, only the values and base[] up to there.
+  TrieUnit unit[kLongSteps][kBlock];
+
+  uint32_t value(ptrdiff_t step, ptrdiff_t place) const { return unit[step][place].value; }
+  uint32_t base_after(ptrdiff_t steps, ptrdiff_t place) const {
+    return unit[steps - 1][place].link >> 8;
+  }
 };
 
 void Unigram::walk_bytes(const uint8_t* text, ptrdiff_t n, ByteWalks& walks) const {
   const TrieUnit* units = trie_.units();
   const uint32_t nowhere = trie_.nowhere();
+  const auto ended = std::bit_cast<uint64_t>(TrieUnit{nowhere << 8, 0});
   // Masks: compilers make a branch of a choice.
-  const auto step = [&](uint32_t* base, uint32_t* value, size_t j, uint8_t byte) {
-    const TrieUnit unit = units[base[j] ^ byte];
-    const uint32_t found = 0 - static_cast<uint32_t>((unit.link & 255) == byte);
-    base[j] = nowhere ^ ((nowhere ^ unit.link >> 8) & found);
-    value[j] = unit.value & found;
+  const auto step = [&](uint32_t base, uint8_t byte) {
+    const auto next = std::bit_cast<uint64_t>(units[base ^ byte]);
+    const uint32_t label = std::bit_cast<TrieUnit>(next).link & 255;
+    const uint64_t found = 0 - static_cast<uint64_t>(label == byte);
+    return std::bit_cast<TrieUnit>(ended ^ ((ended ^ next) & found));
   };
   uint32_t places[kBlock];  // whose walks go on
   ptrdiff_t m = 0;
@@ -53,33 +60,30 @@ void Unigram::walk_bytes(const uint8_t* text, ptrdiff_t n, ByteWalks& walks) con
     places[m] = static_cast<uint32_t>(j);
     m += alone_[text[j]] ? 0 : 1;
   }
-  ptrdiff_t begin = 0;
+  ptrdiff_t begin = 1;
   if (after_two_.empty()) {
-    std::fill_n(walks.base, n, trie_.root());
+    for (ptrdiff_t j = 0; j < n; ++j) walks.unit[0][j] = step(trie_.root(), text[j]);
   } else {
-    for (ptrdiff_t j = 0; j < n; ++j) walks.value[0][j] = one_byte_[text[j]];
+    for (ptrdiff_t j = 0; j < n; ++j) walks.unit[0][j].value = one_byte_[text[j]];
     for (const uint32_t j : std::span(places, static_cast<size_t>(m))) {
-      const TrieUnit two = after_two_[static_cast<size_t>(text[j + 1] << 8 | text[j])];
-      walks.value[1][j] = two.value;
-      walks.base[j] = two.link >> 8;
+      walks.unit[1][j] = after_two_[static_cast<size_t>(text[j + 1] << 8 | text[j])];
     }
     begin = 2;
   }
   for (ptrdiff_t k = begin; k < kSteps; ++k) {
     for (const uint32_t j : std::span(places, static_cast<size_t>(m))) {
-      step(walks.base, walks.value[k], j, text[static_cast<ptrdiff_t>(j) + k]);
+      walks.unit[k][j] = step(walks.base_after(k, j), text[static_cast<ptrdiff_t>(j) + k]);
     }
   }
   ptrdiff_t n_long = 0;
   for (ptrdiff_t i = 0; i < m; ++i) {
     const uint32_t j = places[i];
-    walks.far[j] = walks.base[j];
     places[n_long] = j;
-    n_long += walks.base[j] == nowhere ? 0 : 1;
+    n_long += walks.base_after(kSteps, j) == nowhere ? 0 : 1;
   }
   for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
     for (const uint32_t j : std::span(places, static_cast<size_t>(n_long))) {
-      step(walks.far, walks.value[k], j, text[static_cast<ptrdiff_t>(j) + k]);
+      walks.unit[k][j] = step(walks.base_after(k, j), text[static_cast<ptrdiff_t>(j) + k]);
     }
   }
 }
@@ -123,19 +127,19 @@ void Unigram::best_block(const uint8_t* text, ptrdiff_t begin, ptrdiff_t n, ptrd
       length ^= (length ^ bytes) & better;
       seen |= other;
     };
-    contend(walks.value[0][j], 1);
+    contend(walks.value(0, j), 1);
     uint32_t base = trie_.nowhere();
     if (!alone_[*at]) {
       for (ptrdiff_t k = 1; k < kSteps; ++k) {
-        contend(walks.value[k][j], static_cast<uint32_t>(k + 1));
+        contend(walks.value(k, j), static_cast<uint32_t>(k + 1));
       }
-      base = walks.base[j];
+      base = walks.base_after(kSteps, j);
     }
     if (base != trie_.nowhere()) {
       for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
-        contend(walks.value[k][j], static_cast<uint32_t>(k + 1));
+        contend(walks.value(k, j), static_cast<uint32_t>(k + 1));
       }
-      base = walks.far[j];
+      base = walks.base_after(kLongSteps, j);
     }
     for (uint32_t k = kLongSteps; base != trie_.nowhere(); ++k) {
       const TrieUnit unit = units[base ^ at[k]];
@@ -186,7 +190,7 @@ bool Unigram::sum_block(const uint8_t* text, ptrdiff_t begin, ptrdiff_t n, ptrdi
     const uint8_t* at = text + begin + j;
     double* const here = value + begin + j;
     ByteChoice& choice = choices[j];
-    uint32_t seen = walks.value[0][j];
+    uint32_t seen = walks.value(0, j);
     double total = weight[seen & kEntry] * after[0];
     choice.sum[0] = total;
     choice.piece[0] = static_cast<int32_t>((seen & kEntry) - 1);
@@ -195,18 +199,18 @@ bool Unigram::sum_block(const uint8_t* text, ptrdiff_t begin, ptrdiff_t n, ptrdi
       choice.base = nowhere;
     } else {
       for (ptrdiff_t k = 1; k < kSteps; ++k) {
-        const uint32_t entry = walks.value[k][j];
+        const uint32_t entry = walks.value(k, j);
         total += weight[entry & kEntry] * after[k];
         choice.sum[k] = total;
         choice.piece[k] = static_cast<int32_t>((entry & kEntry) - 1);
         seen |= entry;
       }
-      uint32_t base = choice.base = walks.base[j];
+      uint32_t base = choice.base = walks.base_after(kSteps, j);
       if (base != nowhere) {
         for (ptrdiff_t k = kSteps; k < kLongSteps; ++k) {
-          total += weight[walks.value[k][j] & kEntry] * here[k + 1];
+          total += weight[walks.value(k, j) & kEntry] * here[k + 1];
         }
-        base = walks.far[j];
+        base = walks.base_after(kLongSteps, j);
       }
       for (ptrdiff_t k = kLongSteps; base != nowhere; ++k) {
         const TrieUnit unit = units[base ^ at[k]];

@@ -1,10 +1,12 @@
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 #include "kexue/lattice/trellis.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
 
@@ -305,6 +307,22 @@ class Group {
 };
 
 }  // namespace
+
+template <class T>
+T largest_modulus(const T* scores, ptrdiff_t n) {
+  constexpr ptrdiff_t kPiece = 1 << 20;  // between polls
+  T top = 0;
+  for (ptrdiff_t begin = 0; begin < n; begin += kPiece) {
+    poll_interrupt();
+    const T found = vector_kernels<T>().largest(scores + begin, std::min(kPiece, n - begin));
+    if (std::isnan(found)) return found;
+    top = std::max(top, found);
+  }
+  return top;
+}
+
+template float largest_modulus(const float*, ptrdiff_t);
+template double largest_modulus(const double*, ptrdiff_t);
 
 template <class T>
 void viterbi(const Trellis<T>& trellis, Index* states, double* scores) {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
     as_array,
@@ -92,24 +94,26 @@ def as_model(
         expected = "must have shape (T, S) or (B, T, S) with S >= 1"
         raise ValueError(message(function, "emissions", expected, Phrase(f"shape {given.shape}")))
     dtype = np.dtype(np.float64) if double else given.dtype
-    scores = _logarithms(function, "emissions", given, domain, dtype)
+    scores, *tops = _logarithms(function, "emissions", given, domain, dtype)
     scores = scores if given.ndim == 3 else scores[None]
     batch, steps, states = scores.shape
     dense: Array | None
-    rows: tuple[Array, Array, Array] | None
+    rows: tuple[Array, ...] | None
     if hasattr(transitions, "tocsr"):
         dense, varying = None, False
-        rows = _rows(function, transitions, states, domain, dtype)
+        indptr, indices, data, top = _rows(function, transitions, states, domain, dtype)
+        rows = (indptr, indices, data)
     else:
-        dense, varying = _dense(function, transitions, steps, states, domain, dtype)
+        dense, varying, top = _dense(function, transitions, steps, states, domain, dtype)
         rows = None
-    ends = [
-        _ends(function, name, value, states, domain, dtype)
-        for name, value in (("start", start), ("stop", stop))
-    ]
+    tops.append(top)
+    ends = []
+    for name, value in (("start", start), ("stop", stop)):
+        end, top = _ends(function, name, value, states, domain, dtype)
+        ends.append(end)
+        tops.append(top)
     counts = _lengths(function, lengths, batch, steps)
-    values = dense if rows is None else rows[2]
-    _check_scale(function, steps, (scores, *ends, values))
+    _check_scale(function, steps, max(tops), dtype)
     parts = (scores, counts, *ends, dense, rows)
     return Model(
         function, parts, given.ndim == 2, varying, given.dtype, check_workers(function, workers)
@@ -118,7 +122,8 @@ def as_model(
 
 def _logarithms(
     function: str, argument: str, array: Array, domain: object, dtype: np.dtype[Any]
-) -> Array:
+) -> tuple[Array, float]:
+    """The scores, and the largest modulus of what is possible."""
     if domain == "prob":
         bad = ~((array >= 0) & (array < np.inf))
         if bad.any():
@@ -128,9 +133,13 @@ def _logarithms(
             raise ValueError(message(function, argument, "must be finite and >= 0", got))
         with np.errstate(divide="ignore"):
             array = np.log(array.astype(dtype, copy=False))
-    else:
-        check_scores(function, argument, array)
-    return np.ascontiguousarray(array, dtype=dtype)
+    scores = np.ascontiguousarray(array, dtype=dtype)
+    top = _core.lattice.largest_modulus(scores)
+    if not math.isfinite(top):
+        if domain == "log":
+            check_scores(function, argument, array)
+        top = _largest(scores)
+    return scores, top
 
 
 def _dense(
@@ -140,23 +149,23 @@ def _dense(
     states: int,
     domain: object,
     dtype: np.dtype[Any],
-) -> tuple[Array, bool]:
+) -> tuple[Array, bool, float]:
     array = as_array(function, "transitions", transitions)
     one, each = (states, states), (max(steps - 1, 0), states, states)
     if array.shape not in (one, each):
         expected = f"must have shape {one} or, one for each step, {each}"
         got = Phrase(f"shape {array.shape}")
         raise ValueError(message(function, "transitions", expected, got))
-    array = _logarithms(function, "transitions", array, domain, dtype)
+    array, top = _logarithms(function, "transitions", array, domain, dtype)
     if array.ndim == 2:
-        return array[None], False
+        return array[None], False, top
     # Without a step between two positions no matrix is read: any stands for none.
-    return array if len(array) else np.zeros((1, states, states), dtype), True
+    return array if len(array) else np.zeros((1, states, states), dtype), True, top
 
 
 def _rows(
     function: str, transitions: Any, states: int, domain: object, dtype: np.dtype[Any]
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array, float]:
     if transitions.shape != (states, states):
         expected = f"must have shape {(states, states)}"
         got = Phrase(f"shape {transitions.shape}")
@@ -164,15 +173,15 @@ def _rows(
     matrix = transitions.tocsr().copy()
     matrix.sum_duplicates()
     data = as_array(function, "transitions", matrix.data)
-    data = _logarithms(function, "transitions", data, domain, dtype)
-    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), data
+    data, top = _logarithms(function, "transitions", data, domain, dtype)
+    return matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), data, top
 
 
 def _ends(
     function: str, argument: str, value: object, states: int, domain: object, dtype: np.dtype[Any]
-) -> Array:
+) -> tuple[Array, float]:
     if value is None:
-        return np.zeros(states, dtype)
+        return np.zeros(states, dtype), 0.0
     array = as_array(function, argument, value, ndim=1)
     if len(array) != states:
         expected = f"must have one entry for each of {states} states"
@@ -192,13 +201,11 @@ def _lengths(function: str, lengths: object, batch: int, steps: int) -> Array:
     return counts
 
 
-def _check_scale(function: str, steps: int, arrays: tuple[Array | None, ...]) -> None:
+def _check_scale(function: str, steps: int, top: float, dtype: np.dtype[Any]) -> None:
     """The score of a path must not overflow."""
-    largest = max(_largest(a) for a in arrays if a is not None)
-    limit = float(np.finfo(arrays[0].dtype).max) if arrays[0] is not None else np.inf
-    if largest * (2.0 * steps + 2) > limit:
+    if top * (2.0 * steps + 2) > float(np.finfo(dtype).max):
         expected = "must be so small that the score of a path is finite"
-        got = Phrase(f"a score of {largest:g} with {steps} steps")
+        got = Phrase(f"a score of {top:g} with {steps} steps")
         raise ValueError(message(function, "emissions", expected, got))
 
 

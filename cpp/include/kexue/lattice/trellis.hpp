@@ -47,6 +47,10 @@ struct Trellis {
   }
 };
 
+// The largest modulus of n scores, 0 for none; NaN where one is not finite.
+template <class T>
+T largest_modulus(const T* scores, std::ptrdiff_t n);
+
 // The best states (batch, steps), -1 beyond the length, and scores (batch), summed in float64:
 // -inf and states of -1 where nothing is possible, 0 for length 0.
 template <class T>

@@ -156,6 +156,9 @@ class Unigram {
   // defined must differ and not be empty: std::invalid_argument otherwise.
   Unigram(std::span<const std::string_view> pieces, std::span<const double> scores,
           std::span<const PieceType> types, const UnigramOptions& options);
+  // Normal pieces that lie in one text, one behind the other.
+  Unigram(std::string_view text, std::span<const Index> begin, std::span<const double> scores,
+          const UnigramOptions& options);
 
   // New scores for the same pieces; -inf only where it was.
   void set_scores(std::span<const double> scores);
@@ -164,7 +167,7 @@ class Unigram {
   std::ptrdiff_t longest() const { return trie_.longest(); }  // piece, in bytes
   std::string_view text(std::int32_t piece) const {
     const auto i = static_cast<std::size_t>(piece);
-    return {reinterpret_cast<const char*>(texts_.data()) + begin_[i], length_[i]};
+    return {reinterpret_cast<const char*>(texts_.data()) + begin_[i], begin_[i + 1] - begin_[i]};
   }
   PieceType type(std::int32_t piece) const { return types_[static_cast<std::size_t>(piece)]; }
   std::uint8_t named_byte(std::int32_t piece) const;  // of a byte piece
@@ -253,6 +256,8 @@ class Unigram {
 
   void join(std::string_view piece);
   void build_trie();
+  template <class PieceAt>
+  void take(PieceAt&& piece_at, std::span<const double> scores);
   void walk_characters(std::span<const std::string_view> pieces);
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
@@ -304,11 +309,9 @@ class Unigram {
 
   UnigramOptions options_;
   std::vector<PieceType> types_;
-  std::vector<std::uint8_t> texts_;  // of the pieces, margins around them
-  std::vector<std::size_t> begin_;
-  std::vector<std::uint32_t> length_;  // in bytes
-  std::vector<std::uint32_t> characters_;
-  std::vector<double> score_;  // entry 0 is -inf; as in Weights
+  std::vector<std::uint8_t> texts_;   // of the pieces, margins around them
+  std::vector<std::uint32_t> begin_;  // and the end of the last one
+  std::vector<double> score_;         // entry 0 is -inf; as in Weights
   double unknown_score_ = 0, largest_score_ = 0;
   std::int32_t unknown_piece_ = -1;
   std::array<std::int32_t, 256> byte_piece_{};
