@@ -261,10 +261,11 @@ def test_entmax_of_long_rows(isa, dtype, alpha):
         assert (value[order[128:]] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alpha", [1 - 1e-3, 1 - 1e-9, 1 + 1e-12, 1 + 1e-7])
-def test_entmax_near_one(alpha):
+def test_entmax_near_one(isa, dtype, alpha):
     """The bound of 4 eps holds up to alpha = 1, where the map is softmax."""
-    x = rows(np.float64, 40, 3)
+    x = rows(dtype, 40, 3)
     assert error(simplex.entmax(x, alpha), oracle.entmax(x, alpha)) <= 4
     assert (simplex.entmax(x, 1.0) == simplex.softmax(x)).all()
 
