@@ -19,6 +19,7 @@ Array = NDArray[Any]
 
 # Operations (rows x columns x the lesser) that take about 20 ms: iterations, and the others.
 _LONG_ITERATION, _LONG = 2e7, 3e8
+_LONG_ENTRIES = 1e6
 # Seconds between looks at what has happened.
 _WAIT = 0.05
 
@@ -62,6 +63,11 @@ def inv(a: Array) -> Array:
 
 def solve(a: Array, b: Array) -> Array:
     return np.asarray(_call(np.linalg.solve, a, _LONG, b))
+
+
+def entrywise(function: Callable[[Array], Array], a: Array) -> Array:
+    """function(a), which takes some operations of NumPy for every entry."""
+    return np.asarray(_call(function, a, _LONG_ENTRIES * min(a.shape[-2:])))
 
 
 def _call(function: Callable[..., Any], a: Array, long: float, *others: Any, **options: Any) -> Any:

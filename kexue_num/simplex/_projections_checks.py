@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kexue_num._validation import Phrase, as_array, describe, message
-from kexue_num.simplex._rows import Rows
+from kexue_num.simplex._rows import Rows, contiguous
 
 Array = NDArray[Any]
 
@@ -75,7 +75,7 @@ def rows_of(rows: Rows, argument: str, value: Any) -> Array:
     array = as_array(rows.function, argument, value)
     n = rows.x.shape[1]
     if array.ndim == 0 or array.shape == (n,):
-        return apart(np.ascontiguousarray(np.broadcast_to(array, (1, n)), rows.x.dtype), rows)
+        return apart(contiguous(np.broadcast_to(array, (1, n)), rows.x.dtype), rows)
     if array.shape == rows.shape:
         return apart(rows.like(argument, array), rows)
     expected = f"must be a scalar or have shape ({n},) or {rows.shape}"

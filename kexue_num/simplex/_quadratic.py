@@ -21,6 +21,7 @@ from kexue_num._validation import (
     message,
 )
 from kexue_num.simplex._minimize import SimplexMinimum
+from kexue_num.simplex._rows import contiguous
 
 Array = NDArray[Any]
 _EPS = float(np.finfo(np.float64).eps)
@@ -110,10 +111,7 @@ def simplex_qp(
     dtype = np.float64 if c is None else linear.dtype
     dtype = np.promote_types(matrix.dtype, dtype) if c is not None else matrix.dtype
     radius = check_positive(function, "radius", radius)
-    symmetric = matrix.astype(np.float64)
-    if not np.array_equal(symmetric, symmetric.T):
-        symmetric = (symmetric + symmetric.T) / 2
-    symmetric = np.ascontiguousarray(symmetric)
+    symmetric = _lapack.entrywise(_symmetric, matrix)
     if check_convex:
         _require_convex(function, symmetric)
     return _solve_all(
@@ -183,32 +181,45 @@ def simplex_least_squares(
         raise ValueError(message(function, "b", f"must have shape (..., {m})", got))
     dtype = np.promote_types(matrix.dtype, target.dtype)
     radius = check_positive(function, "radius", radius)
-    columns, target = matrix.astype(np.float64), target.astype(np.float64)
+    target = target.astype(np.float64)
+    columns = matrix.T
     constant = np.zeros(target.shape[:-1])
     if m > n:
         # |A p - b|^2 = |R p - Q'b|^2 + |b - Q Q'b|^2
-        basis, triangle = _lapack.qr(columns)
+        basis, triangle = _lapack.qr(contiguous(matrix, np.float64))
         inside = target @ basis
         constant = np.sum((target - inside @ basis.T) ** 2, axis=-1) / 2
-        columns, target, m = triangle, inside, n
+        columns, target = triangle.T, inside
     result = _solve_all(
-        function, _core.projections.least_squares, np.ascontiguousarray(columns.T), target, n,
+        function, _core.projections.least_squares, contiguous(columns, np.float64), target, n,
         dtype, radius, tol, max_iter, workers,
     )  # fmt: skip
     fun = result.fun + (constant if constant.ndim else float(constant))
     return SimplexMinimum(result.p, fun, result.gap, result.n_iter, result.converged)
 
 
-def _require_convex(function: str, Q: Array) -> None:
-    """NumericalError unless d'Qd >= 0 for all d of sum zero, up to rounding."""
+def _symmetric(Q: Array) -> Array:
+    """(Q + Q.T) / 2 in double precision, C-contiguous; may be Q."""
+    square: Array = np.ascontiguousarray(Q, np.float64)
+    return square if np.array_equal(square, square.T) else (square + square.T) / 2
+
+
+def _convex_part(Q: Array) -> Array:
+    """Positive definite if d'Qd >= 0 for all d of sum zero, up to rounding."""
     n = len(Q)
     mean = Q.mean(axis=0)
-    centred = Q - mean - mean[:, np.newaxis] + mean.mean()
-    size = float(np.abs(Q).max())
+    centred: Array = Q - mean
+    centred += mean.mean() - mean[:, np.newaxis]
+    size = max(float(Q.max()), -float(Q.min()))
     centred += size  # a multiple of the ones: no influence on directions of sum zero
     centred[np.diag_indices(n)] += 8 * n * _EPS * size + np.finfo(np.float64).tiny
+    return centred
+
+
+def _require_convex(function: str, Q: Array) -> None:
+    """NumericalError unless d'Qd >= 0 for all d of sum zero, up to rounding."""
     try:
-        _lapack.cholesky(centred)
+        _lapack.cholesky(_lapack.entrywise(_convex_part, Q))
     except np.linalg.LinAlgError as error:
         raise NumericalError(
             f"{function}: 'Q' must be convex on the simplex, but has a direction d of sum zero "

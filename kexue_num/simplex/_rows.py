@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from kexue_num import _core
 from kexue_num._validation import (
@@ -32,6 +32,8 @@ from kexue_num._validation import (
 
 Array = NDArray[Any]
 Axis = int | tuple[int, ...] | None
+# Entries: a millisecond, a few dozen where they are turned.
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class Rows:
             expected = f"must have shape {self.shape}"
             got = Phrase(f"shape {array.shape}")
             raise ValueError(message(self.function, argument, expected, got))
-        return _fold(array.astype(self.x.dtype, copy=False), self.axes)
+        return _fold(array, self.axes, self.x.dtype)
 
     def per_row(self, argument: str, value: object) -> Array:
         """One float64 for every row, from a scalar or an array of the batch's shape."""
@@ -145,6 +147,21 @@ def as_rows(
     return Rows(function, matrix, result, workers, batch, array.shape, dtype, axes, target)
 
 
+def contiguous(array: Array, dtype: DTypeLike) -> Array:
+    """The array in C order and in `dtype`, itself if it is so; Ctrl-C is heard between pieces."""
+    if array.flags.c_contiguous and array.dtype == dtype:
+        return array
+    if array.size <= _PIECE:
+        return np.ascontiguousarray(array, dtype)
+    copy = np.empty(array.shape, dtype)
+    axis = int(np.argmax(array.shape))
+    step = max(1, _PIECE * array.shape[axis] // array.size)
+    for i in range(0, array.shape[axis], step):
+        part = (slice(None),) * axis + (slice(i, i + step),)
+        np.copyto(copy[part], array[part], "unsafe")
+    return copy
+
+
 def _last(axes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(range(-len(axes), 0))
 
@@ -171,11 +188,12 @@ def _foldable(array: Array, axes: tuple[int, ...]) -> bool:
     return moved.flags.c_contiguous
 
 
-def _fold(array: Array, axes: tuple[int, ...]) -> Array:
+def _fold(array: Array, axes: tuple[int, ...], dtype: np.dtype[Any] | None = None) -> Array:
     """(n_rows, n): the same memory if the axes, moved to the end, lie in C order."""
     n = math.prod(array.shape[i] for i in axes)
     moved = array if _trailing(axes, array.ndim) else np.moveaxis(array, axes, _last(axes))
-    return np.ascontiguousarray(moved).reshape(array.size // n if n else 0, n)
+    rows = contiguous(moved, moved.dtype if dtype is None else dtype)
+    return rows.reshape(array.size // n if n else 0, n)
 
 
 def _masked(function: str, array: Array, where: object) -> Array:

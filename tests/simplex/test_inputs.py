@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kexue_num import simplex
+from kexue_num.simplex import _rows
 from tests.strategies import hostile_arrays
 
 X = np.random.default_rng(0).standard_normal((3, 4, 5))
@@ -139,3 +140,15 @@ def test_rows_far_from_zero(n: int, shift: float) -> None:
 
 def test_sparse_of_half_precision_is_single() -> None:
     assert simplex.sparse(np.eye(2, dtype=np.float16)).dtype == np.float32
+
+
+@pytest.mark.parametrize("shape", [(7,), (1, 50), (50, 1), (9, 11), (3, 20, 2)])
+def test_large_arrays_are_converted_in_pieces(monkeypatch, shape):
+    array = np.arange(np.prod(shape)).reshape(shape)
+    for source in (array, array.T, np.broadcast_to(array, (2, *shape))):
+        for size in (1, 4, 10**6):
+            monkeypatch.setattr(_rows, "_PIECE", size)
+            result = _rows.contiguous(source, np.float32)
+            np.testing.assert_array_equal(result, source.astype(np.float32), strict=True)
+            assert result.flags.c_contiguous
+            assert _rows.contiguous(result, np.float32) is result

@@ -190,6 +190,21 @@ def test_sums_of_decimals(isa, dtype, n):
         np.testing.assert_allclose(sums, 1, rtol=0, atol=8 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [5, 17, 130, 300])
+def test_entries_above_the_threshold_by_half_a_unit(isa, dtype, n):
+    """10 - 0.1 rounds to the double 9.9, which is in the support: an error is relative to 0.1."""
+    x = np.zeros((9, n), dtype)
+    x[:, 0], x[:, n // 2] = 10, 9.9
+    for radius in (0.1, 0.3, 0.7):
+        x[3:6, n // 2] = 10 - dtype(radius)
+        p = simplex.project_simplex(x, radius)
+        for row, values in zip(x[::4], p[::4], strict=True):
+            reference = oracle.project(row, radius)
+            assert list(values > 0) == [v > 0 for v in reference]
+            assert error(values, reference) <= radius
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(-3, 3), min_size=1, max_size=8),
@@ -246,10 +261,11 @@ def test_entmax_of_long_rows(isa, dtype, alpha):
         assert (value[order[128:]] == 0).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("alpha", [1 - 1e-3, 1 - 1e-9, 1 + 1e-12, 1 + 1e-7])
-def test_entmax_near_one(alpha):
+def test_entmax_near_one(isa, dtype, alpha):
     """The bound of 4 eps holds up to alpha = 1, where the map is softmax."""
-    x = rows(np.float64, 40, 3)
+    x = rows(dtype, 40, 3)
     assert error(simplex.entmax(x, alpha), oracle.entmax(x, alpha)) <= 4
     assert (simplex.entmax(x, 1.0) == simplex.softmax(x)).all()
 

@@ -110,15 +110,26 @@ T floor_to(double value) {
   return std::nextafter(nearest, -std::numeric_limits<T>::infinity());
 }
 
+// x > tau + low and x > floor_to<T>(root) agree for every x of T.
+template <class T>
+T floor_to(const LinearRoot& root) {
+  const T floor = floor_to<T>(root.tau);
+  if (root.low < 0 && static_cast<double>(floor) == root.tau) {
+    return std::nextafter(floor, -std::numeric_limits<T>::infinity());
+  }
+  return floor;
+}
+
 template <class T>
 LinearRoot linear_root(const Candidates<T>& candidates, double max, double radius) {
   double highest = max - radius / static_cast<double>(candidates.count());  // tau is not above
   // The support is never empty, however coarse the numbers near the maximum.
   const T below = std::nextafter(static_cast<T>(max), -std::numeric_limits<T>::infinity());
-  LinearRoot root{max - radius, 0, -1};
+  LinearRoot root{0, 0, -1};
+  root.tau = add_exactly(max, -radius, root.low);
   for (int step = 0;; ++step) {
     if (step % 64 == 0) poll_interrupt();
-    const Kept kept = keep_above(candidates, std::min(floor_to<T>(root.tau), below));
+    const Kept kept = keep_above(candidates, std::min(floor_to<T>(root), below));
     const ptrdiff_t before = root.support;
     const LinearRoot next = mean_excess(kept, radius);
     if (kept.count == before) return next;
