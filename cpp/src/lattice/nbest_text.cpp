@@ -198,7 +198,7 @@ class TextBest {
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
       words.table.make_room();
-      const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
+      const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
       for (const Word& word : std::span(scratch_.group, n)) {
         if (!find(word, words)) return;
       }
@@ -228,23 +228,23 @@ class TextBest {
   }
 
   bool find(const Word& word, NBestWords& words) {
-    const bool is_short = word.size <= kLongestWord && k_ <= NBestWords::kMostRows;
-    if (is_short) {
-      const NBestWord* known = words.table.find(word.key, word.size, word.place);
+    const bool is_word = word.size <= WordKey::kLongest && k_ <= NBestWords::kMostRows;
+    if (is_word) {
+      const NBestWord* known = words.table.find(word);
       if (known != nullptr) {
         scratch_.alternatives.push_back({&words.lists, *known});
         return true;
       }
     }
-    const bool remembers = is_short && !words.full();
+    const bool remembers = is_word && !words.full();
     WordLists& lists = remembers ? words.lists : scratch_.loose;
     const size_t first = lists.score.size();
     const ptrdiff_t rows = remembers ? NBestWords::kMostRows : k_;
     if (!list(word, rows, lists)) return false;
-    const NBestWord found{static_cast<uint32_t>(first),
-                          static_cast<uint32_t>(lists.score.size() - first)};
+    const NBestWord found{
+        static_cast<uint32_t>(first), static_cast<uint32_t>(lists.score.size() - first), {}};
     scratch_.alternatives.push_back({&lists, found});
-    if (remembers) words.table.insert(word.key, word.size, word.place, found);
+    if (remembers) words.table.insert(word, found);
     return true;
   }
 

@@ -26,7 +26,7 @@ namespace {
 
 // Longer segments of texts that are taken by the byte are rarely met again: they cost less to sum
 // than to keep (BytePiece's models, Chinese, beside a peer that empties the caches: 1.08x).
-constexpr ptrdiff_t kLongestShort = 8;
+constexpr ptrdiff_t kLongestByteWord = 8;
 
 struct SampleScratch {
   explicit SampleScratch(CachePool<SampleWords>& pool) : words(pool) {}
@@ -191,7 +191,7 @@ class TextSampler {
     if (words.full()) words.forget();
     words.table.make_room();
     const Line& line = scratch_.line;
-    const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
+    const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
     for (size_t k = 0; k < n; ++k) find(scratch_.group[k], scratch_.found[k]);
     return n;
   }
@@ -199,9 +199,9 @@ class TextSampler {
   // The table of a word, made if need be; found.first is 0 if it has none.
   void find(const Word& word, SampleWord& found) {
     found.first = 0;
-    if (word.size > (scratch_.line.valid() ? kLongestWord : kLongestShort)) return;
+    if (word.size > (scratch_.line.valid() ? WordKey::kLongest : kLongestByteWord)) return;
     SampleWords& words = *scratch_.words;
-    const SampleWord* known = words.table.find(word.key, word.size, word.place);
+    const SampleWord* known = words.table.find(word);
     if (known != nullptr) {
       found = *known;
       prefetch(words.store.block.data() + found.base, found.first);
@@ -214,7 +214,7 @@ class TextSampler {
     }
     found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
     words.store.append(blocks);
-    words.table.insert(word.key, word.size, word.place, found);
+    words.table.insert(word, found);
   }
 
   // Sums the group's segment number k unless it has a table; false if it has no path.
