@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/pool.hpp"
@@ -381,17 +382,17 @@ class TextBest {
 
 }  // namespace
 
-Tokens Tokenizer::best(std::span<const TextView> texts, ptrdiff_t k, int workers) const {
+Tokens Tokenizer::best(const TextSource& texts, ptrdiff_t k, int workers) const {
   // Where k is large each text's lists are done with before the next one's begin.
   const bool together = k <= NBestWords::kMostRows;
-  return for_each_chunk(
+  return for_each_batch(
       texts, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
-      [&](NBestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-        for (ptrdiff_t i = begin; i < end && out.fault.kind == TextFault::kNone;) {
-          const ptrdiff_t next = together ? end : i + 1;
-          put_texts(*model_, normalizer_.get(), texts, i, next, scratch.line, out,
+      [&](NBestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+        const size_t step = together ? views.size() : 1;
+        for (size_t i = 0; i < views.size() && out.fault.kind == TextFault::kNone; i += step) {
+          put_texts(*model_, normalizer_.get(), views.subspan(i, step),
+                    first + static_cast<ptrdiff_t>(i), scratch.line, out,
                     [&] { return TextBest(*model_, scratch, k).put(out); });
-          i = next;
         }
       });
 }

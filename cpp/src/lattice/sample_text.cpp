@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/pool.hpp"
@@ -151,6 +152,7 @@ class TextSampler {
     const Line& line = scratch_.line;
     const Index* text_end = line.text_ends().data();
     const Index* const last = text_end + line.text_ends().size();
+    const ptrdiff_t n_before = std::ssize(out.offsets);
     Emitter emit(model_, out.ids);
     Uniforms uniforms(text_key(key, number));
     const auto close_rows = [&](Index place, const int32_t* here) {
@@ -166,7 +168,7 @@ class TextSampler {
       const Index end = line.ends()[s + n - 1];
       int32_t* to = emit.room(end - begin);
       for (size_t k = 0; k < n; ++k) {
-        if (!prepared(k)) return std::ssize(out.offsets) - 1;
+        if (!prepared(k)) return std::ssize(out.offsets) - n_before;
         to = draw_prepared(k, uniforms, emit, to);
         const Index place = line.ends()[s + k];
         if (place != *text_end) continue;
@@ -177,7 +179,7 @@ class TextSampler {
       begin = end;
       s += n;
     }
-    return std::ssize(out.offsets) - 1;
+    return std::ssize(out.offsets) - n_before;
   }
 
  private:
@@ -288,24 +290,23 @@ std::shared_ptr<Tokenizer::Sampler> Tokenizer::sampler(double alpha) const {
   return fresh;
 }
 
-Tokens Tokenizer::sample(std::span<const TextView> texts, double alpha, ptrdiff_t size, Key key,
+Tokens Tokenizer::sample(const TextSource& texts, double alpha, ptrdiff_t size, Key key,
                          uint64_t first_index, SampleMethod method, int workers) const {
   const std::shared_ptr<Sampler> shared = sampler(alpha);
   const Weights& weights = shared->weights;
   const auto make_scratch = [&] { return SampleScratch(shared->words); };
   if (method == SampleMethod::kExact && size == 1) {
-    return for_each_chunk(
+    return for_each_batch(
         texts, workers, make_scratch,
-        [&](SampleScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-          put_texts(*model_, normalizer_.get(), texts, begin, end, scratch.line, out, [&] {
+        [&](SampleScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+          put_texts(*model_, normalizer_.get(), views, first, scratch.line, out, [&] {
             return TextSampler(*model_, weights, scratch)
-                .draw_texts(key, first_index + static_cast<uint64_t>(begin), out);
+                .draw_texts(key, first_index + static_cast<uint64_t>(first), out);
           });
         });
   }
-  const auto work = [&](SampleScratch& scratch, ptrdiff_t i, ptrdiff_t begin, ptrdiff_t end,
-                        Tokens& out) {
-    const TextView& text = texts[static_cast<size_t>(i)];
+  const auto work = [&](SampleScratch& scratch, const TextView& text, ptrdiff_t i, ptrdiff_t begin,
+                        ptrdiff_t end, Tokens& out) {
     Line& line = scratch.line;
     if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
     const Key line_key = subkey(key, first_index + static_cast<uint64_t>(i));

@@ -5,6 +5,7 @@
 #include <limits>
 #include <string_view>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/error.hpp"
@@ -241,6 +242,7 @@ ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
   Emitter emit(model, out.ids);
   const Index* text_end = line.text_ends().data();
   const Index* const last = text_end + line.text_ends().size();
+  const ptrdiff_t n_before = std::ssize(out.offsets);
   const auto close_rows = [&](Index place, Index n_ids) {
     for (; text_end < last && *text_end == place; ++text_end) out.offsets.push_back(n_ids);
   };
@@ -266,7 +268,7 @@ ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
     if (w < n) writer.find_from(w, s + w);
     for (; w < n; ++w) {
       to = writer.put(w, emit, to);
-      if (to == nullptr) return std::ssize(out.offsets) - 1;
+      if (to == nullptr) return std::ssize(out.offsets) - n_before;
       close(w);
     }
     emit.close(to);
@@ -274,7 +276,7 @@ ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
     begin = end;
     s += n;
   }
-  return std::ssize(out.offsets) - 1;
+  return std::ssize(out.offsets) - n_before;
 }
 
 }  // namespace
@@ -293,12 +295,12 @@ void Tokenizer::forget() const {
   caches_->samplers.clear();
 }
 
-Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
+Tokens Tokenizer::encode(const TextSource& texts, int workers) const {
   const Normalizer* normalizer = normalizer_.get();
-  return for_each_chunk(
+  return for_each_batch(
       texts, workers, [&] { return BestScratch(caches_->best); },
-      [&](BestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-        put_texts(*model_, normalizer, texts, begin, end, scratch.line, out,
+      [&](BestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+        put_texts(*model_, normalizer, views, first, scratch.line, out,
                   [&] { return put_rows(*model_, scratch, out); });
       });
 }
@@ -338,32 +340,6 @@ Tokens Tokenizer::encode(const TextView& text, Spans& spans) const {
   }
   out.offsets.push_back(out.ids.size());
   return out;
-}
-
-Tokens join(std::vector<Tokens>& parts) {
-  Tokens all;
-  ptrdiff_t n_ids = 0;
-  size_t n_rows = 0;
-  for (const Tokens& part : parts) {
-    if (part.fault.kind != TextFault::kNone) {
-      all.fault = part.fault;
-      return all;
-    }
-    n_ids += part.ids.size();
-    n_rows += part.offsets.size() - 1;
-  }
-  if (parts.size() == 1) return std::move(parts.front());
-  all.ids.room(n_ids);
-  all.offsets.reserve(n_rows + 1);
-  for (Tokens& part : parts) {
-    const Index base = all.ids.size();
-    for (size_t r = 1; r < part.offsets.size(); ++r) all.offsets.push_back(base + part.offsets[r]);
-    all.ids.append(part.ids.data(), part.ids.size());
-    all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
-    all.counts.insert(all.counts.end(), part.counts.begin(), part.counts.end());
-    part = Tokens{};
-  }
-  return all;
 }
 
 std::vector<uint8_t> Tokenizer::decode(std::span<const int32_t> ids) const {
