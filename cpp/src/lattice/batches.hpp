@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "choices.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/tokenizer.hpp"
@@ -78,9 +79,6 @@ Tokens in_blocks(std::ptrdiff_t n, std::ptrdiff_t most, std::ptrdiff_t n_rows, i
   return gather(parts, pieces);
 }
 
-// Samples of one text that share a sweep.
-constexpr std::ptrdiff_t kTogether = 32;
-
 // Looks at one text; false if it is none.
 inline bool look(const TextSource& texts, std::ptrdiff_t i, TextView& view, Fault& fault) {
   if (texts.view(texts.items, i, i + 1, &view) == i + 1) return true;
@@ -116,13 +114,13 @@ Tokens for_each_row(const TextSource& texts, std::ptrdiff_t size, int workers,
 constexpr std::ptrdiff_t kBatchBytes = 1 << 14;  // of text, about
 
 // work(scratch, views, first, tokens) appends the rows of some texts, the first of which has this
-// number, or sets tokens.fault.
+// number, or sets tokens.fault; each text has about `rows` rows.
 template <class MakeScratch, class Work>
-Tokens for_each_batch(const TextSource& texts, int workers, MakeScratch&& make_scratch,
-                      Work&& work) {
+Tokens for_each_batch(const TextSource& texts, std::ptrdiff_t rows, int workers,
+                      MakeScratch&& make_scratch, Work&& work) {
   constexpr std::ptrdiff_t kMost = 128;
   return in_blocks(
-      texts.size, kMost, texts.size, workers, make_scratch,
+      texts.size, kMost, texts.size * rows, workers, make_scratch,
       [&](auto& scratch, std::ptrdiff_t begin, std::ptrdiff_t end, Tokens& out) {
         TextView views[kMost];
         const std::ptrdiff_t n = texts.view(texts.items, begin, end, views) - begin;

@@ -386,7 +386,7 @@ Tokens Tokenizer::best(const TextSource& texts, ptrdiff_t k, int workers) const 
   // Where k is large each text's lists are done with before the next one's begin.
   const bool together = k <= NBestWords::kMostRows;
   return for_each_batch(
-      texts, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
+      texts, 1, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
       [&](NBestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
         const size_t step = together ? views.size() : 1;
         for (size_t i = 0; i < views.size() && out.fault.kind == TextFault::kNone; i += step) {

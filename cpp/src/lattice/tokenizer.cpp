@@ -298,7 +298,7 @@ void Tokenizer::forget() const {
 Tokens Tokenizer::encode(const TextSource& texts, int workers) const {
   const Normalizer* normalizer = normalizer_.get();
   return for_each_batch(
-      texts, workers, [&] { return BestScratch(caches_->best); },
+      texts, 1, workers, [&] { return BestScratch(caches_->best); },
       [&](BestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
         put_texts(*model_, normalizer, views, first, scratch.line, out,
                   [&] { return put_rows(*model_, scratch, out); });
