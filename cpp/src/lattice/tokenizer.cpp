@@ -104,11 +104,12 @@ class BestWriter {
       if (known.ids != nullptr || word.size > PhraseKey::kLongest) continue;
       const std::span<const int32_t> ids(base + known.first, static_cast<size_t>(known.count));
       if (word.size <= ShortKey::kLongest) {
-        remember(word.key, ids, words_.table.shorts);
+        remember(word.key, word.place, ids, words_.table.shorts);
       } else if (word.size <= WordKey::kLongest) {
-        remember(WordKey::of(word.text, word.size), ids, words_.table.longs);
+        remember(WordKey::of(word.text, word.size), word.place, ids, words_.table.longs);
       } else {
-        remember(PhraseKey::of(word.text, word.size), ids, words_.phrases);
+        const PhraseKey key = PhraseKey::of(word.text, word.size);
+        remember(key, words_.phrases.place(key), ids, words_.phrases);
       }
     }
     n_new_ = 0;
@@ -217,12 +218,12 @@ class BestWriter {
   }
 
   template <class Key, class Value>
-  void remember(const Key& key, std::span<const int32_t> ids, WordTable<Value, Key>& table) const {
+  void remember(const Key& key, size_t place, std::span<const int32_t> ids,
+                WordTable<Value, Key>& table) const {
     if (ids.empty() || std::ssize(ids) > Value::kMostIds) return;
     // Whether an unknown piece stands alone depends on what is before it.
     const int32_t unknown = model_.unknown_piece();
     if (unknown >= 0 && std::find(ids.begin(), ids.end(), unknown) != ids.end()) return;
-    const size_t place = table.place(key);
     if (table.find(key, place) != nullptr) return;
     Value found{{}, static_cast<int32_t>(ids.size())};
     std::copy(ids.begin(), ids.end(), found.id);
