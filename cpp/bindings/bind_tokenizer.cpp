@@ -43,8 +43,6 @@ template <class T>
 using Array = py::array_t<T, py::array::c_style>;
 using KeyPair = std::pair<std::uint64_t, std::uint64_t>;
 
-constexpr int kNoText = 4;
-
 template <class T>
 std::span<const T> span_of(const Array<T>& a) {
   return {a.data(), static_cast<std::size_t>(a.size())};
@@ -58,7 +56,7 @@ py::array_t<T> array_of(const std::vector<T>& values) {
 py::tuple tuple_of(const Fault& fault) {
   return py::make_tuple(static_cast<int>(fault.kind), fault.text, fault.position);
 }
-py::tuple no_text(ptrdiff_t item) { return py::make_tuple(kNoText, item, 0); }
+py::tuple no_text(ptrdiff_t item) { return tuple_of(Fault{lattice::TextFault::kNoText, item, 0}); }
 
 std::shared_ptr<Unigram> make_unigram(const std::vector<py::bytes>& pieces,
                                       const Array<double>& scores, const Array<std::uint8_t>& types,
@@ -98,21 +96,30 @@ py::array_t<std::int32_t> array_of(Ids& ids) {
   const std::int32_t* data = memory.data();
   return py::array_t<std::int32_t>(size, data, owner_of(std::move(memory)));
 }
+// An array that comes to own the values.
+template <class T>
+py::array_t<T> array_of(std::vector<T>&& values) {
+  auto memory = std::make_unique<std::vector<T>>(std::move(values));
+  const auto size = static_cast<ptrdiff_t>(memory->size());
+  const T* data = memory->data();
+  const py::capsule owner(memory.get(), [](void* p) { delete static_cast<std::vector<T>*>(p); });
+  memory.release();
+  return py::array_t<T>(size, data, owner);
+}
 py::tuple tuple_of(Tokens&& tokens) {
-  return py::make_tuple(array_of(tokens.ids), array_of(tokens.offsets), tuple_of(tokens.fault));
+  return py::make_tuple(array_of(tokens.ids), array_of(std::move(tokens.offsets)),
+                        tuple_of(tokens.fault));
 }
 // (ids, offsets, fault).
 py::tuple encode(const Tokenizer& tokenizer, const py::tuple& texts, int workers) {
-  const Texts all(texts);
-  if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
-  return tuple_of(without_gil([&] { return tokenizer.encode(all.views, workers); }));
+  const Texts all(texts, workers);
+  return tuple_of(without_gil([&] { return tokenizer.encode(all.source(), workers); }));
 }
 py::tuple sample(const Tokenizer& tokenizer, const py::tuple& texts, double alpha, ptrdiff_t size,
                  KeyPair key, std::uint64_t first_index, int method, int workers) {
-  const Texts all(texts);
-  if (all.wrong >= 0) return py::make_tuple(py::none(), py::none(), no_text(all.wrong));
+  const Texts all(texts, workers);
   return tuple_of(without_gil([&] {
-    return tokenizer.sample(all.views, alpha, size, {key.first, key.second}, first_index,
+    return tokenizer.sample(all.source(), alpha, size, {key.first, key.second}, first_index,
                             static_cast<SampleMethod>(method), workers);
   }));
 }
@@ -146,11 +153,8 @@ py::tuple log_partition(const Tokenizer& tokenizer, const py::object& text, doub
 
 // (ids, offsets, scores, rows of each text, fault).
 py::tuple nbest(const Tokenizer& tokenizer, const py::tuple& texts, ptrdiff_t k, int workers) {
-  const Texts all(texts);
-  if (all.wrong >= 0) {
-    return py::make_tuple(py::none(), py::none(), py::none(), py::none(), no_text(all.wrong));
-  }
-  Tokens rows = without_gil([&] { return tokenizer.best(all.views, k, workers); });
+  const Texts all(texts, workers);
+  Tokens rows = without_gil([&] { return tokenizer.best(all.source(), k, workers); });
   return py::make_tuple(array_of(rows.ids), array_of(rows.offsets), array_of(rows.scores),
                         array_of(rows.counts), tuple_of(rows.fault));
 }

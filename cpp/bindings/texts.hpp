@@ -3,11 +3,13 @@
 
 #include <pybind11/pybind11.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
 
+#include "kexue/core/pool.hpp"
 #include "kexue/core/text_view.hpp"
 
 namespace kexue::bindings {
@@ -15,38 +17,43 @@ namespace kexue::bindings {
 namespace py = pybind11;
 
 // A view of a str or bytes object, which must outlive it; false for anything else.
-inline bool view_text(py::handle object, TextView& view) {
-  PyObject* const text = object.ptr();
-  if (PyBytes_Check(text)) {
-    view = {PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text), Storage::kBytes};
-    return true;
-  }
-  if (!PyUnicode_Check(text)) return false;
-  const int width = static_cast<int>(PyUnicode_KIND(text));
-  const Storage wide = width == 2 ? Storage::kUcs2 : Storage::kUcs4;
-  const Storage narrow = PyUnicode_IS_ASCII(text) ? Storage::kAscii : Storage::kLatin1;
-  view = {PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text), width == 1 ? narrow : wide};
-  return true;
-}
+bool view_text(PyObject* text, TextView& view);
+inline bool view_text(py::handle object, TextView& view) { return view_text(object.ptr(), view); }
 
-// Views of all items of a tuple, which must outlive them. `wrong` is the first that is no text.
-struct Texts {
-  explicit Texts(const py::tuple& items) {
-    views.resize(items.size());
-    for (std::size_t i = 0; i < views.size() && wrong < 0; ++i) {
-#if defined(__GNUC__)
-      constexpr std::size_t kAhead = 12;  // the objects lie scattered in memory
-      if (i + kAhead < views.size()) {
-        __builtin_prefetch(PyTuple_GET_ITEM(items.ptr(), static_cast<py::ssize_t>(i + kAhead)));
-      }
-#endif
-      if (!view_text(PyTuple_GET_ITEM(items.ptr(), static_cast<py::ssize_t>(i)), views[i])) {
-        wrong = static_cast<std::ptrdiff_t>(i);
-      }
-    }
+// See TextSource; of an array of objects. What str and bytes objects hold does not change: this
+// needs no lock.
+std::ptrdiff_t view_texts(const void* items, std::ptrdiff_t begin, std::ptrdiff_t end,
+                          TextView* views);
+
+// The items of a tuple, which must outlive it. One worker looks at the objects when it gets to
+// them. For more, the caller looks at all: it counts the references to them, and would wait for
+// what another processor has looked at since.
+class Texts {
+ public:
+  Texts(const py::tuple& items, int workers)
+      : objects_(&PyTuple_GET_ITEM(items.ptr(), 0)),
+        size_(static_cast<std::ptrdiff_t>(items.size())) {
+    if (planned_workers(size_, workers) == 1) return;
+    views_.resize(items.size());
+    n_views_ = view_texts(objects_, 0, size_, views_.data());
   }
-  std::vector<TextView> views;
-  std::ptrdiff_t wrong = -1;
+  TextSource source() const {
+    if (views_.empty()) return {objects_, size_, view_texts};
+    return {this, size_, copy};
+  }
+
+ private:
+  static std::ptrdiff_t copy(const void* texts, std::ptrdiff_t begin, std::ptrdiff_t end,
+                             TextView* views) {
+    const auto& self = *static_cast<const Texts*>(texts);
+    const std::ptrdiff_t stop = std::max(begin, std::min(end, self.n_views_));
+    std::copy_n(self.views_.data() + begin, stop - begin, views);
+    return stop;
+  }
+
+  PyObject* const* objects_;
+  std::ptrdiff_t size_, n_views_ = 0;
+  std::vector<TextView> views_;
 };
 
 // Rows of bytes as a list of bytes objects, or of str where `errors` says what to do with bytes

@@ -140,3 +140,24 @@ def test_results_say_what_they_are():
     marginals = tokenizer.marginals("ab")
     assert repr(marginals) == "TokenMarginals(n_edges=3)"
     np.testing.assert_array_equal(np.asarray(marginals), marginals.probabilities)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"add_dummy_prefix": False}, {"treat_whitespace_as_suffix": True},
+     {"remove_extra_whitespaces": False}],
+)  # fmt: skip
+def test_spaces_of_ascii_texts(options, english, sentencepiece_bytes):
+    # Batches without a doubtful space are taken as they are, others text by text. Rules of one
+    # character have ties.
+    data = sentencepiece_bytes(normalization_rule_name="identity", byte_fallback=True,
+                               vocab_size=600, **options)  # fmt: skip
+    peer = sentencepiece.SentencePieceProcessor(model_proto=data)
+    ours = UnigramTokenizer.from_sentencepiece(data)
+    plain = [" ".join(line.split()) for line in english[:300] if len(set(line)) > 3]
+    for doubt in ("", "a", " ", "  ", "a ", " a", "a  b", "x" * 64, "b" * 127 + " ", "\x00\x7f"):
+        lines = [*plain[:40], doubt, *plain[40:], "", doubt]
+        rows = ours.encode_batch(lines)
+        assert [row.tolist() for row in rows] == peer.encode(lines)
+        for line, row in zip(lines[::29], list(rows)[::29], strict=True):
+            np.testing.assert_array_equal(ours.encode(line, return_offsets=True).ids, row)

@@ -347,3 +347,32 @@ def test_results_read_as_the_contract_says():
     assert many[1, 1].tolist() == many[3].tolist() == [0]
     with pytest.raises(IndexError):
         rows[3]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_the_first_fault_of_a_batch_is_named(workers):
+    tokenizer = UnigramTokenizer.from_pieces(["a", "b", "ab"], [-1, -2, -2.5])
+    good = ["ab" * (i % 7) for i in range(500)]
+    faults = {50: ("abc", ValueError), 200: (7, TypeError), 499: ("\ud800", UnicodeEncodeError)}
+    while faults:
+        texts = list(good)
+        for i, (text, _) in faults.items():
+            texts[i] = text
+        first = min(faults)
+        for call, options in (
+            (tokenizer.encode_batch, {}),
+            (tokenizer.sample_batch, {"size": 1, "rng": 0}),
+            (tokenizer.sample_batch, {"size": 3, "rng": 0}),
+            (tokenizer.nbest_batch, {"k": 2}),
+        ):
+            with pytest.raises(faults[first][1], match=rf"\[{first}\]"):
+                call(texts, workers=workers, **options)
+        del faults[first]
+    for size in (0, 1, 3, 70):
+        due = tokenizer.sample_batch(good, size=size, rng=0, workers=1)
+        rows = tokenizer.sample_batch(good, size=size, rng=0, workers=workers)
+        np.testing.assert_array_equal(rows.ids, due.ids)
+        np.testing.assert_array_equal(rows.offsets, due.offsets)
+    best = [tokenizer.nbest_batch(good, 3, workers=w) for w in (1, workers)]
+    for name in ("ids", "offsets", "scores", "counts"):
+        np.testing.assert_array_equal(getattr(best[0], name), getattr(best[1], name))

@@ -12,30 +12,31 @@
 
 namespace kexue::lattice {
 
+// As many ids as find room beside a key of as many bytes.
 template <std::ptrdiff_t kMost>
 struct BestIds {
   static constexpr std::ptrdiff_t kMostIds = kMost;
-  std::int32_t count;
   std::int32_t id[kMost];
+  std::int32_t count;
 };
-using BestWord = BestIds<6>;
-using BestPhrase = BestIds<14>;
-using PhraseKey = SegmentKey<kLongestPhrase>;
+using BestShort = BestIds<3>;
+using BestWord = BestIds<7>;
+using BestPhrase = BestIds<15>;
 
 struct BestWords {
-  WordTable<BestWord> table{17};                 // at most 8 MiB
+  WordTables<BestShort, BestWord> table{17};     // at most 8 MiB
   WordTable<BestPhrase, PhraseKey> phrases{15};  // at most 4 MiB
 };
 
 struct SampleWord {
   std::uint32_t base;   // of the word's blocks in the store
   std::uint32_t first;  // the block to begin with, counted from 1
-  std::uint32_t unused[5];
+  std::uint32_t unused[2];
 };
 
 struct SampleWords {
   static constexpr std::ptrdiff_t kRoom = 1 << 19;  // blocks: 28 MiB
-  WordTable<SampleWord> table{17};
+  WordTables<SampleWord, SampleWord> table{17};
   Choices store;
 
   bool full() const { return store.size() + kMostBlocks > kRoom; }
@@ -65,12 +66,13 @@ struct WordLists {
 
 struct NBestWord {
   std::uint32_t first, n;  // rows of the lists
+  std::uint32_t unused[2];
 };
 
 struct NBestWords {
   static constexpr std::ptrdiff_t kMostRows = 8;  // of a word; texts with k above do without
   static constexpr std::size_t kRoom = 1 << 19;   // rows: about 20 MiB
-  WordTable<NBestWord> table{16};
+  WordTables<NBestWord, NBestWord> table{16};
   WordLists lists;
 
   bool full() const { return lists.score.size() + kMostRows > kRoom; }

@@ -38,8 +38,8 @@ bool tabulate(const Unigram& model, const Weights& weights, const Sums& sums, co
     const double total = sums.value[static_cast<size_t>(i)];
     if (total == 0) continue;
     constexpr int kEdges = Choice::kEdges;
-    Choice choice[kLongestWord / kEdges + 1] = {};
-    ChoiceBounds bounds[kLongestWord / kEdges + 1];
+    Choice choice[WordKey::kLongest / kEdges + 1] = {};
+    ChoiceBounds bounds[WordKey::kLongest / kEdges + 1];
     int n = 0;
     double sum = 0;
     model.edges(text, size, i, [&](Edge edge) {

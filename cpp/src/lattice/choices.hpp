@@ -8,6 +8,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kexue/lattice/unigram.hpp"
@@ -64,31 +65,64 @@ bool tabulate(const Unigram& model, const Weights& weights, const Sums& sums,
               const std::uint8_t* text, std::ptrdiff_t size, std::vector<std::uint32_t>& first,
               Choices& blocks);
 
+// The link of the edge that m picks from a block of those that begin at `base`, or from those that
+// it continues in.
+inline std::uint32_t pick(const Choices& choices, std::size_t base, std::uint32_t block,
+                          std::uint64_t m) {
+  const Choice* const blocks = choices.block.data() + base;
+  const std::uint64_t highest = (m >> ChoiceBounds::kShift) * Choice::kOnes;
+  for (;; --block) {
+    // The mark of an edge stays where its bits are not below those of m.
+    const std::uint64_t above = (blocks[block - 1].highest - highest) & Choice::kMarks;
+    int passed = std::countr_zero(above) / 16;
+    const std::uint64_t equal = (blocks[block - 1].highest ^ highest ^ Choice::kMarks);
+    if (above != 0 && (equal >> (16 * passed) & 0xFFFF) == 0) {
+      const std::uint64_t* exact = choices.bounds[base + block - 1].bound;
+      while (passed < Choice::kEdges && exact[passed] <= m) ++passed;
+    }
+    if (passed < Choice::kEdges) return blocks[block - 1].link[passed];
+  }
+}
+inline std::int32_t piece_of(std::uint32_t link) {
+  return static_cast<std::int32_t>(link & ((1U << kPieceBits) - 1));
+}
+
 // Draws from the blocks base .. base + first - 1, and writes the pieces at `to`; their end.
 inline std::int32_t* draw_word(const Choices& choices, std::size_t base, std::uint32_t first,
                                Uniforms& uniforms, std::int32_t* to) {
-  const Choice* const blocks = choices.block.data() + base;
-  std::uint32_t block = first;
-  do {
-    const auto m = static_cast<std::uint64_t>(uniforms.next() * 0x1p53);
-    const std::uint64_t highest = (m >> ChoiceBounds::kShift) * Choice::kOnes;
-    int passed;
-    for (;; --block) {
-      // The mark of an edge stays where its bits are not below those of m.
-      const std::uint64_t above = (blocks[block - 1].highest - highest) & Choice::kMarks;
-      passed = std::countr_zero(above) / 16;
-      const std::uint64_t equal = (blocks[block - 1].highest ^ highest ^ Choice::kMarks);
-      if (above != 0 && (equal >> (16 * passed) & 0xFFFF) == 0) {
-        const std::uint64_t* exact = choices.bounds[base + block - 1].bound;
-        while (passed < Choice::kEdges && exact[passed] <= m) ++passed;
-      }
-      if (passed < Choice::kEdges) break;
-    }
-    const std::uint32_t link = blocks[block - 1].link[passed];
-    *to++ = static_cast<std::int32_t>(link & ((1U << kPieceBits) - 1));
+  for (std::uint32_t block = first; block != 0;) {
+    const std::uint32_t link = pick(choices, base, block, uniforms.next_integer());
+    *to++ = piece_of(link);
     block = link >> kPieceBits;
-  } while (block != 0);
+  }
   return to;
+}
+
+// Samples of one text that share a sweep.
+constexpr std::ptrdiff_t kTogether = 32;
+
+// The same for several samples, at most kTogether: a piece of each in turn, so that their waits
+// overlap and the end of a word is foreseen but for the last of them. Sample j is written at to[j].
+inline void draw_words(const Choices& choices, std::size_t base, std::uint32_t first,
+                       std::span<Uniforms> uniforms, std::int32_t** to) {
+  std::uint32_t sample[kTogether], block[kTogether];
+  std::size_t n = uniforms.size();
+  for (std::size_t j = 0; j < n; ++j) {
+    sample[j] = static_cast<std::uint32_t>(j);
+    block[j] = first;
+  }
+  while (n > 0) {
+    std::size_t left = 0;
+    for (std::size_t k = 0; k < n; ++k) {
+      const std::uint32_t j = sample[k];
+      const std::uint32_t link = pick(choices, base, block[k], uniforms[j].next_integer());
+      *to[j]++ = piece_of(link);
+      sample[left] = j;
+      block[left] = link >> kPieceBits;
+      left += static_cast<std::size_t>(block[left] != 0);
+    }
+    n = left;
+  }
 }
 
 }  // namespace kexue::lattice

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t kAhead = 6;
 // Of a long text, between two looks at interrupts.
 constexpr ptrdiff_t kPointsAtOnce = 1 << 18;
-constexpr size_t kMostSpare = size_t{1} << 18;
+constexpr ptrdiff_t kMostSpare = ptrdiff_t{1} << 18;
 
 void approach(std::span<const TextView> texts, size_t i) {
 #if defined(__GNUC__)
@@ -31,11 +31,12 @@ void approach(std::span<const TextView> texts, size_t i) {
 
 // Appends the characters of a text that is not empty, moving `to` on; false if it has a space at an
 // end that may not be there.
-bool copy_narrow(const TextView& text, const Plain& plain, std::uint16_t*& to) {
-  std::uint16_t* const begin = plain.space_in_front ? to + 1 : to;
+template <class Unit>
+bool copy_narrow(const TextView& text, const Plain& plain, Unit*& to) {
+  Unit* const begin = plain.space_in_front ? to + 1 : to;
   if (plain.space_in_front) *to = ' ';
   const auto size = static_cast<size_t>(text.size);
-  if (text.storage == Storage::kUcs2) {
+  if (sizeof(Unit) == 1 || text.storage == Storage::kUcs2) {
     std::memcpy(begin, text.data, size * sizeof *to);
   } else {
     std::copy_n(static_cast<const uint8_t*>(text.data), size, begin);
@@ -44,6 +45,15 @@ bool copy_narrow(const TextView& text, const Plain& plain, std::uint16_t*& to) {
   if (!plain.gaps && (*begin == ' ' || to[-1] == ' ')) return false;
   if (plain.space_behind) *to++ = ' ';
   return true;
+}
+
+// Two spaces side by side. Without branches, so that the loop runs in vector registers.
+bool has_gap(const uint8_t* text, ptrdiff_t size) {
+  uint8_t found = 0;
+  for (ptrdiff_t i = 0; i + 1 < size; ++i) {
+    found |= static_cast<uint8_t>((text[i] == ' ') & (text[i + 1] == ' '));
+  }
+  return found != 0;
 }
 
 }  // namespace
@@ -119,24 +129,28 @@ ptrdiff_t Line::open(const Unigram& model, const Normalizer* normalizer,
 }
 
 // Texts in normal form none of which is wider than two bytes a character; false if this is not
-// plain to see, or if they are ASCII, which is as fast one by one.
+// plain to see.
 bool Line::take(const Unigram& model, const Normalizer* normalizer,
                 std::span<const TextView> texts) {
   Plain plain;
   if (!model.whole_characters()) return false;
   if (normalizer != nullptr && !normalizer->plain(plain)) return false;
   if (normalizer == nullptr) plain.marks = !model.options().space_mark;
-  size_t most = kPointBlock + 1;
+  constexpr ptrdiff_t kMost = ptrdiff_t{1} << 30;
+  ptrdiff_t most = kPointBlock + 1;
   bool wide = false;
   for (const TextView& text : texts) {
     wide |= text.storage == Storage::kUcs2 || text.storage == Storage::kLatin1;
     if (text.storage == Storage::kUcs4 || text.storage == Storage::kBytes) return false;
-    most += static_cast<size_t>(text.size) + 2;
+    most += text.size + 2;
   }
-  if (!wide || most >= (size_t{1} << 30)) return false;
-  if (narrow_.size() < most) narrow_.resize(most + std::min(most / 2, kMostSpare));
-  std::uint16_t* to = narrow_.data();
   begin(model);
+  if (!wide) return take_ascii(model, plain, texts, most);
+  if (most >= kMost) return false;
+  if (std::ssize(narrow_) < most) {
+    narrow_.resize(static_cast<size_t>(most + std::min(most / 2, kMostSpare)));
+  }
+  std::uint16_t* to = narrow_.data();
   for (size_t i = 0; i < texts.size(); ++i) {
     approach(texts, i + kAhead);
     if (texts[i].size > 0 && !copy_narrow(texts[i], plain, to)) return false;
@@ -169,6 +183,23 @@ bool Line::take(const Unigram& model, const Normalizer* normalizer,
     end = segments_.places()[end];
   }
   model.segment(static_cast<size_t>(n), segments_);
+  return true;
+}
+
+// The same of ASCII, with room for `most` bytes.
+bool Line::take_ascii(const Unigram& model, const Plain& plain, std::span<const TextView> texts,
+                      ptrdiff_t most) {
+  out_.bytes.resize(static_cast<size_t>(margin_ + most + margin_));
+  uint8_t* const begin = out_.bytes.data() + margin_;
+  uint8_t* to = begin;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    approach(texts, i + kAhead);
+    if (texts[i].size > 0 && !copy_narrow(texts[i], plain, to)) return false;
+    text_ends_.push_back(to - begin);
+  }
+  poll_interrupt();
+  if (!plain.gaps && has_gap(begin, to - begin)) return false;
+  close(model);
   return true;
 }
 

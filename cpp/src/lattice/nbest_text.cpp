@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/pool.hpp"
@@ -198,7 +199,7 @@ class TextBest {
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
       words.table.make_room();
-      const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
+      const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
       for (const Word& word : std::span(scratch_.group, n)) {
         if (!find(word, words)) return;
       }
@@ -228,23 +229,23 @@ class TextBest {
   }
 
   bool find(const Word& word, NBestWords& words) {
-    const bool is_short = word.size <= kLongestWord && k_ <= NBestWords::kMostRows;
-    if (is_short) {
-      const NBestWord* known = words.table.find(word.key, word.size, word.place);
+    const bool is_word = word.size <= WordKey::kLongest && k_ <= NBestWords::kMostRows;
+    if (is_word) {
+      const NBestWord* known = words.table.find(word);
       if (known != nullptr) {
         scratch_.alternatives.push_back({&words.lists, *known});
         return true;
       }
     }
-    const bool remembers = is_short && !words.full();
+    const bool remembers = is_word && !words.full();
     WordLists& lists = remembers ? words.lists : scratch_.loose;
     const size_t first = lists.score.size();
     const ptrdiff_t rows = remembers ? NBestWords::kMostRows : k_;
     if (!list(word, rows, lists)) return false;
-    const NBestWord found{static_cast<uint32_t>(first),
-                          static_cast<uint32_t>(lists.score.size() - first)};
+    const NBestWord found{
+        static_cast<uint32_t>(first), static_cast<uint32_t>(lists.score.size() - first), {}};
     scratch_.alternatives.push_back({&lists, found});
-    if (remembers) words.table.insert(word.key, word.size, word.place, found);
+    if (remembers) words.table.insert(word, found);
     return true;
   }
 
@@ -381,17 +382,17 @@ class TextBest {
 
 }  // namespace
 
-Tokens Tokenizer::best(std::span<const TextView> texts, ptrdiff_t k, int workers) const {
+Tokens Tokenizer::best(const TextSource& texts, ptrdiff_t k, int workers) const {
   // Where k is large each text's lists are done with before the next one's begin.
   const bool together = k <= NBestWords::kMostRows;
-  return for_each_chunk(
-      texts, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
-      [&](NBestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-        for (ptrdiff_t i = begin; i < end && out.fault.kind == TextFault::kNone;) {
-          const ptrdiff_t next = together ? end : i + 1;
-          put_texts(*model_, normalizer_.get(), texts, i, next, scratch.line, out,
+  return for_each_batch(
+      texts, 1, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
+      [&](NBestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+        const size_t step = together ? views.size() : 1;
+        for (size_t i = 0; i < views.size() && out.fault.kind == TextFault::kNone; i += step) {
+          put_texts(*model_, normalizer_.get(), views.subspan(i, step),
+                    first + static_cast<ptrdiff_t>(i), scratch.line, out,
                     [&] { return TextBest(*model_, scratch, k).put(out); });
-          i = next;
         }
       });
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/pool.hpp"
@@ -26,7 +27,7 @@ namespace {
 
 // Longer segments of texts that are taken by the byte are rarely met again: they cost less to sum
 // than to keep (BytePiece's models, Chinese, beside a peer that empties the caches: 1.08x).
-constexpr ptrdiff_t kLongestShort = 8;
+constexpr ptrdiff_t kLongestByteWord = 8;
 
 struct SampleScratch {
   explicit SampleScratch(CachePool<SampleWords>& pool) : words(pool) {}
@@ -54,6 +55,9 @@ struct SampleScratch {
       uniforms.emplace_back(subkey(key, static_cast<uint64_t>(number) + j));
       targets.push_back(row);
       emitters.emplace_back(model, *row);
+    }
+    if (n > 1) {
+      for (Uniforms& more : uniforms) more.prepare();
     }
   }
   void finish(Tokens& out) const {
@@ -138,7 +142,11 @@ class TextSampler {
     for (size_t s = 0; s < line.ends().size();) {
       const size_t n = look_up(s, begin);
       const Index end = line.ends()[s + n - 1];
-      if (!draw_group(n, end - begin)) return false;
+      make_room(end - begin);
+      for (size_t k = 0; k < n; ++k) {
+        if (!draw_rows(k)) return false;
+      }
+      close_rows();
       begin = end;
       s += n;
     }
@@ -151,6 +159,7 @@ class TextSampler {
     const Line& line = scratch_.line;
     const Index* text_end = line.text_ends().data();
     const Index* const last = text_end + line.text_ends().size();
+    const ptrdiff_t n_before = std::ssize(out.offsets);
     Emitter emit(model_, out.ids);
     Uniforms uniforms(text_key(key, number));
     const auto close_rows = [&](Index place, const int32_t* here) {
@@ -166,7 +175,7 @@ class TextSampler {
       const Index end = line.ends()[s + n - 1];
       int32_t* to = emit.room(end - begin);
       for (size_t k = 0; k < n; ++k) {
-        if (!prepared(k)) return std::ssize(out.offsets) - 1;
+        if (!prepared(k)) return std::ssize(out.offsets) - n_before;
         to = draw_prepared(k, uniforms, emit, to);
         const Index place = line.ends()[s + k];
         if (place != *text_end) continue;
@@ -177,7 +186,43 @@ class TextSampler {
       begin = end;
       s += n;
     }
-    return std::ssize(out.offsets) - 1;
+    return std::ssize(out.offsets) - n_before;
+  }
+
+  // The same with n rows for each text, 1 < n <= kTogether.
+  ptrdiff_t draw_texts(Key key, uint64_t number, size_t n, Tokens& out) {
+    const Line& line = scratch_.line;
+    const std::span<const Index> text_ends = line.text_ends();
+    size_t done = 0;
+    const auto start_text = [&](ptrdiff_t bytes) {
+      scratch_.start(model_, subkey(key, number + done), 0, n, out.ids);
+      make_room(bytes);
+    };
+    // Texts that end here; `bytes` are left of the group.
+    const auto close_texts = [&](Index place, ptrdiff_t bytes) {
+      while (done < text_ends.size() && text_ends[done] == place) {
+        close_rows();
+        scratch_.finish(out);
+        if (++done < text_ends.size()) start_text(bytes);
+      }
+    };
+    if (!text_ends.empty()) start_text(0);
+    close_texts(0, 0);
+    Index begin = 0;
+    for (size_t s = 0; s < line.ends().size();) {
+      const size_t n_words = look_up(s, begin);
+      const Index end = line.ends()[s + n_words - 1];
+      make_room(end - begin);
+      for (size_t k = 0; k < n_words; ++k) {
+        if (!draw_rows(k)) return static_cast<ptrdiff_t>(done);
+        const Index place = line.ends()[s + k];
+        if (place == text_ends[done]) close_texts(place, end - place);
+      }
+      close_rows();
+      begin = end;
+      s += n_words;
+    }
+    return static_cast<ptrdiff_t>(done);
   }
 
  private:
@@ -191,7 +236,7 @@ class TextSampler {
     if (words.full()) words.forget();
     words.table.make_room();
     const Line& line = scratch_.line;
-    const size_t n = look_ahead(words.table, line.text(), line.ends(), s, begin, scratch_.group);
+    const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
     for (size_t k = 0; k < n; ++k) find(scratch_.group[k], scratch_.found[k]);
     return n;
   }
@@ -199,9 +244,9 @@ class TextSampler {
   // The table of a word, made if need be; found.first is 0 if it has none.
   void find(const Word& word, SampleWord& found) {
     found.first = 0;
-    if (word.size > (scratch_.line.valid() ? kLongestWord : kLongestShort)) return;
+    if (word.size > (scratch_.line.valid() ? WordKey::kLongest : kLongestByteWord)) return;
     SampleWords& words = *scratch_.words;
-    const SampleWord* known = words.table.find(word.key, word.size, word.place);
+    const SampleWord* known = words.table.find(word);
     if (known != nullptr) {
       found = *known;
       prefetch(words.store.block.data() + found.base, found.first);
@@ -214,7 +259,7 @@ class TextSampler {
     }
     found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
     words.store.append(blocks);
-    words.table.insert(word.key, word.size, word.place, found);
+    words.table.insert(word, found);
   }
 
   // Sums the group's segment number k unless it has a table; false if it has no path.
@@ -246,17 +291,31 @@ class TextSampler {
 #endif
   }
 
-  bool draw_group(size_t n, ptrdiff_t bytes) {
-    const size_t n_rows = scratch_.emitters.size();
-    for (size_t j = 0; j < n_rows; ++j) scratch_.ends[j] = scratch_.emitters[j].room(bytes);
-    for (size_t k = 0; k < n; ++k) {
-      if (!prepared(k)) return false;
-      for (size_t j = 0; j < n_rows; ++j) {
-        int32_t*& to = scratch_.ends[j];
-        to = draw_prepared(k, scratch_.uniforms[j], scratch_.emitters[j], to);
-      }
+  // Of all rows, for the ids of so many bytes.
+  void make_room(ptrdiff_t bytes) {
+    for (size_t j = 0; j < scratch_.emitters.size(); ++j) {
+      scratch_.ends[j] = scratch_.emitters[j].room(bytes);
     }
-    for (size_t j = 0; j < n_rows; ++j) scratch_.emitters[j].close(scratch_.ends[j]);
+  }
+  void close_rows() {
+    for (size_t j = 0; j < scratch_.emitters.size(); ++j) {
+      scratch_.emitters[j].close(scratch_.ends[j]);
+    }
+  }
+
+  // Samples of the group's segment number k in all rows; false if it has no path.
+  bool draw_rows(size_t k) {
+    if (!prepared(k)) return false;
+    const SampleWord found = scratch_.found[k];
+    if (found.first != 0) {
+      draw_words((*scratch_.words).store, found.base, found.first, scratch_.uniforms,
+                 scratch_.ends.data());
+      return true;
+    }
+    for (size_t j = 0; j < scratch_.emitters.size(); ++j) {
+      int32_t*& to = scratch_.ends[j];
+      to = draw_prepared(k, scratch_.uniforms[j], scratch_.emitters[j], to);
+    }
     return true;
   }
 
@@ -288,26 +347,27 @@ std::shared_ptr<Tokenizer::Sampler> Tokenizer::sampler(double alpha) const {
   return fresh;
 }
 
-Tokens Tokenizer::sample(std::span<const TextView> texts, double alpha, ptrdiff_t size, Key key,
+Tokens Tokenizer::sample(const TextSource& texts, double alpha, ptrdiff_t size, Key key,
                          uint64_t first_index, SampleMethod method, int workers) const {
   const std::shared_ptr<Sampler> shared = sampler(alpha);
   const Weights& weights = shared->weights;
   const auto make_scratch = [&] { return SampleScratch(shared->words); };
-  if (method == SampleMethod::kExact && size == 1) {
-    return for_each_chunk(
-        texts, workers, make_scratch,
-        [&](SampleScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-          put_texts(*model_, normalizer_.get(), texts, begin, end, scratch.line, out, [&] {
-            return TextSampler(*model_, weights, scratch)
-                .draw_texts(key, first_index + static_cast<uint64_t>(begin), out);
+  if (method == SampleMethod::kExact && size > 0 && size <= kTogether) {
+    return for_each_batch(
+        texts, size, workers, make_scratch,
+        [&](SampleScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+          put_texts(*model_, normalizer_.get(), views, first, scratch.line, out, [&] {
+            TextSampler sampler(*model_, weights, scratch);
+            const uint64_t number = first_index + static_cast<uint64_t>(first);
+            return size == 1 ? sampler.draw_texts(key, number, out)
+                             : sampler.draw_texts(key, number, static_cast<size_t>(size), out);
           });
         });
   }
-  const auto work = [&](SampleScratch& scratch, ptrdiff_t i, ptrdiff_t begin, ptrdiff_t end,
-                        Tokens& out) {
-    const TextView& text = texts[static_cast<size_t>(i)];
+  const auto work = [&](SampleScratch& scratch, const TextView& text, ptrdiff_t i, ptrdiff_t begin,
+                        ptrdiff_t end, Tokens& out) {
     Line& line = scratch.line;
-    if (!line.open(*model_, normalizer_.get(), text, false, out.fault)) return;
+    if (line.open(*model_, normalizer_.get(), std::span(&text, 1), out.fault) == 0) return;
     const Key line_key = subkey(key, first_index + static_cast<uint64_t>(i));
     TextSampler sampler(*model_, weights, scratch);
     for (ptrdiff_t j = begin; j < end; j += kTogether) {

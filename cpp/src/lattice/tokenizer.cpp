@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
 #include "kexue/core/constants.hpp"
@@ -52,63 +53,90 @@ class BestWriter {
     words_.table.make_room();
     words_.phrases.make_room();
     const Line& line = scratch_.line;
-    n_ = look_ahead(words_.table, line.text(), line.ends(), s, begin, scratch_.group);
-    n_codes_ = 0;
-    for (size_t w = 0; w < n_; ++w) {
-      BestScratch::Known& known = scratch_.known[w];
-      find(scratch_.group[w], known);
-      if (known.ids == nullptr) copy_codes(s + w, scratch_.group[w], known);
-    }
-    if (n_codes_ > 0) {
-      if (scratch_.steps.size() < n_codes_) scratch_.steps.resize(2 * n_codes_);
-      model_.begin_words(std::span(scratch_.codes).first(n_codes_), scratch_.steps.data());
-    }
+    n_ = words_.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
+    first_ = n_;
     return n_;
   }
 
-  // Writes the ids of the group's segment number w; null if it has no path.
+  // Writes the ids of the group's segment number w; null if they are not remembered.
+  int32_t* put_known(size_t w, int32_t* to) const {
+    const Word& word = scratch_.group[w];
+    if (words_.table.is_short(word)) {
+      const BestShort* found = words_.table.find_short(word);
+      if (found == nullptr) return nullptr;
+      std::memcpy(to, found->id, sizeof *found);
+      return to + found->count;
+    }
+    BestScratch::Known known;
+    find(word, known);
+    return known.ids == nullptr ? nullptr : copy(known, to);
+  }
+
+  // Finds out what is remembered of the group's segments from number w on, number s of the line,
+  // and begins the walks of the others.
+  void find_from(size_t w, size_t s) {
+    first_ = w;
+    n_codes_ = 0;
+    for (; w < n_; ++w, ++s) {
+      BestScratch::Known& known = scratch_.known[w];
+      find(scratch_.group[w], known);
+      if (known.ids == nullptr) copy_codes(s, scratch_.group[w], known);
+    }
+    if (n_codes_ == 0) return;
+    if (scratch_.steps.size() < n_codes_) scratch_.steps.resize(2 * n_codes_);
+    model_.begin_words(std::span(scratch_.codes).first(n_codes_), scratch_.steps.data());
+  }
+
+  // After find_from(): writes the ids of segment number w; null if it has no path.
   int32_t* put(size_t w, const Emitter& emit, int32_t* to) {
     BestScratch::Known& known = scratch_.known[w];
-    if (known.ids == nullptr) return put_new(scratch_.group[w], known, emit, to);
-    std::memcpy(to, known.ids, sizeof BestWord{}.id);
-    constexpr ptrdiff_t kFew = BestWord::kMostIds;
-    if (known.count > kFew) {
-      std::memcpy(to + kFew, known.ids + kFew, sizeof BestPhrase{}.id - sizeof BestWord{}.id);
-    }
-    return to + known.count;
+    return known.ids == nullptr ? put_new(scratch_.group[w], known, emit, to) : copy(known, to);
   }
 
   // `base`: what the ids are counted from.
   void remember_group(const int32_t* base) {
     if (n_new_ == 0) return;
-    for (size_t w = 0; w < n_; ++w) {
+    for (size_t w = first_; w < n_; ++w) {
       const BestScratch::Known& known = scratch_.known[w];
       const Word& word = scratch_.group[w];
-      if (known.ids != nullptr || word.size > kLongestPhrase) continue;
-      const int32_t* ids = base + known.first;
-      if (word.size <= kLongestWord) {
-        remember(word.key, word, ids, known.count, words_.table);
+      if (known.ids != nullptr || word.size > PhraseKey::kLongest) continue;
+      const std::span<const int32_t> ids(base + known.first, static_cast<size_t>(known.count));
+      if (word.size <= ShortKey::kLongest) {
+        remember(word.key, word.place, ids, words_.table.shorts);
+      } else if (word.size <= WordKey::kLongest) {
+        remember(WordKey::of(word.text, word.size), word.place, ids, words_.table.longs);
       } else {
-        remember(PhraseKey::of(word.text, word.size), word, ids, known.count, words_.phrases);
+        const PhraseKey key = PhraseKey::of(word.text, word.size);
+        remember(key, words_.phrases.place(key), ids, words_.phrases);
       }
     }
     n_new_ = 0;
   }
 
  private:
-  void find(const Word& word, BestScratch::Known& known) {
-    if (word.size <= kLongestWord) {
-      const BestWord* found = words_.table.find(word.key, word.size, word.place);
-      known.ids = found == nullptr ? nullptr : found->id;
-      known.count = found == nullptr ? 0 : found->count;
-    } else {
-      known = {nullptr, 0, 0, 0};
-      if (word.size <= kLongestPhrase) {
-        const PhraseKey key = PhraseKey::of(word.text, word.size);
-        const size_t place = words_.phrases.place(key, word.size);
-        const BestPhrase* found = words_.phrases.find(key, word.size, place);
-        if (found != nullptr) known = {found->id, found->count, 0, 0};
+  // More than is needed, so that there is little to foresee: the room allows for it.
+  static int32_t* copy(const BestScratch::Known& known, int32_t* to) {
+    constexpr ptrdiff_t kFew = BestShort::kMostIds, kSome = BestWord::kMostIds;
+    std::memcpy(to, known.ids, sizeof(BestShort));
+    if (known.count > kFew) std::memcpy(to + 4, known.ids + 4, sizeof(BestWord) - 16);
+    if (known.count > kSome) std::memcpy(to + 8, known.ids + 8, sizeof(BestPhrase) - 32);
+    return to + known.count;
+  }
+
+  void find(const Word& word, BestScratch::Known& known) const {
+    known = {nullptr, 0, 0, 0};
+    const auto take = [&](const auto* found) {
+      if (found != nullptr) known = {found->id, found->count, 0, 0};
+    };
+    if (word.size <= WordKey::kLongest) {
+      if (words_.table.is_short(word)) {
+        take(words_.table.find_short(word));
+      } else {
+        take(words_.table.find_long(word));
       }
+    } else if (word.size <= PhraseKey::kLongest) {
+      const PhraseKey key = PhraseKey::of(word.text, word.size);
+      take(words_.phrases.find(key, words_.phrases.place(key)));
     }
   }
 
@@ -116,7 +144,7 @@ class BestWriter {
   void copy_codes(size_t s, const Word& word, BestScratch::Known& known) {
     const Line& line = scratch_.line;
     known.n_codes = 0;
-    if (!line.valid() || word.size > kLongestPhrase) return;
+    if (!line.valid() || word.size > PhraseKey::kLongest) return;
     const size_t most = n_codes_ + static_cast<size_t>(word.size) + Steps::kSteps;
     if (scratch_.codes.size() < most) scratch_.codes.resize(2 * most);
     std::uint16_t* const to = scratch_.codes.data() + n_codes_;
@@ -188,23 +216,22 @@ class BestWriter {
   }
 
   template <class Key, class Value>
-  void remember(const Key& key, const Word& word, const int32_t* ids, ptrdiff_t count,
+  void remember(const Key& key, size_t place, std::span<const int32_t> ids,
                 WordTable<Value, Key>& table) const {
-    if (count == 0 || count > Value::kMostIds) return;
+    if (ids.empty() || std::ssize(ids) > Value::kMostIds) return;
     // Whether an unknown piece stands alone depends on what is before it.
     const int32_t unknown = model_.unknown_piece();
-    if (unknown >= 0 && std::find(ids, ids + count, unknown) != ids + count) return;
-    const size_t place = table.place(key, word.size);
-    if (table.find(key, word.size, place) != nullptr) return;
-    Value found{static_cast<int32_t>(count), {}};
-    std::copy(ids, ids + count, found.id);
-    table.insert(key, word.size, place, found);
+    if (unknown >= 0 && std::find(ids.begin(), ids.end(), unknown) != ids.end()) return;
+    if (table.find(key, place) != nullptr) return;
+    Value found{{}, static_cast<int32_t>(ids.size())};
+    std::copy(ids.begin(), ids.end(), found.id);
+    table.insert(key, place, found);
   }
 
   const Unigram& model_;
   BestScratch& scratch_;
   BestWords& words_;
-  size_t n_ = 0, n_codes_ = 0, n_new_ = 0, groups_ = 0;
+  size_t n_ = 0, first_ = 0, n_codes_ = 0, n_new_ = 0, groups_ = 0;
 };
 
 // Appends a row for each text of an open line, up to the first that has no path; their number.
@@ -214,6 +241,7 @@ ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
   Emitter emit(model, out.ids);
   const Index* text_end = line.text_ends().data();
   const Index* const last = text_end + line.text_ends().size();
+  const ptrdiff_t n_before = std::ssize(out.offsets);
   const auto close_rows = [&](Index place, Index n_ids) {
     for (; text_end < last && *text_end == place; ++text_end) out.offsets.push_back(n_ids);
   };
@@ -223,21 +251,31 @@ ptrdiff_t put_rows(const Unigram& model, BestScratch& scratch, Tokens& out) {
     const size_t n = writer.look_up(s, begin);
     const Index end = line.ends()[s + n - 1];
     int32_t* to = emit.room(end - begin);
-    for (size_t w = 0; w < n; ++w) {
-      to = writer.put(w, emit, to);
-      if (to == nullptr) return std::ssize(out.offsets) - 1;
+    const auto close = [&](size_t w) {
       const Index place = line.ends()[s + w];
-      if (place == *text_end) {
-        close_rows(place, emit.count(to));
-        emit.restart(to);
-      }
+      if (place != *text_end) return;
+      close_rows(place, emit.count(to));
+      emit.restart(to);
+    };
+    size_t w = 0;
+    for (int32_t* next = to; w < n; ++w) {
+      next = writer.put_known(w, to);
+      if (next == nullptr) break;
+      to = next;
+      close(w);
+    }
+    if (w < n) writer.find_from(w, s + w);
+    for (; w < n; ++w) {
+      to = writer.put(w, emit, to);
+      if (to == nullptr) return std::ssize(out.offsets) - n_before;
+      close(w);
     }
     emit.close(to);
     writer.remember_group(out.ids.data());
     begin = end;
     s += n;
   }
-  return std::ssize(out.offsets) - 1;
+  return std::ssize(out.offsets) - n_before;
 }
 
 }  // namespace
@@ -256,12 +294,12 @@ void Tokenizer::forget() const {
   caches_->samplers.clear();
 }
 
-Tokens Tokenizer::encode(std::span<const TextView> texts, int workers) const {
+Tokens Tokenizer::encode(const TextSource& texts, int workers) const {
   const Normalizer* normalizer = normalizer_.get();
-  return for_each_chunk(
-      texts, workers, [&] { return BestScratch(caches_->best); },
-      [&](BestScratch& scratch, ptrdiff_t begin, ptrdiff_t end, Tokens& out) {
-        put_texts(*model_, normalizer, texts, begin, end, scratch.line, out,
+  return for_each_batch(
+      texts, 1, workers, [&] { return BestScratch(caches_->best); },
+      [&](BestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
+        put_texts(*model_, normalizer, views, first, scratch.line, out,
                   [&] { return put_rows(*model_, scratch, out); });
       });
 }
@@ -301,32 +339,6 @@ Tokens Tokenizer::encode(const TextView& text, Spans& spans) const {
   }
   out.offsets.push_back(out.ids.size());
   return out;
-}
-
-Tokens join(std::vector<Tokens>& parts) {
-  Tokens all;
-  ptrdiff_t n_ids = 0;
-  size_t n_rows = 0;
-  for (const Tokens& part : parts) {
-    if (part.fault.kind != TextFault::kNone) {
-      all.fault = part.fault;
-      return all;
-    }
-    n_ids += part.ids.size();
-    n_rows += part.offsets.size() - 1;
-  }
-  if (parts.size() == 1) return std::move(parts.front());
-  all.ids.room(n_ids);
-  all.offsets.reserve(n_rows + 1);
-  for (Tokens& part : parts) {
-    const Index base = all.ids.size();
-    for (size_t r = 1; r < part.offsets.size(); ++r) all.offsets.push_back(base + part.offsets[r]);
-    all.ids.append(part.ids.data(), part.ids.size());
-    all.scores.insert(all.scores.end(), part.scores.begin(), part.scores.end());
-    all.counts.insert(all.counts.end(), part.counts.begin(), part.counts.end());
-    part = Tokens{};
-  }
-  return all;
 }
 
 std::vector<uint8_t> Tokenizer::decode(std::span<const int32_t> ids) const {

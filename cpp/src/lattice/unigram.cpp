@@ -15,6 +15,7 @@ namespace {
 
 using std::ptrdiff_t;
 using std::size_t;
+using std::uint16_t;
 using std::uint32_t;
 using std::uint64_t;
 using std::uint8_t;
@@ -28,6 +29,13 @@ const uint8_t* bytes_of(std::string_view text) {
 
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
+// Two neighbouring bytes as they lie in memory.
+uint16_t pair(uint8_t left, uint8_t right) {
+  const uint8_t both[2] = {left, right};
+  uint16_t number;
+  std::memcpy(&number, both, sizeof number);
+  return number;
+}
 
 // Appends a piece, with spaces for marks if asked.
 void append(std::string_view piece, bool space_mark, std::vector<uint8_t>& out) {
@@ -129,8 +137,10 @@ void Unigram::build_trie() {
   std::vector<uint32_t> values;
   values.reserve(sorted.size());
   pair_.assign(1 << 16, 1);
-  for (uint32_t right = 0x80; right < 0xC0; ++right) {
-    for (uint32_t left = 0; left < 256; ++left) pair_[right << 8 | left] = 0;
+  for (int right = 0x80; right < 0xC0; ++right) {
+    for (int left = 0; left < 256; ++left) {
+      pair_[pair(static_cast<uint8_t>(left), static_cast<uint8_t>(right))] = 0;
+    }
   }
   for (const std::string_view text : sorted) {
     const bool one_unit =
@@ -164,7 +174,7 @@ void Unigram::walk_characters(std::span<const std::string_view> pieces) {
 void Unigram::join(std::string_view piece) {
   const uint8_t* text = bytes_of(piece);
   for (ptrdiff_t p = 1; p < std::ssize(piece); ++p) {
-    pair_[static_cast<size_t>(text[p] << 8 | text[p - 1])] = 0;
+    pair_[pair(text[p - 1], text[p])] = 0;
   }
 }
 

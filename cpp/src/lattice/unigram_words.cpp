@@ -1,6 +1,7 @@
 // Segments of texts, and best paths through words of characters.
 #include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
@@ -17,19 +18,6 @@ using std::uint16_t;
 using std::uint32_t;
 using std::uint64_t;
 using std::uint8_t;
-
-// Bit i of 64: text[i] continues no character.
-uint64_t character_starts(const uint8_t* text) {
-  uint64_t starts = 0;
-  for (int k = 0; k < 8; ++k) {
-    uint64_t word = 0;
-    for (int b = 0; b < 8; ++b) word |= uint64_t{text[8 * k + b]} << 8 * b;
-    // The highest bit of a byte, unless the next one is set too.
-    const uint64_t inside = word & ~(word << 1) & 0x8080808080808080;
-    starts |= ((~inside >> 7 & 0x0101010101010101) * 0x0102040810204080 >> 56) << 8 * k;
-  }
-  return starts;
-}
 
 bool is_ascii(const uint8_t* text, ptrdiff_t size) {
   uint8_t all = 0;
@@ -51,18 +39,19 @@ uint32_t next_point(const uint8_t*& at) {
 
 // ---- Segments
 
-// Bit i < size: a segment ends before text[i]; size <= 64.
-uint64_t Unigram::cuts(const uint8_t* text, ptrdiff_t size) const {
-  const uint64_t inside = ~uint64_t{0} >> (64 - size);
-  uint64_t begins = character_starts(text) & inside, found = 0;
-  const auto cut = [&](int i) {
-    return uint64_t{pair_[static_cast<size_t>(text[i] << 8 | text[i - 1])]} << i;
-  };
-  if (begins == inside) {
-    for (int i = 0; i < 64; ++i) found |= cut(i);
-    return found & inside;
+// Bit i of 64: a segment ends before text[i]. Pairs never part a character.
+uint64_t Unigram::cuts(const uint8_t* text) const {
+  const uint8_t* const pairs = pair_.data();
+  uint64_t found = 0;
+  for (int k = 0; k < 64; k += 8) {
+    uint32_t eight = 0;
+    for (int b = 0; b < 8; ++b) {
+      uint16_t pair;
+      std::memcpy(&pair, text + k + b - 1, sizeof pair);
+      eight |= uint32_t{pairs[pair]} << b;
+    }
+    found |= uint64_t{eight} << k;
   }
-  for (; begins != 0; begins &= begins - 1) found |= cut(std::countr_zero(begins));
   return found;
 }
 
@@ -85,14 +74,16 @@ void Unigram::segment(const uint8_t* text, ptrdiff_t size, bool valid,
   if (options_.alphabet && valid && numbers_fit && !is_ascii(text, size))
     return segment(encode(text, size, breaks, out), out);
   out.coded_ = false;
-  size_t next = 0, n = 0;
-  for (ptrdiff_t block = 0; block < size; block += 64) {
-    if ((block & 0xFFFF) == 0xFFC0) poll_interrupt();
-    uint64_t found = cuts(text + block, std::min<ptrdiff_t>(64, size - block));
-    for (; next < breaks.size() && breaks[next] < std::min(block + 64, size); ++next) {
-      found |= uint64_t{1} << (breaks[next] - block);
-    }
-    if (block == 0) found &= ~uint64_t{1};
+  const size_t n_blocks = static_cast<size_t>(size + 63) / 64;
+  out.cut_.assign(n_blocks + 1, 0);
+  for (const Index end : breaks) out.cut_[static_cast<size_t>(end / 64)] |= uint64_t{1} << end % 64;
+  size_t n = 0;
+  for (size_t k = 0; k < n_blocks; ++k) {
+    if ((k & 0x3FF) == 0x3FF) poll_interrupt();
+    const auto block = static_cast<ptrdiff_t>(64 * k);
+    uint64_t found = out.cut_[k] | cuts(text + block);
+    if (k == 0) found &= ~uint64_t{1};
+    if (size - block < 64) found &= ~(~uint64_t{0} << (size - block));
     out.make_room_for_ends(n + 65, false);
     for (; found != 0; found &= found - 1) out.end_[n++] = block + std::countr_zero(found);
   }

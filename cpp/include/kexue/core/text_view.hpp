@@ -15,4 +15,13 @@ struct TextView {
   Storage storage = Storage::kBytes;
 };
 
+// Texts that someone holds, and how to look at them: from several threads at once.
+struct TextSource {
+  const void* items;
+  std::ptrdiff_t size;
+  // Views of the items begin .. end - 1; the first that is no text, `end` if all are.
+  std::ptrdiff_t (*view)(const void* items, std::ptrdiff_t begin, std::ptrdiff_t end,
+                         TextView* views);
+};
+
 }  // namespace kexue

@@ -22,6 +22,11 @@ class Ids {
     if (memory_.size() - size_ < n + 16) grow(n + 16);
     return memory_.data() + size_;
   }
+  // About n ids will come to be here.
+  void expect(std::ptrdiff_t n) {
+    n += n / 16 + 1024;
+    if (n > memory_.size()) reallocate(n);
+  }
   // The ids now end here.
   void close(const std::int32_t* end) { size_ = end - memory_.data(); }
 
@@ -37,7 +42,10 @@ class Ids {
 
  private:
   void grow(std::ptrdiff_t n) {
-    AlignedBuffer<std::int32_t> larger(std::max(size_ + n, memory_.size() + memory_.size() / 2));
+    reallocate(std::max(size_ + n, memory_.size() + memory_.size() / 2));
+  }
+  void reallocate(std::ptrdiff_t n) {
+    AlignedBuffer<std::int32_t> larger(n);
     if (size_ > 0) {
       std::memcpy(larger.data(), memory_.data(), static_cast<std::size_t>(size_) * sizeof(int));
     }

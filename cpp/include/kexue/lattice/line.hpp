@@ -52,6 +52,8 @@ class Line {
 
  private:
   bool take(const Unigram& model, const Normalizer* normalizer, std::span<const TextView> texts);
+  bool take_ascii(const Unigram& model, const Plain& plain, std::span<const TextView> texts,
+                  std::ptrdiff_t most);
   bool encode(const TextView& text, Fault& fault);
   void replace_space_marks(std::size_t begin, bool with_origin);
   void number_points();

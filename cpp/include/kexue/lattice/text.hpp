@@ -11,7 +11,7 @@
 
 namespace kexue::lattice {
 
-enum class TextFault : std::uint8_t { kNone, kSurrogate, kInvalidUtf8, kUncovered };
+enum class TextFault : std::uint8_t { kNone, kSurrogate, kInvalidUtf8, kUncovered, kNoText };
 
 // Bytes, and where each came from: byte i was made from the source's bytes from origin[i] on, and
 // origin[size] is the size of the source. An empty `origin` is the identity.

@@ -28,9 +28,6 @@ struct Tokens {
   Fault fault;  // of the first text that has one; then the rest is empty
 };
 
-// The rows of the parts one after the other, or the first fault.
-Tokens join(std::vector<Tokens>& parts);
-
 // Begin and end of each token, two numbers each, in the units of the text.
 struct Spans {
   std::vector<Index> bounds;
@@ -63,7 +60,7 @@ class Tokenizer {
 
   const Unigram& model() const { return *model_; }
 
-  Tokens encode(std::span<const TextView> texts, int workers = 0) const;
+  Tokens encode(const TextSource& texts, int workers = 0) const;
   // One text with the places of its tokens.
   Tokens encode(const TextView& text, Spans& spans) const;
 
@@ -73,14 +70,14 @@ class Tokenizer {
   //   streaming   one forward pass in the log domain that draws at every edge whether it replaces
   //               what leads to its end, with the weight of all before it (9811); the same law
   //   viterbi     the same against the score of the survivor alone (9768): not the same law
-  Tokens sample(std::span<const TextView> texts, double alpha, std::ptrdiff_t size, Key key,
+  Tokens sample(const TextSource& texts, double alpha, std::ptrdiff_t size, Key key,
                 std::uint64_t first_index, SampleMethod method, int workers = 0) const;
 
   TextEdges edges(const TextView& text) const;
   // log Z.
   double log_partition(const TextView& text, double alpha, Fault& fault) const;
   // The k best of each text, from the best on, or all there are; exact.
-  Tokens best(std::span<const TextView> texts, std::ptrdiff_t k, int workers = 0) const;
+  Tokens best(const TextSource& texts, std::ptrdiff_t k, int workers = 0) const;
   WeightedRows sample_without_replacement(const TextView& text, std::ptrdiff_t size, double alpha,
                                           Key key) const;
 

@@ -132,6 +132,7 @@ class Segments {
   void make_room_for_ends(std::size_t n, bool coded);
 
   std::vector<Index> end_;
+  std::vector<std::uint64_t> cut_;  // bit i % 64 of i / 64: a text ends at i
   std::vector<std::uint32_t> last_, place_;
   std::vector<std::uint16_t> code_;
   std::size_t n_segments_ = 0;
@@ -263,7 +264,7 @@ class Unigram {
   int tilt_of(const Weights& weights) const;
   static constexpr std::ptrdiff_t kBeyond = 80;
   static constexpr std::size_t kWalks = 32;
-  std::uint64_t cuts(const std::uint8_t* text, std::ptrdiff_t size) const;
+  std::uint64_t cuts(const std::uint8_t* text) const;
   std::size_t encode(const std::uint8_t* text, std::ptrdiff_t size, std::span<const Index> breaks,
                      Segments& out) const;
   // Walks through the trie wait for memory and end where nobody can foresee it. On `valid` text
@@ -328,7 +329,7 @@ class Unigram {
   std::array<bool, 256> alone_{};  // no piece of more bytes begins with this one
   std::vector<TrieUnit> after_two_;
   Characters alphabet_;  // with whole characters, if asked for
-  // By two neighbouring bytes, the left one in the lower half: whether a segment ends between them.
+  // By two neighbouring bytes as they lie in memory: whether a segment ends between them.
   std::vector<std::uint8_t> pair_;
 };
 
