@@ -3,6 +3,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -139,17 +140,37 @@ py::tuple prescribed_qr(Strips& strips, const Indices& pivots, int workers) {
 }
 
 py::tuple elimination_order(const py::array& r, const Indices& pivots, const py::array& gram,
-                            ptrdiff_t count, int workers) {
+                            ptrdiff_t count, int workers, bool with_rows) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
     const auto view = matrix_view<T>(r);
     const auto chosen = index_span(pivots);
     const auto products = matrix_view<lowrank::wide_t<T>>(gram);
     auto directions = new_matrix<T>(count, view.rows);
-    const auto direction_view = writable(directions);
+    auto rows = new_matrix<T>(with_rows ? view.rows - count : 0, view.rows);
+    const auto direction_view = writable(directions), row_view = writable(rows);
     const auto order = without_gil([&] {
-      return lowrank::elimination_order<T>(view, chosen, products, direction_view, workers);
+      return lowrank::elimination_order<T>(view, chosen, products, direction_view, row_view,
+                                           workers);
     });
-    return py::make_tuple(to_indices(order), directions);
+    return py::make_tuple(to_indices(order), directions, rows);
+  });
+}
+
+// The coefficients, and the columns of `a` unless it is None.
+py::tuple coefficients_of_rows(const py::array& rows, const py::array& r, const Indices& kept,
+                               const std::optional<py::array>& a, int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
+    const auto row_view = matrix_view<T>(rows), view = matrix_view<T>(r);
+    const auto chosen = index_span(kept);
+    const auto k = static_cast<ptrdiff_t>(chosen.size());
+    const auto source = a ? matrix_view<T>(*a) : MatrixView<const T>();
+    auto z = new_matrix<T>(k, view.cols), columns = new_matrix<T>(source.rows, k);
+    const auto z_view = writable(z), column_view = writable(columns);
+    without_gil([&] {
+      lowrank::coefficients_of_rows<T>(row_view, view, chosen, z_view, source, column_view,
+                                       workers);
+    });
+    return py::make_tuple(z, columns);
   });
 }
 
@@ -316,7 +337,9 @@ void bind_lowrank(py::module_& parent) {
         py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("strips"), py::arg("pivots"), py::arg("workers"));
   m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("gram"),
-        py::arg("count"), py::arg("workers"));
+        py::arg("count"), py::arg("workers"), py::arg("with_rows") = false);
+  m.def("coefficients_of_rows", &coefficients_of_rows, py::arg("rows"), py::arg("r"),
+        py::arg("kept"), py::arg("a"), py::arg("workers"));
   m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
         py::arg("dropped"), py::arg("workers"));
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),

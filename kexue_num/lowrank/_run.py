@@ -69,9 +69,16 @@ class Factors:
         """
         return _core.lowrank.gram(self.r, workers, narrow)
 
-    def eliminate(self, gram: Array, count: int, workers: int) -> tuple[Array, Array]:
-        """The `count` columns to do without, in order, and the directions their loss leaves."""
-        return _core.lowrank.elimination_order(self.r, self.pivots, gram, count, workers)
+    def eliminate(
+        self, gram: Array, count: int, workers: int, *, with_rows: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """The `count` columns to do without, in order, and the directions their loss leaves.
+
+        And, if asked for, the rows that make coefficients of R for the columns left.
+        """
+        return _core.lowrank.elimination_order(
+            self.r, self.pivots, gram, count, workers, with_rows
+        )
 
 
 class Run:
@@ -190,21 +197,27 @@ class Run:
         exact: bool,
         dropped: Array = NONE,
         *,
+        rows: Array | None = None,
         within: bool = False,
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
         The indices are the pivots but for the dropped ones, unless coefficients were too large.
         Then columns are exchanged and factored anew; or, `within` the span of Q, where A hardly
-        leaves it, columns that were dropped come back and only others are exchanged.
+        leaves it, columns that were dropped come back and only others are exchanged. `rows` are
+        what elimination has left of the inverse, where it is known.
         """
         bound = self.options.z_bound
         for rounds in itertools.count():
             pivots = np.delete(factors.pivots, dropped)
             others = self.others(factors.pivots, k - len(pivots))
-            z = _core.lowrank.interpolation_coefficients(
-                factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
-            )
+            if rows is not None:
+                z = self.operand.coefficients(rows, factors.r, np.concatenate([pivots, others]))
+                rows = None
+            else:
+                z = _core.lowrank.interpolation_coefficients(
+                    factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
+                )
             largest = _core.lowrank.max_modulus(z, self.workers)
             if largest <= bound:
                 return np.concatenate([pivots, others]), z, largest
@@ -293,8 +306,8 @@ class Run:
             factors = self.make_exact(factors)
         excess = max(0, len(factors.pivots) - k)
         gram = factors.gram(self.workers, narrow=True)
-        dropped, _ = factors.eliminate(gram, excess, self.workers)
-        return self.solve(factors, k, exact, dropped)
+        dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+        return self.solve(factors, k, exact, dropped, rows=rows)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""
