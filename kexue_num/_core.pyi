@@ -921,6 +921,13 @@ class lowrank:
     @staticmethod
     def rayleigh(gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> float: ...
     @staticmethod
+    def residual_rows(
+        rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        chosen: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def sketch(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         n_rows: typing.SupportsInt | typing.SupportsIndex,

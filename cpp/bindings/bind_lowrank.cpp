@@ -264,6 +264,26 @@ py::array gram(const py::array& r, int workers, bool narrow) {
   });
 }
 
+py::tuple residual_rows(const py::array& rows, const py::array& chosen, const py::array& z,
+                        int workers) {
+  return dispatch_inexact(rows, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(rows), left = matrix_view<T>(chosen);
+    const auto right = matrix_view<T>(z);
+    if (left.rows != view.rows || left.cols != right.rows || right.cols != view.cols) {
+      throw std::invalid_argument("residual_rows: shapes do not fit");
+    }
+    auto out = new_matrix<T>(view.rows, view.cols);
+    auto before = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
+    auto after = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
+    const auto out_view = writable(out);
+    const auto before_view = writable(before), after_view = writable(after);
+    without_gil([&] {
+      lowrank::residual_rows<T>(view, left, right, out_view, before_view, after_view, workers);
+    });
+    return py::make_tuple(out, before, after);
+  });
+}
+
 // f(view) of a Gram matrix: float64 or complex128.
 template <class F>
 auto with_gram(const py::array& g, F&& f) {
@@ -352,6 +372,8 @@ void bind_lowrank(py::module_& parent) {
   m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
   m.def("gram", &gram, py::arg("r"), py::arg("workers"), py::arg("narrow") = false);
+  m.def("residual_rows", &residual_rows, py::arg("rows"), py::arg("chosen"), py::arg("z"),
+        py::arg("workers"));
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));

@@ -49,7 +49,7 @@ class Operand(Protocol):
         """A[:, indices] in the operand's own kind: an array, or sparse. Not to be written to."""
 
     def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        """rows R with the identity at `indices`, whose columns are likely to be asked for next."""
+        """The product `rows` R, the identity at `indices`: columns likely to be asked for next."""
 
     def left_product(self, q: Array) -> Array:
         """Q^H A, (k, n), for q (m, k)."""
@@ -133,7 +133,7 @@ class DenseOperand:
         z, block = _core.lowrank.coefficients_of_rows(rows, r, indices, array, self.workers)
         if array is not None:
             self.taken.keep(indices, block)
-        return z
+        return np.asarray(z)
 
     def diagonal(self) -> Array:
         return self.array.diagonal()
@@ -186,7 +186,8 @@ class SparseOperand:
         return self.matrix[:, indices]
 
     def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        return _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
+        z: Array = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
+        return z
 
     def diagonal(self) -> Array:
         return np.asarray(self.matrix.diagonal())
@@ -258,7 +259,8 @@ class LinearOperatorOperand:
         return self.taken.keep(indices, np.ascontiguousarray(self.right_product(chosen)))
 
     def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        return _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
+        z: Array = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
+        return z
 
     def left_product(self, q: Array) -> Array:
         if self.transpose:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
-from kexue_num._validation import require_finite
+from kexue_num._validation import check_memory, require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent
 from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
@@ -76,9 +76,7 @@ class Factors:
 
         And, if asked for, the rows that make coefficients of R for the columns left.
         """
-        return _core.lowrank.elimination_order(
-            self.r, self.pivots, gram, count, workers, with_rows
-        )
+        return _core.lowrank.elimination_order(self.r, self.pivots, gram, count, workers, with_rows)
 
 
 class Run:
@@ -291,7 +289,11 @@ class Run:
     def columns_of_rank(self, k: int) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus."""
         deterministic = self.options.method == "deterministic"
-        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
+        n_rows, n_probes = self.operand.sketch_size(k)
+        # The sketch or A itself, and the coefficients: the least that any choice needs.
+        least = (self.m if deterministic else min(n_rows, self.m)) + k
+        check_memory(self.name, "rank", k, self.operand.dtype.itemsize * least * self.n)
+        self.sketch(n_rows, n_probes, whole=deterministic)
         exact = self.is_exact or self.options.refine == "exact"
         pivoted = self.options.select in PIVOTED
         candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2

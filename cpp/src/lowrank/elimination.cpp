@@ -230,7 +230,7 @@ void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
 template <class T>
 void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
                                 std::span<const ptrdiff_t> dropped, MatrixView<T> z, int workers) {
-  const ptrdiff_t rank = r.rows, k = z.rows, drops = static_cast<ptrdiff_t>(dropped.size());
+  const ptrdiff_t rank = r.rows, drops = static_cast<ptrdiff_t>(dropped.size());
   AlignedBuffer<T> triangle(rank * rank), directions(drops * rank);
   const auto r11 = row_major(triangle.data(), rank, rank);
   gather_triangle<T>(r, indices, r11);

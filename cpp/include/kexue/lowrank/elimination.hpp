@@ -36,8 +36,8 @@ void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
 // explains is judged on all columns, and together with the others. Returns positions in `pivots`.
 // directions (rank - keep, rank): row t is the unit vector, in the basis Q, that drop t adds to the
 // residual; so the residual of the columns left after t drops is that of all plus
-// directions[:t] R. r_gram = R R^H. O(rank^3) and O(rank^2) per column dropped. rows (keep, rank), if
-// it is not empty, becomes W for the columns left, in the order of their positions.
+// directions[:t] R. r_gram = R R^H. O(rank^3) and O(rank^2) per column dropped. rows (keep, rank),
+// if it is not empty, becomes W for the columns left, in the order of their positions.
 template <class T>
 std::vector<std::ptrdiff_t> elimination_order(MatrixView<const T> r,
                                               std::span<const std::ptrdiff_t> pivots,
