@@ -794,12 +794,21 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.typing.NDArray[numpy.int64]: ...
     @staticmethod
+    def coefficients_of_rows(
+        rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        kept: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]] | None,
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
     def elimination_order(
         r: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         pivots: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
         gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         count: typing.SupportsInt | typing.SupportsIndex,
         workers: typing.SupportsInt | typing.SupportsIndex,
+        with_rows: bool = False,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def elimination_pivots(
@@ -913,6 +922,13 @@ class lowrank:
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def rayleigh(gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> float: ...
+    @staticmethod
+    def residual_rows(
+        rows: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        chosen: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> tuple[typing.Any, ...]: ...
     @staticmethod
     def sketch(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

@@ -3,6 +3,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -139,17 +140,37 @@ py::tuple prescribed_qr(Strips& strips, const Indices& pivots, int workers) {
 }
 
 py::tuple elimination_order(const py::array& r, const Indices& pivots, const py::array& gram,
-                            ptrdiff_t count, int workers) {
+                            ptrdiff_t count, int workers, bool with_rows) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
     const auto view = matrix_view<T>(r);
     const auto chosen = index_span(pivots);
     const auto products = matrix_view<lowrank::wide_t<T>>(gram);
     auto directions = new_matrix<T>(count, view.rows);
-    const auto direction_view = writable(directions);
+    auto rows = new_matrix<T>(with_rows ? view.rows - count : 0, view.rows);
+    const auto direction_view = writable(directions), row_view = writable(rows);
     const auto order = without_gil([&] {
-      return lowrank::elimination_order<T>(view, chosen, products, direction_view, workers);
+      return lowrank::elimination_order<T>(view, chosen, products, direction_view, row_view,
+                                           workers);
     });
-    return py::make_tuple(to_indices(order), directions);
+    return py::make_tuple(to_indices(order), directions, rows);
+  });
+}
+
+// The coefficients, and the columns of `a` unless it is None.
+py::tuple coefficients_of_rows(const py::array& rows, const py::array& r, const Indices& kept,
+                               const std::optional<py::array>& a, int workers) {
+  return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
+    const auto row_view = matrix_view<T>(rows), view = matrix_view<T>(r);
+    const auto chosen = index_span(kept);
+    const auto k = static_cast<ptrdiff_t>(chosen.size());
+    const auto source = a ? matrix_view<T>(*a) : MatrixView<const T>();
+    auto z = new_matrix<T>(k, view.cols), columns = new_matrix<T>(source.rows, k);
+    const auto z_view = writable(z), column_view = writable(columns);
+    without_gil([&] {
+      lowrank::coefficients_of_rows<T>(row_view, view, chosen, z_view, source, column_view,
+                                       workers);
+    });
+    return py::make_tuple(z, columns);
   });
 }
 
@@ -243,6 +264,26 @@ py::array gram(const py::array& r, int workers, bool narrow) {
   });
 }
 
+py::tuple residual_rows(const py::array& rows, const py::array& chosen, const py::array& z,
+                        int workers) {
+  return dispatch_inexact(rows, [&]<class T>(Type<T>) -> py::tuple {
+    const auto view = matrix_view<T>(rows), left = matrix_view<T>(chosen);
+    const auto right = matrix_view<T>(z);
+    if (left.rows != view.rows || left.cols != right.rows || right.cols != view.cols) {
+      throw std::invalid_argument("residual_rows: shapes do not fit");
+    }
+    auto out = new_matrix<T>(view.rows, view.cols);
+    auto before = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
+    auto after = new_matrix<lowrank::wide_t<T>>(view.rows, view.rows);
+    const auto out_view = writable(out);
+    const auto before_view = writable(before), after_view = writable(after);
+    without_gil([&] {
+      lowrank::residual_rows<T>(view, left, right, out_view, before_view, after_view, workers);
+    });
+    return py::make_tuple(out, before, after);
+  });
+}
+
 // f(view) of a Gram matrix: float64 or complex128.
 template <class F>
 auto with_gram(const py::array& g, F&& f) {
@@ -316,7 +357,9 @@ void bind_lowrank(py::module_& parent) {
         py::arg("stop"), py::arg("slack"), py::arg("workers"));
   m.def("prescribed_qr", &prescribed_qr, py::arg("strips"), py::arg("pivots"), py::arg("workers"));
   m.def("elimination_order", &elimination_order, py::arg("r"), py::arg("pivots"), py::arg("gram"),
-        py::arg("count"), py::arg("workers"));
+        py::arg("count"), py::arg("workers"), py::arg("with_rows") = false);
+  m.def("coefficients_of_rows", &coefficients_of_rows, py::arg("rows"), py::arg("r"),
+        py::arg("kept"), py::arg("a"), py::arg("workers"));
   m.def("interpolation_coefficients", &interpolation_coefficients, py::arg("r"), py::arg("indices"),
         py::arg("dropped"), py::arg("workers"));
   m.def("exchange", &exchange, py::arg("z"), py::arg("indices"), py::arg("bound"),
@@ -329,6 +372,8 @@ void bind_lowrank(py::module_& parent) {
   m.def("orthogonalize", &orthogonalize, py::arg("v"), py::arg("indices"), py::arg("r11"),
         py::arg("workers"));
   m.def("gram", &gram, py::arg("r"), py::arg("workers"), py::arg("narrow") = false);
+  m.def("residual_rows", &residual_rows, py::arg("rows"), py::arg("chosen"), py::arg("z"),
+        py::arg("workers"));
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));

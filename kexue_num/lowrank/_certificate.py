@@ -58,6 +58,16 @@ def spectral_norm(rows: Array, workers: int) -> float:
         return float(np.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent))
 
 
+def norm_of(rows: Array, gram: Array, workers: int) -> float:
+    """||E||_2 given E E^H, if that was safe from over- and underflow."""
+    squared = float(gram.diagonal().real.max(initial=0.0))
+    if not 2.0**-800 < squared < 2.0**800:
+        return spectral_norm(rows, workers)
+    exponent = math.frexp(math.sqrt(squared))[1]
+    top = float(np.linalg.eigvalsh(gram * math.ldexp(1.0, -2 * exponent))[-1])
+    return math.ldexp(math.sqrt(top), exponent)
+
+
 class Residual:
     """A - A[:, S] Z, seen through r held-out probes W A and products.
 
@@ -78,16 +88,14 @@ class Residual:
         self.n_probes = probes.shape[0]
         # Rounding of the probes may hide or make up an error of this size.
         info = np.finfo(probes.dtype)
-        norm = spectral_norm(probes, self.workers)
+        self.probes, norm, self.norm = self._restrict(probes)
         self.rounding = 4 * float(info.eps) * norm
         if norm > 0:
             self.rounding += probes.size * float(info.smallest_subnormal)
         self.power = 0
         self.skeleton: Any = None
-        self.probes = self._restrict(probes)
         # The probes of the power stand for 2**exponent times themselves: no power overflows.
         self.exponent = 0
-        self.norm = spectral_norm(self.probes, self.workers)
 
     def bound(self, delta: float) -> float:
         """Holds with probability at least 1 - delta."""
@@ -114,9 +122,8 @@ class Residual:
         else:
             right = right - self.skeleton @ inner
         right = np.ascontiguousarray(self._normalized(right))
-        self.probes = self._restrict(self.operand.left_product(right))
+        self.probes, _, self.norm = self._restrict(self.operand.left_product(right))
         self.power += 1
-        self.norm = spectral_norm(self.probes, self.workers)
 
     def _normalized(self, x: Array) -> Array:
         top = float(_core.lowrank.max_component(x, self.workers))
@@ -131,13 +138,15 @@ class Residual:
         whole, rest = divmod(exponent + self.exponent, degree)
         return math.ldexp(math.ldexp(mantissa, rest) ** (1 / degree), whole)
 
-    def _restrict(self, rows: Array) -> Array:
-        """Rows of W A to rows of W (A - A[:, S] Z)."""
+    def _restrict(self, rows: Array) -> tuple[Array, float, float]:
+        """Rows of W A to rows of W (A - A[:, S] Z); the norms of both."""
         *first, last = self.coefficients
         chosen = np.ascontiguousarray(rows[:, self.indices])
         for factor in first:
             chosen = self._matmul(chosen, factor)
-        return _core.lowrank.matmul(chosen, last, False, -1.0, rows.copy(), self.workers)
+        rest, before, after = _core.lowrank.residual_rows(rows, chosen, last, self.workers)
+        norms = norm_of(rows, before, self.workers), norm_of(rest, after, self.workers)
+        return rest, *norms
 
     def _matmul(self, a: Array, b: Array) -> Array:
         return _core.lowrank.matmul(a, b, False, 1.0, None, self.workers)

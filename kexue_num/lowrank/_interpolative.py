@@ -98,6 +98,8 @@ def interp_decomp(
     ------
     ValueError, TypeError
         Naming the argument, before any work; NaN or infinity in A.
+    MemoryError
+        Before any work, where the sketch for `rank` exceeds the memory there is.
 
     Warns
     -----

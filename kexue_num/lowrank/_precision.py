@@ -227,7 +227,7 @@ class _Search:
         """Truncation to the first `lead` columns, then elimination down to `keep`."""
         run, size = self.run, len(factors.pivots)
         cut = np.arange(size)[: lead - 1 : -1] if lead < size else NONE
-        order, directions = factors.leading(lead).eliminate(
+        order, directions, _ = factors.leading(lead).eliminate(
             gram[:lead, :lead], lead - keep, run.workers
         )
         added = np.zeros((len(cut) + len(order), size), gram.dtype)

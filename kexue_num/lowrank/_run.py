@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
-from kexue_num._validation import require_finite
+from kexue_num._validation import check_memory, require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent
 from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
@@ -69,9 +69,14 @@ class Factors:
         """
         return _core.lowrank.gram(self.r, workers, narrow)
 
-    def eliminate(self, gram: Array, count: int, workers: int) -> tuple[Array, Array]:
-        """The `count` columns to do without, in order, and the directions their loss leaves."""
-        return _core.lowrank.elimination_order(self.r, self.pivots, gram, count, workers)
+    def eliminate(
+        self, gram: Array, count: int, workers: int, *, with_rows: bool = False
+    ) -> tuple[Array, Array, Array]:
+        """The `count` columns to do without, in order, and the directions their loss leaves.
+
+        And, if asked for, the rows that make coefficients of R for the columns left.
+        """
+        return _core.lowrank.elimination_order(self.r, self.pivots, gram, count, workers, with_rows)
 
 
 class Run:
@@ -190,21 +195,27 @@ class Run:
         exact: bool,
         dropped: Array = NONE,
         *,
+        rows: Array | None = None,
         within: bool = False,
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
         The indices are the pivots but for the dropped ones, unless coefficients were too large.
         Then columns are exchanged and factored anew; or, `within` the span of Q, where A hardly
-        leaves it, columns that were dropped come back and only others are exchanged.
+        leaves it, columns that were dropped come back and only others are exchanged. `rows` are
+        what elimination has left of the inverse, where it is known.
         """
         bound = self.options.z_bound
         for rounds in itertools.count():
             pivots = np.delete(factors.pivots, dropped)
             others = self.others(factors.pivots, k - len(pivots))
-            z = _core.lowrank.interpolation_coefficients(
-                factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
-            )
+            if rows is not None:
+                z = self.operand.coefficients(rows, factors.r, np.concatenate([pivots, others]))
+                rows = None
+            else:
+                z = _core.lowrank.interpolation_coefficients(
+                    factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
+                )
             largest = _core.lowrank.max_modulus(z, self.workers)
             if largest <= bound:
                 return np.concatenate([pivots, others]), z, largest
@@ -278,7 +289,11 @@ class Run:
     def columns_of_rank(self, k: int) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus."""
         deterministic = self.options.method == "deterministic"
-        self.sketch(*self.operand.sketch_size(k), whole=deterministic)
+        n_rows, n_probes = self.operand.sketch_size(k)
+        # The sketch or A itself, and the coefficients: the least that any choice needs.
+        least = (self.m if deterministic else min(n_rows, self.m)) + k
+        check_memory(self.name, "rank", k, self.operand.dtype.itemsize * least * self.n)
+        self.sketch(n_rows, n_probes, whole=deterministic)
         exact = self.is_exact or self.options.refine == "exact"
         pivoted = self.options.select in PIVOTED
         candidates = k + k // 3 + 4 if not pivoted else k if deterministic else k + k // 5 + 2
@@ -293,8 +308,8 @@ class Run:
             factors = self.make_exact(factors)
         excess = max(0, len(factors.pivots) - k)
         gram = factors.gram(self.workers, narrow=True)
-        dropped, _ = factors.eliminate(gram, excess, self.workers)
-        return self.solve(factors, k, exact, dropped)
+        dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+        return self.solve(factors, k, exact, dropped, rows=rows)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""

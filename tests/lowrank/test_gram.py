@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+from numpy.testing import assert_allclose, assert_array_equal
 
 from kexue_num import _core
 
@@ -151,3 +152,37 @@ def test_the_relative_stop_leaves_short_columns_only(slack):
         assert np.linalg.norm(residual, axis=0).max() <= stop * norm
         # The norm that `stop` refers to is a lower bound, within a factor of 3 here.
         assert abs(r[-1, pivots[-1]]) >= slack * stop * norm / 3
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_coefficients_of_rows_read_columns_beside(dtype, workers):
+    rng = np.random.default_rng(5)
+    rows, r, a = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((20, 24), (24, 700), (600, 700))
+    )
+    kept = rng.permutation(700)[:21]  # one more than there are rows
+    expected = np.zeros((21, 700), dtype)
+    expected[:20] = rows @ r
+    expected[:, kept] = np.eye(21)
+    for source in (a, np.asfortranarray(a)):
+        z, columns = _core.lowrank.coefficients_of_rows(rows, r, kept, source, workers)
+        assert_array_equal(columns, a[:, kept])
+        assert_allclose(z, expected, rtol=0, atol=100 * np.finfo(dtype).eps)
+        alone, none = _core.lowrank.coefficients_of_rows(rows, r, kept, None, workers)
+        assert_array_equal(alone, z)
+        assert none.shape == (0, 21)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_residual_rows(dtype):
+    rng = np.random.default_rng(6)
+    rows, chosen, z = (
+        rng.standard_normal(shape).astype(dtype) for shape in ((12, 900), (12, 7), (7, 900))
+    )
+    rest, before, after = _core.lowrank.residual_rows(rows, chosen, z, 2)
+    assert_allclose(rest, rows - chosen @ z, rtol=0, atol=100 * np.finfo(dtype).eps)
+    assert_array_equal(before, _core.lowrank.gram(rows, 2))
+    assert_array_equal(after, _core.lowrank.gram(rest, 2))
+    with pytest.raises(ValueError, match="shapes do not fit"):
+        _core.lowrank.residual_rows(rows, chosen[:, :6], z, 2)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import kexue_num
-from kexue_num.lowrank import interp_decomp
+from kexue_num.lowrank import column_subset, interp_decomp
 from tests.oracles import lowrank as oracle
 
 DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
@@ -312,3 +312,15 @@ def test_entries_whose_sums_overflow():
         kexue_num.NumericalError, match="interp_decomp: the entries of A are so large"
     ):
         interp_decomp(A, 5, rng=0)
+
+
+def test_memory_is_asked_for_in_advance():
+    huge = np.broadcast_to(np.ones(1), (4000, 2**30))
+    expected = r"{}: 'rank' needs .* GiB of the .* GiB there are, got 100"
+    with pytest.raises(MemoryError, match=expected.format("interp_decomp")):
+        interp_decomp(huge, 100)
+    with pytest.raises(MemoryError, match=expected.format("interp_decomp")):
+        interp_decomp(huge, 100, method="deterministic")
+    with pytest.raises(MemoryError, match=expected.format("column_subset")):
+        column_subset(huge, 100)
+    assert interp_decomp(np.eye(3), 2).rank == 2

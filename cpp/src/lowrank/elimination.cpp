@@ -1,11 +1,13 @@
 #include "kexue/lowrank/elimination.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <limits>
 
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
+#include "kexue/lowrank/interpolation.hpp"
 #include "kexue/lowrank/triangular.hpp"
 
 namespace kexue::lowrank {
@@ -138,7 +140,8 @@ class ShrinkingInverse {
 template <class T>
 std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const ptrdiff_t> pivots,
                                          MatrixView<const wide_t<T>> r_gram,
-                                         MatrixView<T> directions, int workers) {
+                                         MatrixView<T> directions, MatrixView<T> rows,
+                                         int workers) {
   const ptrdiff_t size = r.rows;
   AlignedBuffer<T> triangle(size * size), gram(size * size), product(size * size);
   const auto r11 = row_major(triangle.data(), size, size);
@@ -181,13 +184,53 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
       subtract_rows<T>(2, multiples, row, size, &g(q, 0), last);
     });
   }
+  if (rows.rows > 0) std::copy_n(inverse.rows_left().data(), rows.rows * size, rows.data);
   return order;
+}
+
+template <class T>
+void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
+                          std::span<const ptrdiff_t> kept, MatrixView<T> z, MatrixView<const T> a,
+                          MatrixView<T> columns, int workers) {
+  constexpr ptrdiff_t kPanel = 256, kBlock = 128;
+  const ptrdiff_t k = z.rows, live = rows.rows, n = z.cols;
+  const ptrdiff_t panels = (n + kPanel - 1) / kPanel, blocks = (columns.rows + kBlock - 1) / kBlock;
+  std::atomic<ptrdiff_t> panel = 0, block = 0;
+  // Every other worker begins with A. One of the two kinds is left as long as a chunk is.
+  const auto multiply_next = [&] {
+    const ptrdiff_t j0 = kPanel * panel.fetch_add(1), width = std::min(kPanel, n - j0);
+    if (width <= 0) return false;
+    gemm<T>(real_t<T>(1), rows, false, r.block(0, j0, r.rows, width), false,
+            z.block(0, j0, live, width), 1);
+    return true;
+  };
+  const auto gather_next = [&] {
+    const ptrdiff_t i0 = kBlock * block.fetch_add(1), size = std::min(kBlock, columns.rows - i0);
+    if (size <= 0) return false;
+    gather_columns<T>(a.block(i0, 0, size, a.cols), kept, columns.block(i0, 0, size, columns.cols),
+                      1);
+    return true;
+  };
+  parallel_for(
+      panels + blocks,
+      [&](ptrdiff_t, int slot) {
+        if (slot % 2 == 0) {
+          if (!gather_next()) multiply_next();
+        } else if (!multiply_next()) {
+          gather_next();
+        }
+      },
+      k * (live * n + 4 * columns.rows) < 100000 ? 1 : workers);
+  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), n, T(0));
+  for (ptrdiff_t i = 0; i < k; ++i) {
+    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
+  }
 }
 
 template <class T>
 void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t> indices,
                                 std::span<const ptrdiff_t> dropped, MatrixView<T> z, int workers) {
-  const ptrdiff_t rank = r.rows, k = z.rows, drops = static_cast<ptrdiff_t>(dropped.size());
+  const ptrdiff_t rank = r.rows, drops = static_cast<ptrdiff_t>(dropped.size());
   AlignedBuffer<T> triangle(rank * rank), directions(drops * rank);
   const auto r11 = row_major(triangle.data(), rank, rank);
   gather_triangle<T>(r, indices, r11);
@@ -201,18 +244,16 @@ void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t
     kept.push_back(indices[static_cast<std::size_t>(inverse.column(i))]);
   }
   for (auto j : indices.subspan(static_cast<std::size_t>(rank))) kept.push_back(j);
-  gemm<T>(real_t<T>(1), row_major<const T>(rows.data(), live, rank), false, r, false,
-          z.block(0, 0, live, z.cols), workers);
-  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), z.cols, T(0));
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
-  }
+  coefficients_of_rows<T>(row_major<const T>(rows.data(), live, rank), r, kept, z, {}, {}, workers);
 }
 
 #define KEXUE_INSTANTIATE(T)                                                                       \
   template std::vector<ptrdiff_t> elimination_order<T>(                                            \
       MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<const wide_t<T>>, MatrixView<T>, \
-      int);                                                                                        \
+      MatrixView<T>, int);                                                                         \
+  template void coefficients_of_rows<T>(MatrixView<const T>, MatrixView<const T>,                  \
+                                        std::span<const ptrdiff_t>, MatrixView<T>,                 \
+                                        MatrixView<const T>, MatrixView<T>, int);                  \
   template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,     \
                                               std::span<const ptrdiff_t>, MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)

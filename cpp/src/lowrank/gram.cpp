@@ -134,6 +134,18 @@ void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool na
 }
 
 template <class T>
+void residual_rows(MatrixView<const T> rows, MatrixView<const T> chosen, MatrixView<const T> z,
+                   MatrixView<T> out, MatrixView<wide_t<T>> before, MatrixView<wide_t<T>> after,
+                   int workers) {
+  gram<T>(rows, before, workers);
+  for (ptrdiff_t i = 0; i < rows.rows; ++i) {
+    for (ptrdiff_t j = 0; j < rows.cols; ++j) out(i, j) = rows(i, j);
+  }
+  gemm<T>(real_t<T>(-1), chosen, false, z, true, out, workers);
+  gram<T>(out, after, workers);
+}
+
+template <class T>
 bool inverse_root(MatrixView<const T> g, double least, MatrixView<T> x, int workers) {
   const ptrdiff_t n = g.rows;
   AlignedBuffer<T> lower_memory(n * n), upper_memory(n * n);
@@ -200,8 +212,11 @@ double rayleigh(MatrixView<const T> g) {
   return value;
 }
 
-#define KEXUE_INSTANTIATE(T) \
-  template void gram<T>(MatrixView<const T>, MatrixView<wide_t<T>>, int, bool);
+#define KEXUE_INSTANTIATE(T)                                                                    \
+  template void gram<T>(MatrixView<const T>, MatrixView<wide_t<T>>, int, bool);                 \
+  template void residual_rows<T>(MatrixView<const T>, MatrixView<const T>, MatrixView<const T>, \
+                                 MatrixView<T>, MatrixView<wide_t<T>>, MatrixView<wide_t<T>>,   \
+                                 int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
 KEXUE_INSTANTIATE(std::complex<float>)

@@ -23,6 +23,12 @@ using wide_t = std::conditional_t<is_complex_v<T>, std::complex<double>, double>
 template <class T>
 void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow = false);
 
+// out = rows - chosen z, and the Gram matrices of rows and of out.
+template <class T>
+void residual_rows(MatrixView<const T> rows, MatrixView<const T> chosen, MatrixView<const T> z,
+                   MatrixView<T> out, MatrixView<wide_t<T>> before, MatrixView<wide_t<T>> after,
+                   int workers);
+
 // The upper triangular x with x^H g x = I (the inverse of the Cholesky factor L^H). False where g
 // is not positive definite or a diagonal entry of L is below `least`. O(k^3).
 template <class T>
