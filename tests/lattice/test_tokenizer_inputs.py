@@ -376,3 +376,12 @@ def test_the_first_fault_of_a_batch_is_named(workers):
     best = [tokenizer.nbest_batch(good, 3, workers=w) for w in (1, workers)]
     for name in ("ids", "offsets", "scores", "counts"):
         np.testing.assert_array_equal(getattr(best[0], name), getattr(best[1], name))
+
+
+def test_memory_follows_the_texts_and_not_the_first_of_them():
+    tokenizer = UnigramTokenizer.from_pieces(["a", "b"], [-1.0, -1.0])
+    texts = ["a" * 6_000_000] + ["b"] * 400_000
+    rows = tokenizer.encode_batch(texts)
+    assert len(rows) == len(texts)
+    assert len(rows[0]) == 6_000_000
+    assert rows[-1].tolist() == [1]

@@ -43,6 +43,8 @@ Tokens gather(std::vector<Part>& parts, std::span<const Piece> pieces);
 
 // So many blocks for each worker, unless they would be too large: nobody waits long for the last.
 constexpr std::ptrdiff_t kBlocksEach = 64;
+// Ids that a worker's first block makes it reserve; the first text may be the only long one.
+constexpr std::ptrdiff_t kMostExpected = std::ptrdiff_t{1} << 22;
 
 // work(scratch, begin, end, tokens) appends what becomes of begin .. end - 1 of 0 .. n - 1, in
 // blocks of at most `most`; make_scratch() once for each worker. `n_rows`: how many rows all have.
@@ -70,7 +72,7 @@ Tokens in_blocks(std::ptrdiff_t n, std::ptrdiff_t most, std::ptrdiff_t n_rows, i
           part.offsets.reserve(static_cast<std::size_t>(n_rows / workers + n_rows / 16) + 2);
         Piece piece = Piece::beginning(s, part);
         work(scratch[s], number * block, std::min(n, (number + 1) * block), part);
-        if (first) part.ids.expect(part.ids.size() * (n_blocks / workers));
+        if (first) part.ids.expect(std::min(kMostExpected, part.ids.size() * (n_blocks / workers)));
         if (workers == 1) return;
         piece.end(part);
         pieces[static_cast<std::size_t>(number)] = piece;
