@@ -51,8 +51,9 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
 
     *Speed.* Pieces are found by a double-array trie. Where no piece has two neighbours together, a
     text is cut into words that are independent of each other, and what has been found of short
-    words is remembered: some tens of MiB for each worker at most, which changes no result. Time
-    and memory are linear in the length of a text.
+    words is remembered: some tens of MiB that all workers read, and as much at most for each
+    worker of what it learns during a call. That changes no result. Time and memory are linear in
+    the length of a text.
 
     *Accuracy.* Sums are made in float64 without logarithms, with an exponent for each place of long
     texts; a local choice is right to about 1e-15 at any length and any alpha.
