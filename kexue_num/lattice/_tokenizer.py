@@ -10,12 +10,11 @@ import numpy as np
 from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
-    as_generator,
+    as_key,
     check_choice,
     check_integer,
     check_memory,
     check_workers,
-    draw_key,
     message,
 )
 from kexue_num.lattice._inputs import Array, as_integers
@@ -333,7 +332,7 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
         threads = check_workers(function, workers)
         # At least an offset and an id for each sample.
         check_memory(function, "size", size, 12.0 * size * len(items))
-        key = draw_key(as_generator(function, rng))
+        key = as_key(function, rng)
         ids, offsets, fault = self._core().sample(
             items, slope, size, key, first_index, number, threads
         )
