@@ -14,7 +14,6 @@ in the form the core wants, so that one check is one line::
 
 from __future__ import annotations
 
-import functools
 import math
 import operator
 import os
@@ -378,18 +377,6 @@ def draw_key(generator: np.random.Generator) -> tuple[int, int]:
     """The 128-bit key of one call's counter-based generator, drawn once from the user's."""
     low, high = generator.integers(0, 2**64, size=2, dtype=np.uint64)
     return int(low), int(high)
-
-
-def as_key(function: str, rng: object) -> tuple[int, int]:
-    """`draw_key(as_generator(function, rng))`; NumPy takes 30 us to set up a seed's generator."""
-    if type(rng) is int and rng >= 0:
-        return _key_of_seed(rng)
-    return draw_key(as_generator(function, rng))
-
-
-@functools.lru_cache(maxsize=64)
-def _key_of_seed(seed: int) -> tuple[int, int]:
-    return draw_key(np.random.default_rng(seed))
 
 
 # Words
