@@ -3,13 +3,13 @@
 // scores add up: of the sums of two sorted lists only pairs (i, j) with (i + 1)(j + 1) <= k can be
 // among the k best, and most segments cannot contribute more than their best at all.
 #include <algorithm>
-#include <limits>
 #include <span>
 #include <vector>
 
 #include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/best.hpp"
 #include "kexue/lattice/tokenizer.hpp"
@@ -86,7 +86,7 @@ class SegmentBest {
   void merge(ptrdiff_t k) {
     for (ptrdiff_t r = 0; r < k && !heads_.empty(); ++r) {
       size_t best = 0;
-      double most = -std::numeric_limits<double>::infinity();
+      double most = -kInf;
       for (size_t h = 0; h < heads_.size(); ++h) {
         const Head& head = heads_[h];
         const double score = model_.edge_score(head.edge.piece) +
