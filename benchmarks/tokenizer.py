@@ -6,7 +6,8 @@ those, Chinese-looking words of a fixed seed take their place. Lines that are ti
 Both sides get the lines as a list and return ids to Python: ours as one array with offsets, the
 peers as lists. One unit of error is one line in a hundred whose segmentation scores worse, beyond
 rounding, than the best that any contender found; samples are judged by tests, not here. Samples are
-drawn with the words remembered, but for the fresh case, which promises nothing.
+drawn with the words remembered, but for the fresh case, which promises nothing. Beside two workers
+and one stand two processes with half of the lines each, which share nothing.
 
 BytePiece's own lines are sampled with a vocabulary of its kind trained here. It takes the library
 pyahocorasick built for bytes: AHOCORASICK_BYTES=1 pip install --no-binary :all: pyahocorasick.
@@ -31,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._case import Case, Contender, Floor, Outcome, Problem
+from benchmarks._processes import Processes
 from kexue_num.lattice import UnigramTokenizer
 
 # name -> what it is, (peer, ratio, goal)
@@ -215,6 +217,9 @@ def _prepare(name: str, language: str, quick: bool) -> Problem:
         contenders.append(
             Contender("one worker", _ours("sample", tokenizer, lines, None).run, _unjudged)
         )
+        halves = [(_model(quick), lines[half::2]) for half in range(2)]
+        processes = Processes(_sampler, halves)
+        contenders.append(Contender("two processes", processes.run, _unjudged))
     elif name != "sample_tokenizers":
         run = _sentencepiece(name, peer, lines)
         contenders.append(Contender("sentencepiece", run, judge or _unjudged))
@@ -230,6 +235,11 @@ def _prepare(name: str, language: str, quick: bool) -> Problem:
             )
         )
     return Problem(tuple(contenders), "1 % of lines", n_bytes, 0.0)
+
+
+def _sampler(part: tuple[bytes, list[str]]) -> Callable[[], Any]:
+    model, lines = part
+    return _ours("sample", UnigramTokenizer.from_sentencepiece(model), lines, None).run
 
 
 @functools.cache

@@ -14,17 +14,15 @@ from kexue_num._validation import (
     LARGEST_INTEGER,
     Phrase,
     as_array,
-    as_generator,
     check_integer,
     check_memory,
     check_real,
     check_workers,
-    draw_key,
     message,
     require_finite,
 )
 from kexue_num.lattice._edges import Edges, as_paths, from_list, from_rows, require_path
-from kexue_num.lattice._inputs import Array, check_range
+from kexue_num.lattice._inputs import Array, as_key, check_range
 from kexue_num.lattice._results import Path, PathSamples, WeightedPathSamples
 
 
@@ -296,7 +294,7 @@ class Lattice:
         check_memory("Lattice.sample", "size", size, 16.0 * size)
         sweep = self._sweep("sample", alpha)
         threads = check_workers("Lattice.sample", workers)
-        key = draw_key(as_generator("Lattice.sample", rng))
+        key = as_key("Lattice.sample", rng)
         return PathSamples(*_core.lattice.sample(self._dag, sweep, size, key, threads))
 
     def sample_without_replacement(
@@ -327,7 +325,7 @@ class Lattice:
         function = "Lattice.sample_without_replacement"
         size = check_integer(function, "size", size, minimum=0)
         sweep = self._sweep("sample_without_replacement", alpha)
-        key = draw_key(as_generator(function, rng))
+        key = as_key(function, rng)
         return WeightedPathSamples(
             *_core.lattice.sample_without_replacement(self._dag, sweep, size, key)
         )

@@ -9,13 +9,12 @@ import numpy as np
 
 from kexue_num._validation import (
     LARGEST_INTEGER,
-    as_generator,
     check_integer,
     check_real,
     check_workers,
-    draw_key,
     message,
 )
+from kexue_num.lattice._inputs import as_key
 from kexue_num.lattice._lattice import Lattice
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import (
@@ -168,7 +167,7 @@ class TextDistribution:
         function = f"{CLASS}.sample_without_replacement"
         k = check_integer(function, "k", k, minimum=0, maximum=LARGEST_INTEGER)
         value = self._check_alpha(function, alpha)
-        key = draw_key(as_generator(function, rng))
+        key = as_key(function, rng)
         drawn = self._core().sample_without_replacement(text, k, value, key)
         raise_fault(function, "text", (text,), drawn[-1])
         return WeightedTokenRows(*drawn[:-1])

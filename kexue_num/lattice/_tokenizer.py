@@ -10,15 +10,13 @@ import numpy as np
 from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
-    as_generator,
     check_choice,
     check_integer,
     check_memory,
     check_workers,
-    draw_key,
     message,
 )
-from kexue_num.lattice._inputs import Array, as_integers
+from kexue_num.lattice._inputs import Array, as_integers, as_key
 from kexue_num.lattice._text_distribution import TextDistribution
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import TokenEncoding, TokenRows
@@ -51,8 +49,9 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
 
     *Speed.* Pieces are found by a double-array trie. Where no piece has two neighbours together, a
     text is cut into words that are independent of each other, and what has been found of short
-    words is remembered: some tens of MiB for each worker at most, which changes no result. Time
-    and memory are linear in the length of a text.
+    words is remembered: some tens of MiB that all workers read, and as much at most for each
+    worker of what it learns during a call. That changes no result. Time and memory are linear in
+    the length of a text.
 
     *Accuracy.* Sums are made in float64 without logarithms, with an exponent for each place of long
     texts; a local choice is right to about 1e-15 at any length and any alpha.
@@ -332,7 +331,7 @@ class UnigramTokenizer(TokenizerFiles, TokenizerTraining, TextDistribution):
         threads = check_workers(function, workers)
         # At least an offset and an id for each sample.
         check_memory(function, "size", size, 12.0 * size * len(items))
-        key = draw_key(as_generator(function, rng))
+        key = as_key(function, rng)
         ids, offsets, fault = self._core().sample(
             items, slope, size, key, first_index, number, threads
         )

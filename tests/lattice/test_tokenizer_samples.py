@@ -249,3 +249,12 @@ def test_samples_without_replacement():
     assert len(everything) == len(found) == 32
     assert np.exp(everything.log_prob).sum() == pytest.approx(1, rel=1e-12)
     assert not everything.log_inclusion.any()
+
+
+def test_an_integer_seed_is_the_same_every_time():
+    tokenizer, _, _ = word_tokenizer()
+    for seed in (0, 5, 2**200 + 1):
+        due = tokenizer.sample("abcdefabc", size=20, rng=np.random.default_rng(seed)).ids
+        for again in (seed, seed, [seed]):
+            rows = tokenizer.sample("abcdefabc", size=20, rng=again)
+            np.testing.assert_array_equal(rows.ids, due)

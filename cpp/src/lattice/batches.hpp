@@ -88,13 +88,18 @@ inline bool look(const TextSource& texts, std::ptrdiff_t i, TextView& view, Faul
   return false;
 }
 
+// Those of kTogether rows in which `size` rows of a text are made.
+inline std::ptrdiff_t steps_of(std::ptrdiff_t size) {
+  return std::max<std::ptrdiff_t>(1, (size + kTogether - 1) / kTogether);
+}
+
 // work(scratch, text, i, begin, end, tokens) appends the rows begin .. end - 1 of `size` of text i,
 // or sets tokens.fault.
 template <class MakeScratch, class Work>
 Tokens for_each_row(const TextSource& texts, std::ptrdiff_t size, int workers,
                     MakeScratch&& make_scratch, Work&& work) {
   constexpr std::ptrdiff_t kMost = 64;  // of the steps of kTogether rows
-  const std::ptrdiff_t each = std::max<std::ptrdiff_t>(1, (size + kTogether - 1) / kTogether);
+  const std::ptrdiff_t each = steps_of(size);
   return in_blocks(texts.size * each, kMost, texts.size * size, workers, make_scratch,
                    [&](auto& scratch, std::ptrdiff_t begin, std::ptrdiff_t end, Tokens& out) {
                      for (std::ptrdiff_t step = begin; step < end;) {

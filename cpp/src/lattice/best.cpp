@@ -1,8 +1,8 @@
 #include "kexue/lattice/best.hpp"
 
 #include <algorithm>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::lattice {
@@ -16,7 +16,7 @@ std::vector<double> best_scores(const Dag& dag) {
   std::vector<double> best(static_cast<std::size_t>(dag.n_nodes()), 0);
   for (Index v = dag.n_nodes() - 1; v-- > 0;) {
     if ((v & kPollMask) == 0) poll_interrupt();
-    double most = -std::numeric_limits<double>::infinity();
+    double most = -kInf;
     for (Index e = dag.first[v]; e < dag.first[v + 1]; ++e) {
       most = std::max(most, dag.score[e] + best[dag.to[e]]);
     }

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -13,8 +14,6 @@ namespace {
 
 constexpr std::size_t kBlock = std::size_t{1} << 20;  // places counted at a time
 constexpr std::ptrdiff_t kParts = 16;                 // of the chunks, for the pool
-constexpr double kAbsent = -std::numeric_limits<double>::infinity();
-
 // n-grams as numbers: up to six bytes from the top, their number at the bottom.
 struct Counted {
   std::uint64_t key;
@@ -166,18 +165,18 @@ float ByteNgrams::log_probability(std::string_view ngram) const {
 void ByteNgrams::cut(std::string_view chunk, bool unicode, std::vector<double>& scores,
                      std::vector<std::uint8_t>& back, std::vector<std::size_t>& ends) const {
   const auto n = static_cast<std::size_t>(order_);
-  scores.assign(2 * n, kAbsent);
+  scores.assign(2 * n, -kInf);
   back.assign(chunk.size() * n, 0);
   double* last = scores.data();
   double* here = last + n;
   for (std::size_t i = 0; i < chunk.size(); ++i) {
-    std::fill_n(here, n, kAbsent);
+    std::fill_n(here, n, -kInf);
     const bool inside = unicode && (chunk[i] & 0xC0) == 0x80 && i > 0;
     for (std::size_t k = 0; k < n && k <= i; ++k) {
       const Entry* entry = find(key_of(chunk.substr(i - k, k + 1)));
       if (entry == nullptr) break;  // a longer one occurs no more often
       if (k == 0 && inside) continue;
-      double best = i == 0 ? 0 : kAbsent;
+      double best = i == 0 ? 0 : -kInf;
       std::size_t from = 0;
       if (i > 0 && k == 0) {
         from = static_cast<std::size_t>(std::max_element(last, last + n) - last);

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <vector>
 
 #include "choices.hpp"
 #include "kexue/lattice/tokenizer.hpp"
+#include "shared_words.hpp"
 #include "word_cache.hpp"
 
 namespace kexue::lattice {
@@ -26,6 +28,17 @@ using BestPhrase = BestIds<15>;
 struct BestWords {
   WordTables<BestShort, BestWord> table{17};     // at most 8 MiB
   WordTable<BestPhrase, PhraseKey> phrases{15};  // at most 4 MiB
+
+  bool empty() const { return table.empty() && phrases.empty(); }
+  void forget() {
+    table.clear();
+    phrases.clear();
+  }
+  void add(const BestWords& more) {
+    const auto as_it_is = [](const auto& value) { return value; };
+    table.add(more.table, as_it_is);
+    phrases.add(more.phrases, as_it_is);
+  }
 };
 
 struct SampleWord {
@@ -39,10 +52,20 @@ struct SampleWords {
   WordTables<SampleWord, SampleWord> table{17};
   Choices store;
 
+  bool empty() const { return table.empty(); }
   bool full() const { return store.size() + kMostBlocks > kRoom; }
   void forget() {
     store.clear();
     table.clear();
+  }
+  void add(const SampleWords& more) {
+    if (store.size() + more.store.size() > kRoom) forget();
+    table.add(more.table, [&](SampleWord word) {
+      const auto base = static_cast<std::uint32_t>(store.size());
+      store.append(more.store, word.base, word.first);
+      word.base = base;
+      return word;
+    });
   }
 };
 
@@ -56,6 +79,16 @@ struct WordLists {
     score.push_back(value);
     ids.insert(ids.end(), first, last);
     end.push_back(ids.size());
+  }
+  // The ids of row r.
+  std::span<const std::int32_t> row(std::size_t r) const {
+    const std::size_t begin = r == 0 ? 0 : end[r - 1];
+    return std::span(ids).subspan(begin, end[r] - begin);
+  }
+  // Row r of another one.
+  void add(const WordLists& more, std::size_t r) {
+    const std::span<const std::int32_t> row = more.row(r);
+    add(more.score[r], row.data(), row.data() + row.size());
   }
   void clear() {
     score.clear();
@@ -75,10 +108,20 @@ struct NBestWords {
   WordTables<NBestWord, NBestWord> table{16};
   WordLists lists;
 
+  bool empty() const { return table.empty(); }
   bool full() const { return lists.score.size() + kMostRows > kRoom; }
   void forget() {
     lists.clear();
     table.clear();
+  }
+  void add(const NBestWords& more) {
+    if (lists.score.size() + more.lists.score.size() > kRoom) forget();
+    table.add(more.table, [&](NBestWord word) {
+      const auto first = static_cast<std::uint32_t>(lists.score.size());
+      for (std::uint32_t r = 0; r < word.n; ++r) lists.add(more.lists, word.first + r);
+      word.first = first;
+      return word;
+    });
   }
 };
 
@@ -90,14 +133,22 @@ bool best_of_segment(const Unigram& model, const std::uint8_t* text, std::ptrdif
 struct Tokenizer::Sampler {
   explicit Sampler(const Unigram& model, double alpha) : weights(model.weights(alpha)) {}
   const Weights weights;
-  CachePool<SampleWords> words;
+  const std::shared_ptr<SharedWords<SampleWords>> words =
+      std::make_shared<SharedWords<SampleWords>>();
 };
 
 struct Tokenizer::Caches {
-  CachePool<BestWords> best;
-  CachePool<NBestWords> nbest;
   std::mutex mutex;
+  std::shared_ptr<SharedWords<BestWords>> best = std::make_shared<SharedWords<BestWords>>();
+  std::shared_ptr<SharedWords<NBestWords>> nbest = std::make_shared<SharedWords<NBestWords>>();
   std::vector<std::shared_ptr<Sampler>> samplers;  // of the last alphas, the latest first
+
+  // What a pointer is now.
+  template <class Words>
+  std::shared_ptr<Words> at(const std::shared_ptr<Words>& words) {
+    const std::scoped_lock lock(mutex);
+    return words;
+  }
 };
 
 }  // namespace kexue::lattice

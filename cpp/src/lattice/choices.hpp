@@ -53,9 +53,12 @@ struct Choices {
     block.clear();
     bounds.clear();
   }
-  void append(const Choices& more) {
-    block.insert(block.end(), more.block.begin(), more.block.end());
-    bounds.insert(bounds.end(), more.bounds.begin(), more.bounds.end());
+  // Some of the choices of another one.
+  void append(const Choices& more, std::ptrdiff_t begin, std::ptrdiff_t n) {
+    const auto first = more.block.begin() + begin;
+    block.insert(block.end(), first, first + n);
+    const auto exact = more.bounds.begin() + begin;
+    bounds.insert(bounds.end(), exact, exact + n);
   }
 };
 
@@ -65,11 +68,16 @@ bool tabulate(const Unigram& model, const Weights& weights, const Sums& sums,
               const std::uint8_t* text, std::ptrdiff_t size, std::vector<std::uint32_t>& first,
               Choices& blocks);
 
-// The link of the edge that m picks from a block of those that begin at `base`, or from those that
-// it continues in.
-inline std::uint32_t pick(const Choices& choices, std::size_t base, std::uint32_t block,
-                          std::uint64_t m) {
-  const Choice* const blocks = choices.block.data() + base;
+// Where a word's choices are: its blocks begin at `base`, its first piece is drawn from number
+// `first` of them, counted from 1; 0 if it has none.
+struct WordChoices {
+  const Choices* store;
+  std::uint32_t base, first;
+};
+
+// The link of the edge that m picks from a block of a word, or from those that it continues in.
+inline std::uint32_t pick(const WordChoices& word, std::uint32_t block, std::uint64_t m) {
+  const Choice* const blocks = word.store->block.data() + word.base;
   const std::uint64_t highest = (m >> ChoiceBounds::kShift) * Choice::kOnes;
   for (;; --block) {
     // The mark of an edge stays where its bits are not below those of m.
@@ -77,7 +85,7 @@ inline std::uint32_t pick(const Choices& choices, std::size_t base, std::uint32_
     int passed = std::countr_zero(above) / 16;
     const std::uint64_t equal = (blocks[block - 1].highest ^ highest ^ Choice::kMarks);
     if (above != 0 && (equal >> (16 * passed) & 0xFFFF) == 0) {
-      const std::uint64_t* exact = choices.bounds[base + block - 1].bound;
+      const std::uint64_t* exact = word.store->bounds[word.base + block - 1].bound;
       while (passed < Choice::kEdges && exact[passed] <= m) ++passed;
     }
     if (passed < Choice::kEdges) return blocks[block - 1].link[passed];
@@ -87,11 +95,10 @@ inline std::int32_t piece_of(std::uint32_t link) {
   return static_cast<std::int32_t>(link & ((1U << kPieceBits) - 1));
 }
 
-// Draws from the blocks base .. base + first - 1, and writes the pieces at `to`; their end.
-inline std::int32_t* draw_word(const Choices& choices, std::size_t base, std::uint32_t first,
-                               Uniforms& uniforms, std::int32_t* to) {
-  for (std::uint32_t block = first; block != 0;) {
-    const std::uint32_t link = pick(choices, base, block, uniforms.next_integer());
+// Draws a word and writes the pieces at `to`; their end.
+inline std::int32_t* draw_word(WordChoices word, Uniforms& uniforms, std::int32_t* to) {
+  for (std::uint32_t block = word.first; block != 0;) {
+    const std::uint32_t link = pick(word, block, uniforms.next_integer());
     *to++ = piece_of(link);
     block = link >> kPieceBits;
   }
@@ -103,19 +110,18 @@ constexpr std::ptrdiff_t kTogether = 32;
 
 // The same for several samples, at most kTogether: a piece of each in turn, so that their waits
 // overlap and the end of a word is foreseen but for the last of them. Sample j is written at to[j].
-inline void draw_words(const Choices& choices, std::size_t base, std::uint32_t first,
-                       std::span<Uniforms> uniforms, std::int32_t** to) {
+inline void draw_words(WordChoices word, std::span<Uniforms> uniforms, std::int32_t** to) {
   std::uint32_t sample[kTogether], block[kTogether];
   std::size_t n = uniforms.size();
   for (std::size_t j = 0; j < n; ++j) {
     sample[j] = static_cast<std::uint32_t>(j);
-    block[j] = first;
+    block[j] = word.first;
   }
   while (n > 0) {
     std::size_t left = 0;
     for (std::size_t k = 0; k < n; ++k) {
       const std::uint32_t j = sample[k];
-      const std::uint32_t link = pick(choices, base, block[k], uniforms[j].next_integer());
+      const std::uint32_t link = pick(word, block[k], uniforms[j].next_integer());
       *to[j]++ = piece_of(link);
       sample[left] = j;
       block[left] = link >> kPieceBits;

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -13,7 +13,6 @@ using std::ptrdiff_t;
 
 namespace {
 
-constexpr double kAbsent = -std::numeric_limits<double>::infinity();
 constexpr Index kPollMask = (1 << 16) - 1;
 
 struct Input {
@@ -26,7 +25,7 @@ struct Input {
   void for_edges_of(Index v, Visit&& visit) const {
     for (Index i = indptr[v]; i < indptr[v + 1]; ++i) {
       const Index e = order.empty() ? i : order[i];
-      if (scores[e] != kAbsent) visit(e, targets[e]);
+      if (scores[e] != -kInf) visit(e, targets[e]);
     }
   }
 };
@@ -45,7 +44,7 @@ void check(const Input& in) {
   }
   for (std::size_t e = 0; e < in.targets.size(); ++e) {
     require(in.targets[e] >= 0 && in.targets[e] < in.n_nodes, "targets must be nodes");
-    require(in.scores[e] < std::numeric_limits<double>::infinity(), "scores below infinity");
+    require(in.scores[e] < kInf, "scores below infinity");
   }
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/best.hpp"
 #include "messages.hpp"
@@ -18,7 +19,7 @@ Dag build(const Trellis<double>& trellis, const Factors& factors, ptrdiff_t sequ
   std::vector<Index> indptr{0}, targets;
   std::vector<double> scores;
   auto add = [&](Index target, double score) {
-    if (score == kImpossible) return;
+    if (score == -kInf) return;
     targets.push_back(target);
     scores.push_back(score);
   };
@@ -60,7 +61,7 @@ void enumerate(const Dag& dag, ptrdiff_t k, ptrdiff_t steps, Index* states, doub
 void kbest(const Trellis<double>& trellis, ptrdiff_t k, Index* states, double* scores) {
   const Factors factors(trellis);
   std::fill(states, states + trellis.batch * k * trellis.steps, Index{-1});
-  std::fill(scores, scores + trellis.batch * k, kImpossible);
+  std::fill(scores, scores + trellis.batch * k, -kInf);
   parallel_for(
       trellis.batch,
       [&](ptrdiff_t sequence, int) {

@@ -2,6 +2,7 @@
 
 #include <numbers>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
@@ -23,10 +24,10 @@ struct Range {
   double largest, least;  // of what is possible: -inf and inf if nothing is
 };
 Range range_of(const double* x, ptrdiff_t n) {
-  double largest = kImpossible, least = std::numeric_limits<double>::infinity();
+  double largest = -kInf, least = kInf;
   for (ptrdiff_t i = 0; i < n; ++i) {
     largest = x[i] > largest ? x[i] : largest;
-    const double finite = x[i] > kImpossible ? x[i] : std::numeric_limits<double>::infinity();
+    const double finite = x[i] > -kInf ? x[i] : kInf;
     least = finite < least ? finite : least;
   }
   return {largest, least};
@@ -34,15 +35,15 @@ Range range_of(const double* x, ptrdiff_t n) {
 
 Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
   const Range found = range_of(x, n);
-  const double shift = found.largest > kImpossible ? found.largest : 0;
+  const double shift = found.largest > -kInf ? found.largest : 0;
   for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
   elementary_kernels().f64.exp(out, out, n);
   return {shift, found.largest - found.least <= range};
 }
 
 double log_sum(const std::vector<double>& terms) {
-  const double most = terms.empty() ? kImpossible : *std::max_element(terms.begin(), terms.end());
-  if (most == kImpossible) return kImpossible;
+  const double most = terms.empty() ? -kInf : *std::max_element(terms.begin(), terms.end());
+  if (most == -kInf) return -kInf;
   double sum = 0;
   for (double x : terms) sum += std::exp(x - most);
   return most + std::log(sum);
@@ -137,7 +138,7 @@ void Messages::prepare_emissions() {
   const double* from = trellis_.emission(sequence_, 0);
   for (ptrdiff_t t = 0; t < length_; ++t) {
     const Range range = range_of(from + t * n, n);
-    const double shift = range.largest > kImpossible ? range.largest : 0;
+    const double shift = range.largest > -kInf ? range.largest : 0;
     emission_scale_[t] = shift;
     for (ptrdiff_t s = 0; s < n; ++s) emission_[t * n + s] = from[t * n + s] - shift;
   }
@@ -185,7 +186,7 @@ bool Messages::try_forward() {
   }
   double sum = 0;
   for (ptrdiff_t s = 0; s < n; ++s) sum += alpha(length_ - 1)[s] * stop_[s];
-  log_partition_ = sum > 0 ? std::log(sum) + stop_scale_ + alpha_scale_[length_ - 1] : kImpossible;
+  log_partition_ = sum > 0 ? std::log(sum) + stop_scale_ + alpha_scale_[length_ - 1] : -kInf;
   return true;
 }
 

@@ -8,15 +8,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/lattice/trellis.hpp"
 
 namespace kexue::lattice {
-
-inline constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
 // The transitions as logarithms and as probabilities relative to each matrix's largest entry.
 class Factors {
@@ -86,7 +84,7 @@ class Messages {
 
   std::ptrdiff_t length() const { return length_; }
   bool logarithmic() const { return logarithmic_; }
-  bool possible() const { return log_partition_ > kImpossible; }
+  bool possible() const { return log_partition_ > -kInf; }
   double log_partition() const { return log_partition_; }
   // Messages at step t, in the mode's form; the emission at t is part of alpha and not of beta.
   double* alpha(std::ptrdiff_t t) const { return alpha_.data() + t * trellis_.states; }

@@ -3,13 +3,13 @@
 // scores add up: of the sums of two sorted lists only pairs (i, j) with (i + 1)(j + 1) <= k can be
 // among the k best, and most segments cannot contribute more than their best at all.
 #include <algorithm>
-#include <limits>
 #include <span>
 #include <vector>
 
 #include "batches.hpp"
 #include "caches.hpp"
 #include "emit.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/best.hpp"
 #include "kexue/lattice/tokenizer.hpp"
@@ -86,7 +86,7 @@ class SegmentBest {
   void merge(ptrdiff_t k) {
     for (ptrdiff_t r = 0; r < k && !heads_.empty(); ++r) {
       size_t best = 0;
-      double most = -std::numeric_limits<double>::infinity();
+      double most = -kInf;
       for (size_t h = 0; h < heads_.size(); ++h) {
         const Head& head = heads_[h];
         const double score = model_.edge_score(head.edge.piece) +
@@ -118,10 +118,7 @@ struct Alternatives {
   NBestWord word;
 
   double score(size_t a) const { return lists->score[word.first + a]; }
-  std::span<const int32_t> ids(size_t a) const {
-    const size_t i = word.first + a, begin = i == 0 ? 0 : lists->end[i - 1];
-    return std::span(lists->ids).subspan(begin, lists->end[i] - begin);
-  }
+  std::span<const int32_t> ids(size_t a) const { return lists->row(word.first + a); }
 };
 
 // One of the best sums up to a segment: by which of the segment's alternatives it came about from
@@ -147,8 +144,9 @@ struct Change {
 };
 
 struct NBestScratch {
-  NBestScratch(const Unigram& model, CachePool<NBestWords>& pool) : words(pool), segment(model) {}
-  CachePool<NBestWords>::Loan words;
+  NBestScratch(const Unigram& model, const SharedWords<NBestWords>::Call& call)
+      : words(call.lend()), segment(model) {}
+  SharedWords<NBestWords>::Loan words;
   Line line;
   SegmentBest segment;
   Word group[kGroup];
@@ -192,16 +190,17 @@ class TextBest {
   // Of the segments before the first without a path.
   void find_alternatives() {
     const Line& line = scratch_.line;
-    NBestWords& words = *scratch_.words;
-    if (words.full()) words.forget();
+    const NBestWords& known = scratch_.words.known();
+    NBestWords& own = scratch_.words.own();
+    if (own.full()) own.forget();
     scratch_.loose.clear();
     scratch_.alternatives.clear();
     Index begin = 0;
     for (size_t s = 0; s < line.ends().size();) {
-      words.table.make_room();
-      const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
+      own.table.make_room();
+      const size_t n = known.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
       for (const Word& word : std::span(scratch_.group, n)) {
-        if (!find(word, words)) return;
+        if (!find(word)) return;
       }
       s += n;
       begin = line.ends()[s - 1];
@@ -228,24 +227,23 @@ class TextBest {
     out.counts.push_back(static_cast<Index>(n_rows));
   }
 
-  bool find(const Word& word, NBestWords& words) {
+  bool find(const Word& word) {
     const bool is_word = word.size <= WordKey::kLongest && k_ <= NBestWords::kMostRows;
     if (is_word) {
-      const NBestWord* known = words.table.find(word);
-      if (known != nullptr) {
-        scratch_.alternatives.push_back({&words.lists, *known});
+      if (const auto [words, at] = scratch_.words.find(word); at != nullptr) {
+        scratch_.alternatives.push_back({&words->lists, *at});
         return true;
       }
     }
-    const bool remembers = is_word && !words.full();
-    WordLists& lists = remembers ? words.lists : scratch_.loose;
-    const size_t first = lists.score.size();
+    NBestWords& own = scratch_.words.own();
+    const bool remembers = is_word && !own.full();
+    WordLists& lists = remembers ? own.lists : scratch_.loose;
+    const auto first = static_cast<uint32_t>(lists.score.size());
     const ptrdiff_t rows = remembers ? NBestWords::kMostRows : k_;
     if (!list(word, rows, lists)) return false;
-    const NBestWord found{
-        static_cast<uint32_t>(first), static_cast<uint32_t>(lists.score.size() - first), {}};
+    const NBestWord found{first, static_cast<uint32_t>(lists.score.size()) - first, {}};
     scratch_.alternatives.push_back({&lists, found});
-    if (remembers) words.table.insert(word, found);
+    if (remembers) own.table.insert(word, found);
     return true;
   }
 
@@ -385,8 +383,10 @@ class TextBest {
 Tokens Tokenizer::best(const TextSource& texts, ptrdiff_t k, int workers) const {
   // Where k is large each text's lists are done with before the next one's begin.
   const bool together = k <= NBestWords::kMostRows;
+  workers = planned_workers(texts.size, workers);
+  const SharedWords<NBestWords>::Call call(caches_->at(caches_->nbest), workers);
   return for_each_batch(
-      texts, 1, workers, [&] { return NBestScratch(*model_, caches_->nbest); },
+      texts, 1, workers, [&] { return NBestScratch(*model_, call); },
       [&](NBestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
         const size_t step = together ? views.size() : 1;
         for (size_t i = 0; i < views.size() && out.fault.kind == TextFault::kNone; i += step) {

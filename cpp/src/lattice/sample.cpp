@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <queue>
 #include <utility>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "uniforms.hpp"
 
@@ -144,7 +144,7 @@ class Opener {
     const Index begin = dag_.first[prefix.node], end = dag_.first[prefix.node + 1];
     log_prob_.clear();
     free_.clear();
-    double most = -std::numeric_limits<double>::infinity();
+    double most = -kInf;
     for (Index e = begin; e < end; ++e) {
       log_prob_.push_back(prefix.log_prob + log_chance(dag_, sweep_, e));
       free_.push_back(log_prob_.back() + (end - begin > 1 ? gumbel(uniforms_.next()) : 0));
@@ -172,7 +172,7 @@ WeightedPaths sample_without_replacement(const Dag& dag, const Sweep& sweep, ptr
   Opener opener(dag, sweep, key);
   WeightedPaths result;
   std::vector<double> keys;
-  double threshold = -std::numeric_limits<double>::infinity();
+  double threshold = -kInf;
   for (ptrdiff_t k = 0; k <= size; ++k) {
     const Index found = opener.next();
     if (found < 0) break;

@@ -25,13 +25,13 @@ using std::uint8_t;
 
 namespace {
 
-// Longer segments of texts that are taken by the byte are rarely met again: they cost less to sum
-// than to keep (BytePiece's models, Chinese, beside a peer that empties the caches: 1.08x).
+// Longer segments of texts taken by the byte are rarely met again: they cost less to sum than to
+// keep (BytePiece's models, Chinese, beside a peer that empties the caches: 1.08x).
 constexpr ptrdiff_t kLongestByteWord = 8;
 
 struct SampleScratch {
-  explicit SampleScratch(CachePool<SampleWords>& pool) : words(pool) {}
-  CachePool<SampleWords>::Loan words;
+  explicit SampleScratch(const SharedWords<SampleWords>::Call& call) : words(call.lend()) {}
+  SharedWords<SampleWords>::Loan words;
   Line line;
   Sums sums;
   Choices blocks;
@@ -42,7 +42,7 @@ struct SampleScratch {
   std::vector<Emitter> emitters;
   std::array<int32_t*, kTogether> ends{};  // of what is written of each sample
   Word group[kGroup];
-  SampleWord found[kGroup];
+  WordChoices found[kGroup];
 
   void start(const Unigram& model, Key key, ptrdiff_t number, size_t n, Ids& out) {
     if (n > 1 && rows.size() < n) rows.resize(n);
@@ -232,34 +232,35 @@ class TextSampler {
   // The group of segments from number s on, which begins at `begin`; its number of segments.
   size_t look_up(size_t s, Index begin) {
     if ((++groups_ & 0x3F) == 0) poll_interrupt();
-    SampleWords& words = *scratch_.words;
-    if (words.full()) words.forget();
-    words.table.make_room();
+    SampleWords& own = scratch_.words.own();
+    if (own.full()) own.forget();
+    own.table.make_room();
     const Line& line = scratch_.line;
-    const size_t n = words.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
+    const size_t n =
+        scratch_.words.known().table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
     for (size_t k = 0; k < n; ++k) find(scratch_.group[k], scratch_.found[k]);
     return n;
   }
 
-  // The table of a word, made if need be; found.first is 0 if it has none.
-  void find(const Word& word, SampleWord& found) {
+  // The table of a word, made if need be.
+  void find(const Word& word, WordChoices& found) {
     found.first = 0;
     if (word.size > (scratch_.line.valid() ? WordKey::kLongest : kLongestByteWord)) return;
-    SampleWords& words = *scratch_.words;
-    const SampleWord* known = words.table.find(word);
-    if (known != nullptr) {
-      found = *known;
-      prefetch(words.store.block.data() + found.base, found.first);
+    if (const auto [words, at] = scratch_.words.find(word); at != nullptr) {
+      found = {&words->store, at->base, at->first};
+      prefetch(words->store.block.data() + found.base, found.first);
       return;
     }
+    SampleWords& own = scratch_.words.own();
     Choices& blocks = scratch_.blocks;
-    if (words.full() || !sum(word)) return;
+    if (own.full() || !sum(word)) return;
     if (!tabulate(model_, weights_, scratch_.sums, word.text, word.size, scratch_.first, blocks)) {
       return;
     }
-    found = {static_cast<uint32_t>(words.store.size()), static_cast<uint32_t>(blocks.size()), {}};
-    words.store.append(blocks);
-    words.table.insert(word, found);
+    const auto n = static_cast<uint32_t>(blocks.size());
+    found = {&own.store, static_cast<uint32_t>(own.store.size()), n};
+    own.store.append(blocks, 0, n);
+    own.table.insert(word, {found.base, n, {}});
   }
 
   // Sums the group's segment number k unless it has a table; false if it has no path.
@@ -267,10 +268,7 @@ class TextSampler {
 
   // One sample of it, written at `to`; its end.
   int32_t* draw_prepared(size_t k, Uniforms& uniforms, const Emitter& emit, int32_t* to) {
-    const SampleWord found = scratch_.found[k];
-    if (found.first != 0) {
-      return draw_word((*scratch_.words).store, found.base, found.first, uniforms, to);
-    }
+    if (scratch_.found[k].first != 0) return draw_word(scratch_.found[k], uniforms, to);
     const Word& word = scratch_.group[k];
     Sums& sums = scratch_.sums;
     const auto draw = sums.chosen ? draw_bytes : draw_segment;
@@ -306,10 +304,8 @@ class TextSampler {
   // Samples of the group's segment number k in all rows; false if it has no path.
   bool draw_rows(size_t k) {
     if (!prepared(k)) return false;
-    const SampleWord found = scratch_.found[k];
-    if (found.first != 0) {
-      draw_words((*scratch_.words).store, found.base, found.first, scratch_.uniforms,
-                 scratch_.ends.data());
+    if (scratch_.found[k].first != 0) {
+      draw_words(scratch_.found[k], scratch_.uniforms, scratch_.ends.data());
       return true;
     }
     for (size_t j = 0; j < scratch_.emitters.size(); ++j) {
@@ -351,7 +347,9 @@ Tokens Tokenizer::sample(const TextSource& texts, double alpha, ptrdiff_t size, 
                          uint64_t first_index, SampleMethod method, int workers) const {
   const std::shared_ptr<Sampler> shared = sampler(alpha);
   const Weights& weights = shared->weights;
-  const auto make_scratch = [&] { return SampleScratch(shared->words); };
+  workers = planned_workers(texts.size * steps_of(size), workers);
+  const SharedWords<SampleWords>::Call call(shared->words, workers);
+  const auto make_scratch = [&] { return SampleScratch(call); };
   if (method == SampleMethod::kExact && size > 0 && size <= kTogether) {
     return for_each_batch(
         texts, size, workers, make_scratch,

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <limits>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 
 namespace kexue::lattice {
@@ -70,7 +70,7 @@ Sweep sweep_backward(const Dag& dag, double alpha) {
     const Index begin = dag.first[v], degree = dag.first[v + 1] - begin;
     double* chance = sweep.chance.data() + begin;
     exponent.resize(static_cast<std::size_t>(degree));
-    double largest = -std::numeric_limits<double>::infinity();
+    double largest = -kInf;
     for (Index i = 0; i < degree; ++i) {
       const Scaled weight = exponential(alpha * dag.score[begin + i]);
       const Scaled rest = sweep.total[dag.to[begin + i]];

@@ -21,8 +21,8 @@ using std::uint8_t;
 namespace {
 
 struct BestScratch {
-  explicit BestScratch(CachePool<BestWords>& pool) : words(pool) {}
-  CachePool<BestWords>::Loan words;
+  explicit BestScratch(const SharedWords<BestWords>::Call& call) : words(call.lend()) {}
+  SharedWords<BestWords>::Loan words;
   Line line;
   Best best;
   Word group[kGroup];
@@ -45,24 +45,27 @@ struct BestScratch {
 class BestWriter {
  public:
   BestWriter(const Unigram& model, BestScratch& scratch)
-      : model_(model), scratch_(scratch), words_(*scratch.words) {}
+      : model_(model),
+        scratch_(scratch),
+        known_(scratch.words.known()),
+        own_(scratch.words.own()) {}
 
   // The group of segments from number s on, which begins at `begin`; its number of segments.
   size_t look_up(size_t s, Index begin) {
     if ((++groups_ & 0xFF) == 0) poll_interrupt();
-    words_.table.make_room();
-    words_.phrases.make_room();
+    own_.table.make_room();
+    own_.phrases.make_room();
     const Line& line = scratch_.line;
-    n_ = words_.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
+    n_ = known_.table.look_ahead(line.text(), line.ends(), s, begin, scratch_.group);
     first_ = n_;
     return n_;
   }
 
-  // Writes the ids of the group's segment number w; null if they are not remembered.
+  // Writes the ids of the group's segment number w; null if they are not known.
   int32_t* put_known(size_t w, int32_t* to) const {
     const Word& word = scratch_.group[w];
-    if (words_.table.is_short(word)) {
-      const BestShort* found = words_.table.find_short(word);
+    if (known_.table.is_short(word)) {
+      const BestShort* found = known_.table.find_short(word);
       if (found == nullptr) return nullptr;
       std::memcpy(to, found->id, sizeof *found);
       return to + found->count;
@@ -102,12 +105,12 @@ class BestWriter {
       if (known.ids != nullptr || word.size > PhraseKey::kLongest) continue;
       const std::span<const int32_t> ids(base + known.first, static_cast<size_t>(known.count));
       if (word.size <= ShortKey::kLongest) {
-        remember(word.key, word.place, ids, words_.table.shorts);
+        remember(word.key, word.place, ids, own_.table.shorts);
       } else if (word.size <= WordKey::kLongest) {
-        remember(WordKey::of(word.text, word.size), word.place, ids, words_.table.longs);
+        remember(WordKey::of(word.text, word.size), word.place, ids, own_.table.longs);
       } else {
         const PhraseKey key = PhraseKey::of(word.text, word.size);
-        remember(key, words_.phrases.place(key), ids, words_.phrases);
+        remember(key, own_.phrases.place(key), ids, own_.phrases);
       }
     }
     n_new_ = 0;
@@ -127,16 +130,16 @@ class BestWriter {
     known = {nullptr, 0, 0, 0};
     const auto take = [&](const auto* found) {
       if (found != nullptr) known = {found->id, found->count, 0, 0};
+      return found != nullptr || &known_ == &own_;
     };
-    if (word.size <= WordKey::kLongest) {
-      if (words_.table.is_short(word)) {
-        take(words_.table.find_short(word));
-      } else {
-        take(words_.table.find_long(word));
-      }
+    if (known_.table.is_short(word)) {
+      if (!take(known_.table.find_short(word))) take(own_.table.find_new_short(word));
+    } else if (word.size <= WordKey::kLongest) {
+      if (!take(known_.table.find_long(word))) take(own_.table.find_new_long(word));
     } else if (word.size <= PhraseKey::kLongest) {
       const PhraseKey key = PhraseKey::of(word.text, word.size);
-      take(words_.phrases.find(key, words_.phrases.place(key)));
+      const size_t place = own_.phrases.place(key);
+      if (!take(known_.phrases.find(key, place))) take(own_.phrases.find(key, place));
     }
   }
 
@@ -230,7 +233,8 @@ class BestWriter {
 
   const Unigram& model_;
   BestScratch& scratch_;
-  BestWords& words_;
+  const BestWords& known_;
+  BestWords& own_;
   size_t n_ = 0, first_ = 0, n_codes_ = 0, n_new_ = 0, groups_ = 0;
 };
 
@@ -288,16 +292,18 @@ Tokenizer::Tokenizer(std::shared_ptr<const Unigram> model,
 Tokenizer::~Tokenizer() = default;
 
 void Tokenizer::forget() const {
-  caches_->best.clear();
-  caches_->nbest.clear();
   const std::scoped_lock lock(caches_->mutex);
+  caches_->best = std::make_shared<SharedWords<BestWords>>();
+  caches_->nbest = std::make_shared<SharedWords<NBestWords>>();
   caches_->samplers.clear();
 }
 
 Tokens Tokenizer::encode(const TextSource& texts, int workers) const {
   const Normalizer* normalizer = normalizer_.get();
+  workers = planned_workers(texts.size, workers);
+  const SharedWords<BestWords>::Call call(caches_->at(caches_->best), workers);
   return for_each_batch(
-      texts, 1, workers, [&] { return BestScratch(caches_->best); },
+      texts, 1, workers, [&] { return BestScratch(call); },
       [&](BestScratch& scratch, std::span<const TextView> views, ptrdiff_t first, Tokens& out) {
         put_texts(*model_, normalizer, views, first, scratch.line, out,
                   [&] { return put_rows(*model_, scratch, out); });

@@ -177,7 +177,7 @@ class Sampler {
   }
 
   void clear(bool logs) {
-    std::fill(weight_.data(), weight_.data() + weight_.size(), logs ? kImpossible : 0.0);
+    std::fill(weight_.data(), weight_.data() + weight_.size(), logs ? -kInf : 0.0);
   }
   void exponentiate() {
     const double most = *std::max_element(weight_.data(), weight_.data() + weight_.size());

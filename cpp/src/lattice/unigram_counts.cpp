@@ -1,11 +1,11 @@
 #include "kexue/lattice/unigram_counts.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "kexue/core/constants.hpp"
 #include "kexue/core/error.hpp"
 #include "kexue/core/pool.hpp"
 
@@ -66,7 +66,7 @@ class Counter {
       const Index size = end - begin;
       const double score = model_.best(text_ + begin, size, valid_, best_);
       begin = end;
-      if (score == -std::numeric_limits<double>::infinity()) return false;
+      if (score == -kInf) return false;
       out_.total += multiplicity * score;
       for (Index i = 0; i < size; i += best_.edge[static_cast<size_t>(i)].length) {
         count_of(best_.edge[static_cast<size_t>(i)]) += multiplicity;

@@ -1,10 +1,10 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <type_traits>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
+#include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lattice/trellis.hpp"
@@ -17,7 +17,7 @@ using std::ptrdiff_t;
 namespace {
 
 template <class T>
-constexpr T kNever = -std::numeric_limits<T>::infinity();
+constexpr T kNever = static_cast<T>(-kInf);
 
 template <class T>
 const TrellisKernel<T>& kernel() {
@@ -143,7 +143,7 @@ class Group {
       std::fill(path + length(r), path + trellis_.steps, Index{-1});
       const bool possible = few() ? few_path(r, path) : trace(r, path);
       if (!possible) std::fill(path, path + length(r), Index{-1});
-      scores[first_ + r] = possible ? score_of(r, path) : kNever<double>;
+      scores[first_ + r] = possible ? score_of(r, path) : -kInf;
     }
   }
 
@@ -347,7 +347,7 @@ ptrdiff_t viterbi_semi_markov(ptrdiff_t steps, ptrdiff_t longest, ptrdiff_t stat
   // ends[t]: the best score of segments that cover steps before t, by the state of the last one;
   // begins[t]: the same plus the transition into a segment of each state that begins at t.
   const auto size = static_cast<std::size_t>((steps + 1) * states);
-  std::vector<double> ends(size, kNever<double>), begins(size, kNever<double>);
+  std::vector<double> ends(size, -kInf), begins(size, -kInf);
   std::vector<Index> length(size, 0), before(size, -1);
   std::fill(begins.begin(), begins.begin() + states, 0.0);
   for (ptrdiff_t t = 1; t <= steps; ++t) {
@@ -380,7 +380,7 @@ ptrdiff_t viterbi_semi_markov(ptrdiff_t steps, ptrdiff_t longest, ptrdiff_t stat
   const double* last = ends.data() + steps * states;
   Index state = std::max_element(last, last + states) - last;
   *score = last[state];
-  if (*score == kNever<double>) return -1;
+  if (*score == -kInf) return -1;
   ptrdiff_t n = 0;
   for (Index t = steps; t > 0;) {
     const Index begin = t - length[t * states + state];

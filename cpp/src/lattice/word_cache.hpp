@@ -1,9 +1,8 @@
 // What is known of short segments, by their bytes.
 //
-// A cache belongs to one thread at a time: batches borrow caches from a pool and give them back
-// warm. Whether a segment is found changes the time and nothing else: entries hold what the sweeps
-// would give, keys are compared in full. Memory is bounded: a crowded table forgets entries one by
-// one, and records are forgotten all at once when their room is full.
+// Whether a segment is found changes the time and nothing else: entries hold what the sweeps would
+// give, keys are compared in full. Memory is bounded: a crowded table forgets entries one by one,
+// and records are forgotten all at once when their room is full.
 #pragma once
 
 #include <algorithm>
@@ -11,9 +10,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <mutex>
-#include <new>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -90,11 +86,15 @@ class WordTable {
   // Fewer than 2^most_bits entries.
   explicit WordTable(int most_bits) : most_bits_(most_bits) { clear(); }
 
+  bool empty() const { return n_ == 1; }
+
   // To be called now and then.
   void make_room() {
     if (2 * n_ <= slots_.size() || bits_ > most_bits_) return;
-    bits_ = std::min(bits_ + 2, most_bits_ + 1);
-    slots_.assign((std::size_t{1} << bits_) + kWindow, 0);
+    const int bits = std::min(bits_ + 2, most_bits_ + 1);
+    std::vector<std::uint32_t> slots((std::size_t{1} << bits) + kWindow, 0);
+    slots_ = std::move(slots);
+    bits_ = bits;
     for (std::size_t i = 1; i < n_; ++i) {
       const std::size_t hash = entries_[static_cast<std::ptrdiff_t>(i)].key.hash();
       std::uint32_t* const slot = free_slot(hash);
@@ -145,11 +145,22 @@ class WordTable {
       if (*slot == 0) return;
       at = *slot & kIndex;
     } else {
+      if (entries_.size() <= static_cast<std::ptrdiff_t>(at)) grow();
       ++n_;
     }
-    if (entries_.size() <= static_cast<std::ptrdiff_t>(at)) grow();
     entries_[static_cast<std::ptrdiff_t>(at)] = {key, value};
     *slot = slot_of(place, at);
+  }
+
+  // Takes the segments that are not there from another table; value_of(value) is to be theirs.
+  template <class ValueOf>
+  void add(const WordTable& more, ValueOf&& value_of) {
+    for (std::size_t i = 1; i < more.n_; ++i) {
+      const Entry& entry = more.entries_[static_cast<std::ptrdiff_t>(i)];
+      make_room();
+      const std::size_t place = entry.key.hash();
+      if (find(entry.key, place) == nullptr) insert(entry.key, place, value_of(entry.value));
+    }
   }
 
   void clear() {
@@ -221,6 +232,7 @@ struct WordTables {
   explicit WordTables(int bits) : shorts(bits), longs(bits - 1) {}
 
   static bool is_short(const Word& word) { return word.size <= ShortKey::kLongest; }
+  bool empty() const { return shorts.empty() && longs.empty(); }
   void make_room() {
     shorts.make_room();
     longs.make_room();
@@ -264,11 +276,26 @@ struct WordTables {
   const Long* find_long(const Word& word) const {
     return longs.find(WordKey::of(word.text, word.size), word.place, word.entry);
   }
+  // The same without the entry, which another table has said.
+  const Short* find_new_short(const Word& word) const { return shorts.find(word.key, word.place); }
+  const Long* find_new_long(const Word& word) const {
+    return longs.find(WordKey::of(word.text, word.size), word.place);
+  }
   // Where both have the same values.
   const Short* find(const Word& word) const
     requires std::is_same_v<Short, Long>
   {
     return is_short(word) ? find_short(word) : find_long(word);
+  }
+  const Short* find_new(const Word& word) const
+    requires std::is_same_v<Short, Long>
+  {
+    return is_short(word) ? find_new_short(word) : find_new_long(word);
+  }
+  template <class ValueOf>
+  void add(const WordTables& more, ValueOf&& value_of) {
+    shorts.add(more.shorts, value_of);
+    longs.add(more.longs, value_of);
   }
   void insert(const Word& word, const Short& value)
     requires std::is_same_v<Short, Long>
@@ -279,69 +306,6 @@ struct WordTables {
       longs.insert(WordKey::of(word.text, word.size), word.place, value);
     }
   }
-};
-
-// Caches that no thread is using. The oldest are lent first: they know most.
-template <class Cache>
-class CachePool {
-  struct Held {
-    std::uint64_t number;
-    std::unique_ptr<Cache> cache;
-  };
-
- public:
-  // A cache that goes back to its pool, which must outlive it.
-  class Loan {
-   public:
-    explicit Loan(CachePool& pool) : pool_(&pool), held_(pool.take()) {}
-    Loan(Loan&& other) noexcept : pool_(other.pool_), held_(std::move(other.held_)) {}
-    Loan& operator=(Loan&&) = delete;
-    ~Loan() {
-      if (held_.cache) pool_->give(std::move(held_));
-    }
-    Cache& operator*() const { return *held_.cache; }
-
-   private:
-    CachePool* pool_;
-    Held held_;
-  };
-
-  void clear() {
-    const std::scoped_lock lock(mutex_);
-    idle_.clear();
-  }
-
- private:
-  Held take() {
-    std::uint64_t number = 0;
-    {
-      const std::scoped_lock lock(mutex_);
-      const auto oldest =
-          std::min_element(idle_.begin(), idle_.end(),
-                           [](const Held& a, const Held& b) { return a.number < b.number; });
-      if (oldest != idle_.end()) {
-        Held held = std::move(*oldest);
-        idle_.erase(oldest);
-        return held;
-      }
-      number = made_++;
-    }
-    return {number, std::make_unique<Cache>()};
-  }
-  void give(Held held) noexcept {
-    const std::scoped_lock lock(mutex_);
-    if (idle_.size() >= kMostIdle) return;
-    try {
-      idle_.push_back(std::move(held));
-    } catch (const std::bad_alloc&) {
-      return;  // it is forgotten
-    }
-  }
-
-  static constexpr std::size_t kMostIdle = 64;
-  std::mutex mutex_;
-  std::vector<Held> idle_;
-  std::uint64_t made_ = 0;
 };
 
 }  // namespace kexue::lattice

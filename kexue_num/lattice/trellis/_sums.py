@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from kexue_num import _core
-from kexue_num._validation import as_generator, check_integer, check_memory, draw_key
-from kexue_num.lattice._inputs import Array
+from kexue_num._validation import check_integer, check_memory
+from kexue_num.lattice._inputs import Array, as_key
 from kexue_num.lattice.trellis._model import Model, as_model
 from kexue_num.lattice.trellis._results import Marginals, Messages
 
@@ -149,7 +149,7 @@ def sample(
         "sample", emissions, transitions, start, stop, lengths, domain, workers, double=True
     )
     check_memory("sample", "size", size, 8.0 * size * math.prod(model.shape[:2]))
-    key = draw_key(as_generator("sample", rng))
+    key = as_key("sample", rng)
     states: Array = _core.lattice.sample_states(model.parts, size, key, model.workers)
     if size and model.shape[1]:
         impossible = (model.lengths > 0) & (states[:, 0, 0] < 0)
