@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -26,3 +27,10 @@ def isa(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.set_active_isa(request.param)
     yield request.param
     _core.set_active_isa(before)
+
+
+@pytest.fixture
+def small_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the machine say that it has 16 GiB of memory."""
+    said = {"SC_PHYS_PAGES": 2**22, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", said.__getitem__, raising=False)

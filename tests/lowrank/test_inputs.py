@@ -314,7 +314,7 @@ def test_entries_whose_sums_overflow():
         interp_decomp(A, 5, rng=0)
 
 
-def test_memory_is_asked_for_in_advance():
+def test_memory_is_asked_for_in_advance(small_machine):
     huge = np.broadcast_to(np.ones(1), (4000, 2**30))
     expected = r"{}: 'rank' needs .* GiB of the .* GiB there are, got 100"
     with pytest.raises(MemoryError, match=expected.format("interp_decomp")):

@@ -177,7 +177,7 @@ def test_soft_topk(kind, temperature):
     assert_allclose(shifted, simplex.soft_topk(x, 2, **options), rtol=1e-13)
 
 
-def test_memory_is_asked_for_in_advance():
+def test_memory_is_asked_for_in_advance(small_machine):
     x = np.zeros(30_000_000)
     with pytest.raises(MemoryError, match=r"soft_topk_vjp: 'k' needs .* GiB there are, got 300000"):
         simplex.soft_topk_vjp(x, x, x, 30_000_000, "iterative")

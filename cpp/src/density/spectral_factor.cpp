@@ -90,4 +90,22 @@ Coefficients SpectralFactor::factor(const std::vector<double>& p) {
   return b;
 }
 
+bool is_minimum_phase(const Coefficients& b) {
+  // b(z) and its reciprocal polynomial: a zero inside shows as |last| > |first|.
+  Coefficients p = b;
+  while (p.size() > 1) {
+    const auto first = p.front(), last = p.back();
+    if (std::norm(last) > std::norm(first)) return false;
+    Coefficients next(p.size() - 1);
+    for (std::size_t k = 0; k < next.size(); ++k) {
+      next[k] = std::conj(first) * p[k] - last * std::conj(p[p.size() - 1 - k]);
+    }
+    const double size = std::abs(next[0]);
+    if (!(size > 0)) return true;
+    for (auto& z : next) z /= size;
+    p = next;
+  }
+  return true;
+}
+
 }  // namespace kexue::density
