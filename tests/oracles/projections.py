@@ -79,25 +79,22 @@ def l1_ball(x, radius):
 
 
 def l1inf_ball(matrix, radius):
-    """Bisection on the amount cut off every row, in floats of 200 halvings."""
-    a = np.abs(np.asarray(matrix, float))
-    if a.max(axis=1).sum() <= radius:
-        return np.asarray(matrix, float)
-
-    def levels(theta):
-        out = np.zeros(len(a))
-        for i, row in enumerate(np.sort(a, axis=1)[:, ::-1]):
-            sums = np.cumsum(row)
-            if sums[-1] > theta:
-                out[i] = max((sums - theta) / np.arange(1, len(row) + 1))
-        return out
-
-    low, high = 0.0, a.sum()
-    for _ in range(200):
-        middle = (low + high) / 2
-        low, high = (middle, high) if levels(middle).sum() > radius else (low, middle)
-    mu = levels((low + high) / 2)[:, None]
-    return np.clip(matrix, -mu, mu)
+    """Newton's method on the amount cut off every row, which is finite, as fractions."""
+    rows = [sorted((abs(v) for v in exact(row)), reverse=True) for row in matrix]
+    radius = Fraction(float(radius))
+    if sum(row[0] for row in rows) <= radius:
+        return [exact(row) for row in matrix]
+    sums = [list(itertools.accumulate(row)) for row in rows]
+    theta = Fraction(0)
+    while True:
+        levels = [max(((s - theta) / k, k) for k, s in enumerate(of_row, 1)) for of_row in sums]
+        positive = [(mu, k) for mu, k in levels if mu > 0]
+        excess = sum(mu for mu, _ in positive) - radius
+        if excess <= 0 or not positive:
+            break
+        theta += excess / sum(Fraction(1, k) for _, k in positive)
+    mus = [max(mu, Fraction(0)) for mu, _ in levels]
+    return [[min(max(v, -mu), mu) for v in exact(row)] for row, mu in zip(matrix, mus, strict=True)]
 
 
 def isotonic(x, weights=None):

@@ -261,12 +261,21 @@ def test_l1inf_ball(dtype, shape):
         for share in (0, 0.01, 0.5, 0.99, 2):
             p = project_l1inf_ball(x, share * norm)
             for matrix, result, r in zip(x, p, share * norm, strict=True):
-                exact = oracle.l1inf_ball(matrix, r)
-                assert_allclose(result, exact, rtol=2 * np.finfo(dtype).eps,
-                                atol=4e-15 * np.abs(matrix).max() * shape[1])  # fmt: skip
+                exact = np.array(oracle.l1inf_ball(matrix, r), float)
+                assert_allclose(result, exact, rtol=2 * np.finfo(dtype).eps, atol=4e-16 * r)
     x[0, 0, 0] = np.nan
     p = project_l1inf_ball(x, 0.1)
     assert np.isnan(p[0]).all() and np.isfinite(p[1:]).all()
+
+
+def test_l1inf_ball_of_a_small_radius():
+    """Its digits are not lost beside those of large entries."""
+    rng = np.random.default_rng(7)
+    for scale in (1, 100, 1e6):
+        x = np.round(rng.standard_normal((8, 3, 5)) * scale, 1)
+        for matrix, p in zip(x, project_l1inf_ball(x, 0.1), strict=True):
+            exact = np.array(oracle.l1inf_ball(matrix, 0.1), float)
+            assert_allclose(p, exact, rtol=0, atol=4e-17)
 
 
 @examples

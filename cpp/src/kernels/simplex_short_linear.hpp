@@ -3,6 +3,7 @@
 
 #include "kexue/simplex/kernels.hpp"
 #include "simplex_lanes.hpp"
+#include "simplex_short_rows.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
@@ -112,53 +113,10 @@ void linear_in_lanes(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double r
 // ---- Short rows by their candidates -------------------------------------------------------------
 //
 // kLanes<T> rows at a time, read as they lie in memory: their maxima are folded into one vector,
-// the entries that can be positive are compressed, a register at a time, to the front of a block,
-// and only these blocks are transposed and solved one row per lane; rows are written as they lie.
-// Of normal rows of 100 some 7 entries are candidates of sparsemax.
+// and only the entries that can be positive are moved into columns and solved one row per lane;
+// rows are written as they lie. Of normal rows of 100 some 7 entries are candidates of sparsemax.
 
 #if KEXUE_X86_BYTES == 64
-KEXUE_INLINE F64 add_where(unsigned bits, F64 a, F64 b) {
-  return _mm512_mask_add_pd(a, (__mmask8)bits, a, b);
-}
-KEXUE_INLINE F32 add_where(unsigned bits, F32 a, F32 b) {
-  return _mm512_mask_add_ps(a, (__mmask16)bits, a, b);
-}
-// Rounded down to float.
-KEXUE_INLINE F32 narrow_down(F64 first, F64 second) {
-  constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
-  const __m512 low = _mm512_castps256_ps512(_mm512_cvt_roundpd_ps(first, kDown));
-  return _mm512_insertf32x8(low, _mm512_cvt_roundpd_ps(second, kDown), 1);
-}
-// Columns come in fours, the last ones filled up with -inf: four chains hide the latency of the
-// additions.
-constexpr ptrdiff_t kChains = 4;
-
-// What is known of kLanes<T> rows before they are solved.
-template <class T>
-struct Group {
-  Vec<T> max, cut;
-  unsigned special;  // bits of rows that are left alone
-};
-
-template <class T>
-KEXUE_INLINE Vec<T> row_part(const T* row, ptrdiff_t i, ptrdiff_t n) {
-  return load_up_to<T>(row + i, n - i, -kInfinity<T>);
-}
-
-template <class T>
-KEXUE_INLINE Group<T> group_of(Vec<T> max, unsigned special, ptrdiff_t rows, double width) {
-  Group<T> group;
-  group.max = max;
-  const Vec<T> size = absolute<T>(group.max), reach = broadcast<T>((T)width);
-  // Not below far: infinite ones, too.
-  special |= ~above(broadcast<T>((T)(simplex::kFar * width)), size);
-  group.special = special & ((1u << rows) - 1u);
-  // Rounded down, by a few units of what it is made of.
-  const Vec<T> units = broadcast<T>(sizeof(T) == 8 ? (T)0x1p-49 : (T)0x1p-20);
-  group.cut = (group.max - reach) - units * (size + reach);
-  return group;
-}
-
 // The mean excess over `radius` of those above `tau`, at most max; whatever tau is, the result is
 // not above the root. `count` <- how many they are.
 template <class T>
@@ -186,31 +144,23 @@ KEXUE_INLINE Group<T> look_at_group(const T* x, ptrdiff_t rows, ptrdiff_t n, dou
   constexpr int kLane = kLanes<T>;
   const Vec<T> lowest = broadcast<T>(-kInfinity<T>);
   Vec<T> each[kLane];
-  unsigned special = 0;
   for (int r = 0; r < kLane; ++r) {
-    const T* row = x + (r < rows ? r : rows - 1) * n;
+    // NaN is not seen here but among the candidates.
     Vec<T> max = lowest, other = lowest;
-    unsigned nan = 0;
-    ptrdiff_t i = 0;
-    for (; i + 2 * kLane <= n; i += 2 * kLane) {
-      const Vec<T> a = load<T>(row + i), b = load<T>(row + i + kLane);
-      nan |= unordered(a, b);
-      max = maximum(max, a);
-      other = maximum(other, b);
-    }
-    for (; i < n; i += kLane) {
-      const Vec<T> a = row_part(row, i, n);
-      nan |= unordered(a, a);
-      max = maximum(max, a);
-    }
-    each[r] = maximum(max, other);
-    special |= (nan != 0 ? 1u : 0u) << r;
+    const T* row = x + (r < rows ? r : rows - 1) * n;
+    const ptrdiff_t lead = lead_of(row);
+    ptrdiff_t number;
+    const Vec<T> last = for_row_vectors<T>(row - lead, lead, n, number, [&](Vec<T> v, int c) {
+      Vec<T>& chain = c % 2 == 0 ? max : other;
+      chain = maximum(chain, v);
+    });
+    each[r] = maximum(maximum(max, other), last);
   }
   transpose<T>(each);
   Vec<T> max = each[0];
   KEXUE_UNROLL
   for (int j = 1; j < kLane; ++j) max = maximum(max, each[j]);
-  Group<T> group = group_of<T>(max, special, rows, width);
+  Group<T> group = group_of<T>(max, 0, rows, width);
   const Vec<T> reach = broadcast<T>((T)width);
   const Vec<T> slack = (max - reach) - group.cut;
   for (int step = 0; step < 2; ++step) {
@@ -219,47 +169,67 @@ KEXUE_INLINE Group<T> look_at_group(const T* x, ptrdiff_t rows, ptrdiff_t n, dou
   }
   return group;
 }
-// The entries above the row's cut, then a vector of `rest`; returns how many.
+// Those not at or below the limit: NaN is among them.
+KEXUE_INLINE unsigned not_below(F64 x, F64 t) { return _mm512_cmp_pd_mask(x, t, _CMP_NLE_UQ); }
+KEXUE_INLINE unsigned not_below(F32 x, F32 t) { return _mm512_cmp_ps_mask(x, t, _CMP_NLE_UQ); }
+
+// Of n entries from `from + lead` on: the bits of those that are candidates, from `from` on.
+constexpr int kWords = kShortRow / 64 + 1;
 template <class T>
-KEXUE_INLINE ptrdiff_t compress_row(const T* row, ptrdiff_t n, T limit, T rest, T* kept) {
+KEXUE_INLINE int candidate_bits(const T* from, ptrdiff_t lead, ptrdiff_t n, T limit,
+                                std::uint64_t* words) {
   constexpr int kLane = kLanes<T>;
   const Vec<T> cut = broadcast<T>(limit);
-  ptrdiff_t count = 0, i = 0;
-  for (; i + kLane <= n; i += kLane) {
-    const Vec<T> v = load<T>(row + i);
-    count += append<T>(kept + count, v, above(v, cut));
+  std::uint64_t bits[kWords] = {};
+  ptrdiff_t number;
+  const Vec<T> last = for_row_vectors<T>(from, lead, n, number, [&](Vec<T> v, int c) {
+    bits[c * kLane / 64] |= (std::uint64_t)not_below(v, cut) << (c * kLane % 64);
+  });
+  const ptrdiff_t place = number * kLane;
+  const std::uint64_t rest = (std::uint64_t)not_below(last, cut) << (place % 64);
+  int count = 0;
+  for (int w = 0; w < kWords; ++w) {
+    words[w] = bits[w] | (place / 64 == w ? rest : 0);
+    count += __builtin_popcountll(words[w]);
   }
-  if (i < n) {
-    const Vec<T> v = row_part(row, i, n);
-    count += append<T>(kept + count, v, above(v, cut));
-  }
-  store<T>(kept + count, broadcast<T>(rest));
   return count;
 }
 
-// The candidates of the rows of a group as columns, one row per lane; returns their number.
+// The candidates of the rows of a group as columns, one row per lane; returns their number. They
+// are moved one by one, as most of the time a row has fewer of them than vectors: against
+// compressing vectors that are then transposed, a third less time (Zen 4, normal rows of 100).
 template <class T>
-KEXUE_INLINE ptrdiff_t candidate_columns(const T* x, ptrdiff_t rows, ptrdiff_t n,
-                                         const Group<T>& group, Vec<T>* columns) {
-  constexpr int kLane = kLanes<T>, kStride = kShortRow + kLane;
-  const Vec<T> lowest = broadcast<T>(-kInfinity<T>);
-  alignas(64) T kept[kLane * kStride];
+KEXUE_INLINE ptrdiff_t candidate_columns(const T* x, ptrdiff_t rows, ptrdiff_t n, Group<T>& group,
+                                         Vec<T>* columns) {
+  constexpr int kLane = kLanes<T>;
   T cut[kLane];
   store<T>(cut, group.cut);
-  ptrdiff_t counts[kLane], most = 0;
+  std::uint64_t words[kLane][kWords];
+  unsigned there = 0;
+  int most = 0;
   for (int r = 0; r < kLane; ++r) {
-    const bool missing = r >= rows || (group.special >> r & 1u) != 0;
-    counts[r] = missing ? 0 : compress_row(x + r * n, n, cut[r], -kInfinity<T>, kept + r * kStride);
-    most = counts[r] > most ? counts[r] : most;
+    if (r >= rows || (group.special >> r & 1u) != 0) continue;
+    const ptrdiff_t lead = lead_of(x + r * n);
+    const int count = candidate_bits(x + r * n - lead, lead, n, cut[r], words[r]);
+    most = count > most ? count : most;
+    there |= 1u << r;
   }
-  for (ptrdiff_t c = 0; c < most; c += kLane) {
-    KEXUE_UNROLL
-    for (int r = 0; r < kLane; ++r) {
-      columns[c + r] = c < counts[r] ? load<T>(kept + r * kStride + c) : lowest;
+  const ptrdiff_t count = (most + kChains - 1) / kChains * kChains;
+  for (ptrdiff_t j = 0; j < count; ++j) columns[j] = broadcast<T>(-kInfinity<T>);
+  for (; there != 0; there &= there - 1) {
+    const int r = lowest_bit(there);
+    const T* from = x + r * n - lead_of(x + r * n);
+    T* to = (T*)columns + r;
+    for (int w = 0; w < kWords; ++w, from += 64) {
+      for (std::uint64_t bits = words[r][w]; bits != 0; bits &= bits - 1, to += kLane) {
+        *to = from[__builtin_ctzll(bits)];
+      }
     }
-    transpose<T>(columns + c);
   }
-  return (most + kChains - 1) / kChains * kChains;
+  unsigned nan = 0;
+  for (ptrdiff_t j = 0; j < count; j += 2) nan |= unordered(columns[j], columns[j + 1]);
+  group.special |= nan & first_bits(rows);
+  return count;
 }
 
 // Michelot's iteration in the precision of the rows, from a tau that is not above the root. A tau
@@ -332,33 +302,6 @@ KEXUE_INLINE void solve_columns(const F32* x, ptrdiff_t n, const Group<float>& g
   }
 }
 
-// scale (x - tau)_+ of the rows that are not special, and their roots; high + low is tau.
-template <class T>
-KEXUE_INLINE void write_group(const T* x, T* out, ptrdiff_t rows, ptrdiff_t n,
-                              const Group<T>& group, const double* root, const T* high,
-                              const T* low, double scale, double* tau) {
-  constexpr int kLane = kLanes<T>;
-  const Vec<T> none = broadcast<T>(0), factor = broadcast<T>((T)scale);
-  for (ptrdiff_t r = 0; r < rows; ++r) {
-    const T* row = x + r * n;
-    T* to = out + r * n;
-    if ((group.special >> r & 1u) != 0) {
-      if (to != row) copy<T>(row, to, n);
-      tau[r] = __builtin_nan("");
-      continue;
-    }
-    tau[r] = root[r];
-    const Vec<T> t = broadcast<T>(high[r]), rest = broadcast<T>(low[r]);
-    ptrdiff_t i = 0;
-    for (; i + kLane <= n; i += kLane) {
-      store<T>(to + i, factor * maximum(none, (load<T>(row + i) - t) - rest));
-    }
-    if (i < n) {
-      store_part<T>(to + i, factor * maximum(none, (row_part(row, i, n) - t) - rest), n - i);
-    }
-  }
-}
-
 template <class T>
 void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, double radius,
                           double scale, double* tau) {
@@ -367,7 +310,7 @@ void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, dou
     const ptrdiff_t rows = n_rows - first < kLane ? n_rows - first : kLane;
     if (n_rows - first >= 2 * kLane) prefetch(x + kLane * n, kLane * n);
     Vec<T> columns[kShortRow + kLane];
-    const Group<T> group = look_at_group(x, rows, n, radius);
+    Group<T> group = look_at_group(x, rows, n, radius);
     const ptrdiff_t count = candidate_columns(x, rows, n, group, columns);
     double root[kLane];
     T high[kLane], low[kLane];
@@ -384,7 +327,12 @@ void linear_by_candidates(const T* x, T* out, ptrdiff_t n_rows, ptrdiff_t n, dou
         low[r] = (T)(root[r] - (double)high[r]);
       }
     }
-    write_group<T>(x, out, rows, n, group, root, high, low, scale, tau + first);
+    if (group.special == 0) {
+      write_run<T>(x, out, rows, n, high, low, scale);
+      copy<double>(root, tau + first, rows);
+    } else {
+      write_group<T>(x, out, rows, n, group, root, high, low, scale, tau + first);
+    }
   }
 }
 #endif

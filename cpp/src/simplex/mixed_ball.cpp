@@ -1,7 +1,9 @@
 #include "kexue/simplex/mixed_ball.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -16,28 +18,54 @@ using std::ptrdiff_t;
 
 constexpr int kMaxSteps = 200;
 
+// high + low. Where the radius is small beside X, all of a double's digits would be lost in
+// differences of sums and theta.
+struct Pair {
+  double high, low;
+
+  Pair operator+(double x) const {
+    const double sum = high + x, part = sum - high;
+    return {sum, low + ((high - (sum - part)) + (x - part))};
+  }
+  Pair operator-(const Pair& other) const {
+    const Pair difference = *this + -other.high;
+    return {difference.high, difference.low - other.low};
+  }
+  double value() const { return high + low; }
+};
+
 // A row of |X| from the largest entry down, and its running sums.
 struct SortedRow {
   const double* value;
-  const double* sum;  // sum[k] of the k largest
+  const Pair* sum;  // sum[k] of the k largest
   ptrdiff_t n;
 };
+
+// left - k value, whose sign is right where the two are close: products of k < 2^26 with half of
+// the digits of value are exact.
+double minus_multiple(const Pair& left, ptrdiff_t k, double value) {
+  constexpr std::uint64_t kLower = (std::uint64_t{1} << 27) - 1;
+  const auto upper = std::bit_cast<double>(std::bit_cast<std::uint64_t>(value) & ~kLower);
+  const auto times = static_cast<double>(k);
+  return ((left.high - times * upper) - times * (value - upper)) + left.low;
+}
 
 // The level mu at which the row is cut by theta, and the number of entries above it.
 struct Level {
   double mu;
   ptrdiff_t count;
 };
-Level level_at(const SortedRow& row, double theta) {
-  if (row.sum[row.n] <= theta) return {0, row.n};
+Level level_at(const SortedRow& row, Pair theta) {
+  if (!((row.sum[row.n] - theta).value() > 0)) return {0, row.n};
   // The first k such that cutting down to the next entry takes theta or more.
   ptrdiff_t low = 1, high = row.n;
   while (low < high) {
     const ptrdiff_t k = low + (high - low) / 2;
-    const double cut = row.sum[k] - static_cast<double>(k) * row.value[k];
-    (cut >= theta ? high : low) = cut >= theta ? k : k + 1;
+    const Pair left = row.sum[k] - theta;
+    const bool enough = minus_multiple(left, k, row.value[k]) >= 0;
+    (enough ? high : low) = enough ? k : k + 1;
   }
-  return {std::max(0.0, (row.sum[low] - theta) / static_cast<double>(low)), low};
+  return {std::max(0.0, (row.sum[low] - theta).value() / static_cast<double>(low)), low};
 }
 
 class Matrix {
@@ -57,11 +85,12 @@ class Matrix {
           for (ptrdiff_t j = 0; j < n; ++j) magnitude[j] = std::abs(x[i * n + j]);
           auto& order = orders[static_cast<std::size_t>(slot)];
           order.sort(magnitude, n);
-          double* sum = sums_.data() + i * (n + 1);
-          sum[0] = 0;
+          Pair* sum = sums_.data() + i * (n + 1);
+          Pair total{0, 0};
+          sum[0] = total;
           for (ptrdiff_t k = 0; k < n; ++k) {
             values_[i * n + k] = unit * static_cast<double>(magnitude[order[k]]);
-            sum[k + 1] = sum[k] + values_[i * n + k];
+            sum[k + 1] = total = total + values_[i * n + k];
           }
         },
         slots);
@@ -72,29 +101,34 @@ class Matrix {
     for (ptrdiff_t i = 0; i < m_; ++i) total += values_[i * n_];
     return total;
   }
-  Level level(ptrdiff_t i, double theta) const {
+  Level level(ptrdiff_t i, Pair theta) const {
     return level_at({values_.data() + i * n_, sums_.data() + i * (n_ + 1), n_}, theta);
   }
-  double cut(double radius) const {
-    double theta = 0;
+  // The excess falls until only its rounding is left; that of a step may carry theta past the root.
+  Pair cut(double radius) const {
+    Pair theta{0, 0};
+    double before = std::numeric_limits<double>::infinity();
     for (int step = 0; step < kMaxSteps; ++step) {
-      double excess = -radius, slope = 0;
+      Pair excess{-radius, 0};
+      double slope = 0;
       for (ptrdiff_t i = 0; i < m_; ++i) {
         const Level level = this->level(i, theta);
-        excess += level.mu;
+        excess = excess + level.mu;
         if (level.mu > 0) slope += 1 / static_cast<double>(level.count);
       }
-      if (!(excess > 0) || slope == 0) break;
-      const double next = theta + excess / slope;
-      if (!(next > theta)) break;
-      theta = next;
+      const double more = excess.value();
+      if (!(std::abs(more) < before) || more == 0 || slope == 0) break;
+      before = std::abs(more);
+      theta = theta + more / slope;
+      if (before <= 0x1p-52 * radius) break;
     }
     return theta;
   }
 
  private:
   ptrdiff_t m_, n_;
-  AlignedBuffer<double> values_, sums_;
+  AlignedBuffer<double> values_;
+  AlignedBuffer<Pair> sums_;
 };
 
 template <class T>
@@ -114,7 +148,7 @@ void project(const T* x, ptrdiff_t m, ptrdiff_t n, double radius, T* out, int wo
     if (out != x) std::copy_n(x, m * n, out);
     return;
   }
-  const double theta = matrix.cut(radius * unit);
+  const Pair theta = matrix.cut(radius * unit);
   for (ptrdiff_t i = 0; i < m; ++i) {
     const T mu = radius == 0 ? T(0) : static_cast<T>(matrix.level(i, theta).mu / unit);
     for (ptrdiff_t j = 0; j < n; ++j) out[i * n + j] = std::clamp(x[i * n + j], -mu, mu);

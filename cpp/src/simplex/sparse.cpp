@@ -68,15 +68,36 @@ ptrdiff_t solve_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty
   return 0;
 }
 
+// What a thread keeps of a huge row: pieces given out one after another, freed together. Room for
+// all entries, kept beside outputs of that size, would soon be more than is kept of freed memory.
+template <class T>
+class Shelf {
+ public:
+  T* take(ptrdiff_t size) {
+    if (parts_.empty() || used_ + size > parts_.back().size()) {
+      parts_.emplace_back(std::max({2 * kBlock, total_ / 2, size}));
+      total_ += parts_.back().size();
+      used_ = 0;
+    }
+    used_ += size;
+    return parts_.back().data() + used_ - size;
+  }
+
+ private:
+  std::vector<AlignedBuffer<T>> parts_;
+  ptrdiff_t used_ = 0, total_ = 0;
+};
+
 // A huge row: each block keeps what can be positive given the largest entry so far, and meanwhile
 // fills its output with zeros past the cache; tiles with support are written once the root is
 // known.
 template <class T, class Map>
 ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty empty, double* tau,
-                         int workers, T* scratch) {
+                         int workers, SlotBuffers<T>& scratch) {
   const auto& kernels = sparse_kernels<T>();
   const bool in_place = x == out;
   const ptrdiff_t n_blocks = (n + kBlock - 1) / kBlock, tiles = kBlock / kTile;
+  std::vector<Shelf<T>> shelves(static_cast<std::size_t>(workers));
   std::vector<Segment<T>> segments(static_cast<std::size_t>(n_blocks));
   std::vector<Extremes<T>> seen(static_cast<std::size_t>(n_blocks * tiles),
                                 {-std::numeric_limits<T>::infinity(), false});
@@ -85,9 +106,9 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
   };
   parallel_for(
       n_blocks,
-      [&](ptrdiff_t b, int) {
+      [&](ptrdiff_t b, int slot) {
         const auto [begin, end] = block_bounds(b);
-        T* kept = scratch + b * (kBlock + kRoom);
+        T* kept = scratch[slot];
         ptrdiff_t count = 0;
         T max = -std::numeric_limits<T>::infinity(), cut = max;
         for (ptrdiff_t i = begin; i < end; i += kTile) {
@@ -101,7 +122,8 @@ ptrdiff_t solve_huge_row(const T* x, T* out, ptrdiff_t n, const Map& map, Empty 
           if (tile.max > cut) count += kernels.filter(x + i, size, cut, kept + count);
           if (!in_place) kernels.zero(out + i, size);
         }
-        segments[static_cast<std::size_t>(b)] = {kept, kernels.filter(kept, count, cut, kept)};
+        T* own = shelves[static_cast<std::size_t>(slot)].take(count + kRoom);
+        segments[static_cast<std::size_t>(b)] = {own, kernels.filter(kept, count, cut, own)};
       },
       workers);
   Extremes<T> row{-std::numeric_limits<T>::infinity(), false};
@@ -190,11 +212,12 @@ ptrdiff_t solve_rows(const Batch<T>& batch, bool uniform, Empty empty, double* t
   const bool past = write_past(batch);
   if (batch.n_rows == 0) return 0;
   if (n >= kHugeRow) {
-    AlignedBuffer<T> scratch((n + kBlock - 1) / kBlock * (kBlock + kRoom));
+    const int workers = planned_workers((n + kBlock - 1) / kBlock, batch.workers);
+    SlotBuffers<T> scratch(workers, kBlock + kRoom);
     ptrdiff_t count = 0;
     for (ptrdiff_t r = 0; r < batch.n_rows; ++r) {
       count += solve_huge_row(batch.x + r * n, batch.out + r * n, n, map_of(r), empty,
-                              tau == nullptr ? nullptr : tau + r, batch.workers, scratch.data());
+                              tau == nullptr ? nullptr : tau + r, workers, scratch);
     }
     return count;
   }
