@@ -15,6 +15,7 @@ tail.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -27,6 +28,7 @@ from kexue_num.lowrank._operands import Operand
 Array = NDArray[Any]
 
 
+@functools.lru_cache(maxsize=64)
 def chi_quantile(degrees: int, delta: float) -> float:
     """The delta-quantile of the chi law (the root of a chi-square variable)."""
     from scipy.special import gammaincinv
@@ -55,7 +57,7 @@ def spectral_norm(rows: Array, workers: int) -> float:
         scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
         gram = _core.lowrank.gram(scaled, workers)
     with np.errstate(over="ignore"):
-        return float(np.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent))
+        return float(np.ldexp(math.sqrt(_core.lowrank.largest_eigenvalue(gram)), exponent))
 
 
 def norm_of(rows: Array, gram: Array, workers: int) -> float:
@@ -63,9 +65,7 @@ def norm_of(rows: Array, gram: Array, workers: int) -> float:
     squared = float(gram.diagonal().real.max(initial=0.0))
     if not 2.0**-800 < squared < 2.0**800:
         return spectral_norm(rows, workers)
-    exponent = math.frexp(math.sqrt(squared))[1]
-    top = float(np.linalg.eigvalsh(gram * math.ldexp(1.0, -2 * exponent))[-1])
-    return math.ldexp(math.sqrt(top), exponent)
+    return math.sqrt(_core.lowrank.largest_eigenvalue(gram))
 
 
 class Residual:

@@ -197,26 +197,31 @@ class Run:
         *,
         rows: Array | None = None,
         within: bool = False,
+        columns: bool = True,
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
         The indices are the pivots but for the dropped ones, unless coefficients were too large.
         Then columns are exchanged and factored anew; or, `within` the span of Q, where A hardly
         leaves it, columns that were dropped come back and only others are exchanged. `rows` are
-        what elimination has left of the inverse, where it is known.
+        what elimination has left of the inverse, where it is known; `columns`: whether those of A
+        will be asked for.
         """
         bound = self.options.z_bound
         for rounds in itertools.count():
-            pivots = np.delete(factors.pivots, dropped)
+            left = np.ones(len(factors.pivots), bool)
+            left[dropped] = False
+            pivots = factors.pivots[left]
             others = self.others(factors.pivots, k - len(pivots))
             if rows is not None:
-                z = self.operand.coefficients(rows, factors.r, np.concatenate([pivots, others]))
+                chosen = np.concatenate([pivots, others])
+                z, largest = self.operand.coefficients(rows, factors.r, chosen, columns)
                 rows = None
             else:
                 z = _core.lowrank.interpolation_coefficients(
                     factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
                 )
-            largest = _core.lowrank.max_modulus(z, self.workers)
+                largest = _core.lowrank.max_modulus(z, self.workers)
             if largest <= bound:
                 return np.concatenate([pivots, others]), z, largest
             if within:
@@ -280,14 +285,17 @@ class Run:
         return self.finish(indices, z, 0.0, bound, estimate, True)
 
     def fixed_rank(self, k: int) -> InterpolativeDecomposition:
-        indices, z, largest = self.columns_of_rank(k)
+        indices, z, largest = self.columns_of_rank(k, columns=True)
         residual = Residual(self.operand, indices, z, self.probes)
         return self.finish(
             indices, z, largest, residual.bound(self.delta), residual.estimate(), True
         )
 
-    def columns_of_rank(self, k: int) -> tuple[Array, Array, float]:
-        """Indices, coefficients no larger than z_bound, and their largest modulus."""
+    def columns_of_rank(self, k: int, columns: bool = False) -> tuple[Array, Array, float]:
+        """Indices, coefficients no larger than z_bound, and their largest modulus.
+
+        `columns`: whether those of A will be asked for.
+        """
         deterministic = self.options.method == "deterministic"
         n_rows, n_probes = self.operand.sketch_size(k)
         # The sketch or A itself, and the coefficients: the least that any choice needs.
@@ -309,7 +317,7 @@ class Run:
         excess = max(0, len(factors.pivots) - k)
         gram = factors.gram(self.workers, narrow=True)
         dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
-        return self.solve(factors, k, exact, dropped, rows=rows)
+        return self.solve(factors, k, exact, dropped, rows=rows, columns=columns)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""

@@ -1,12 +1,14 @@
 #include "kexue/lowrank/sketch.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -127,19 +129,22 @@ bool is_whole(MatrixView<const T> a) {
 }
 
 // Copies any other block of A (a complex row is its interleaved reals) into a tile, from its column
-// `first` on.
+// `first` on. The columns before and after it stay.
 template <class T>
 void pack_tile(MatrixView<const T> a, ptrdiff_t first, real_t<T>* tile) {
   using R = real_t<T>;
   constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1, kStrip = kSketchStrip<R>;
-  std::fill_n(tile, kSketchStrips * kStripSize<R>, R(0));
   // A strip at a time, so that its cache lines are filled together.
   constexpr ptrdiff_t kColumns = kStrip / kReals;
   for (ptrdiff_t j0 = 0; j0 < a.cols;) {
     const ptrdiff_t place = first + j0, cols = std::min(kColumns - place % kColumns, a.cols - j0);
     T* strip = reinterpret_cast<T*>(tile + place / kColumns * kStripSize<R>) + place % kColumns;
     for (ptrdiff_t i = 0; i < a.rows; ++i) {
-      for (ptrdiff_t j = 0; j < cols; ++j) strip[i * kColumns + j] = a(i, j0 + j);
+      if (a.col_stride == 1) {
+        std::copy_n(&a(i, j0), cols, strip + i * kColumns);
+      } else {
+        for (ptrdiff_t j = 0; j < cols; ++j) strip[i * kColumns + j] = a(i, j0 + j);
+      }
     }
     j0 += cols;
   }
@@ -161,6 +166,7 @@ class Panels {
         probes_(probes),
         y_(n_rows, a.cols),
         lists_(a.rows, n_rows, key, workers),
+        largest_(at(count())),
         probe_rows_(ceil_div(probes.rows, kernels_.n_probes) * kernels_.n_probes),
         weights_(padded_weights<R>(a.rows, probes.rows, probe_rows_, key, workers)) {}
 
@@ -169,12 +175,17 @@ class Panels {
   static constexpr ptrdiff_t tile_size() { return kSketchStrips * kStripSize<R>; }
   ptrdiff_t n_tiles() const { return ceil_div(a_.rows, kTileRows); }
   ptrdiff_t count() const { return ceil_div(a_.cols + shift_, kColumns); }
-  ColumnStrips<T>& result() { return y_; }
+  Sketched<T> result() {
+    double value = 0;
+    for (const double x : largest_) value = larger(x, value);
+    return {std::move(y_), value};
+  }
 
   // Tiles first..last of a panel.
   void add(ptrdiff_t panel, ptrdiff_t first, ptrdiff_t last, R* tile, R* sum) const {
     const ptrdiff_t j0 = begin(panel), cols = begin(panel + 1) - j0;
     std::fill_n(sum, sum_size(), R(0));
+    if (cols < kColumns) std::fill_n(tile, tile_size(), R(0));
     for (ptrdiff_t t = first; t < last; ++t) {
       const ptrdiff_t i0 = t * kTileRows, rows = std::min(kTileRows, a_.rows - i0);
       const auto block = a_.block(i0, j0, rows, cols);
@@ -200,7 +211,12 @@ class Panels {
     }
   }
 
-  void store(ptrdiff_t panel, const R* sum) const {
+  void store(ptrdiff_t panel, const R* sum) {
+    double& largest = largest_[at(panel)];
+    for (ptrdiff_t s = 0; s < kSketchStrips; ++s) {
+      largest =
+          larger(vector_kernels<R>().largest(sum + s * sum_strip(), n_rows_ * kStrip), largest);
+    }
     const ptrdiff_t j0 = begin(panel), j1 = begin(panel + 1), nr = y_.width();
     const ptrdiff_t origin = panel * kColumns - shift_;
     for (ptrdiff_t j = j0; j < j1;) {
@@ -223,6 +239,9 @@ class Panels {
   }
 
  private:
+  // NaN stays.
+  static double larger(double x, double value) { return x > value || std::isnan(x) ? x : value; }
+
   // n_rows_ times `run` reals, from rows of a strip to rows of nr columns; complex numbers to two
   // planes.
   void store_rows(const R* from, ptrdiff_t run, R* to, ptrdiff_t nr) const {
@@ -269,6 +288,7 @@ class Panels {
   MatrixView<T> probes_;
   ColumnStrips<T> y_;
   TileLists<R> lists_;
+  std::vector<double> largest_;  // of every panel of Y
   ptrdiff_t probe_rows_;
   AlignedBuffer<R> weights_;
 };
@@ -276,8 +296,8 @@ class Panels {
 }  // namespace
 
 template <class T>
-ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
-                                   MatrixView<T> probes, int workers) {
+Sketched<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
+                               MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   Panels<T> panels(a, n_rows, key, probes, workers);
   const ptrdiff_t count = panels.count(), n_tiles = panels.n_tiles();
@@ -311,7 +331,7 @@ ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key 
         },
         used);
   }
-  return std::move(panels.result());
+  return panels.result();
 }
 
 template <class T, class Index>
@@ -354,14 +374,14 @@ ColumnStrips<T> sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const I
   return ColumnStrips<T>(y, workers);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                          \
-  template ColumnStrips<T> sparse_sign_sketch<T>(MatrixView<const T>, ptrdiff_t, Key, \
-                                                 MatrixView<T>, int);                 \
-  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int32_t>(                   \
-      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, ptrdiff_t, Key,  \
-      MatrixView<T>, int);                                                            \
-  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int64_t>(                   \
-      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, ptrdiff_t, Key,  \
+#define KEXUE_INSTANTIATE(T)                                                                     \
+  template Sketched<T> sparse_sign_sketch<T>(MatrixView<const T>, ptrdiff_t, Key, MatrixView<T>, \
+                                             int);                                               \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int32_t>(                              \
+      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, ptrdiff_t, Key,             \
+      MatrixView<T>, int);                                                                       \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int64_t>(                              \
+      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, ptrdiff_t, Key,             \
       MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)
