@@ -89,7 +89,7 @@ class _Columns:
     def find(self, indices: Array, workers: int) -> Array | None:
         if self.block is None or len(indices) > len(self.indices):
             return None
-        if np.array_equal(indices, self.indices):
+        if indices is self.indices or np.array_equal(indices, self.indices):
             return self.block
         order = np.argsort(self.indices)
         places = np.searchsorted(self.indices, indices, sorter=order)
@@ -99,7 +99,7 @@ class _Columns:
         return _core.lowrank.gather_columns(self.block, places, workers)
 
     def keep(self, indices: Array, block: Array) -> Array:
-        self.indices, self.block = np.array(indices, np.int64), block
+        self.indices, self.block = np.asarray(indices, np.int64), block
         return block
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import check_memory, require_finite
-from kexue_num.lowrank._certificate import Residual, binary_exponent
+from kexue_num.lowrank._certificate import Residual, binary_exponent, largest_exponent
 from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
@@ -116,10 +116,9 @@ class Run:
                 f"divide A by a power of two"
             )
         # A power of two loses no bit; without need none is applied.
-        dtype = self.operand.dtype
-        exponent = binary_exponent(top, dtype) if top > 0 else 0
+        exponent = binary_exponent(top, self.operand.dtype) if top > 0 else 0
         self.scale = 1.0
-        if abs(exponent) > int(np.finfo(dtype).maxexp) // 4:
+        if abs(exponent) > largest_exponent(self.operand.dtype) // 4:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
 
@@ -213,9 +212,9 @@ class Run:
             left[dropped] = False
             pivots = factors.pivots[left]
             others = self.others(factors.pivots, k - len(pivots))
+            indices = np.concatenate([pivots, others])
             if rows is not None:
-                chosen = np.concatenate([pivots, others])
-                z, largest = self.operand.coefficients(rows, factors.r, chosen, columns)
+                z, largest = self.operand.coefficients(rows, factors.r, indices, columns)
                 rows = None
             else:
                 z = _core.lowrank.interpolation_coefficients(
@@ -223,7 +222,7 @@ class Run:
                 )
                 largest = _core.lowrank.max_modulus(z, self.workers)
             if largest <= bound:
-                return np.concatenate([pivots, others]), z, largest
+                return indices, z, largest
             if within:
                 wild = np.flatnonzero((np.abs(z) > bound).any(axis=0))
                 back = np.isin(factors.pivots[dropped], wild)

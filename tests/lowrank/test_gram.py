@@ -202,6 +202,8 @@ def test_largest_eigenvalue(complex_too):
                 )
     assert _core.lowrank.largest_eigenvalue(np.zeros((3, 3))) == 0
     assert _core.lowrank.largest_eigenvalue(np.zeros((0, 0))) == 0
+    assert np.isnan(_core.lowrank.largest_eigenvalue(np.diag([1.0, np.nan])))
+    assert np.isnan(_core.lowrank.largest_eigenvalue(np.diag([1.0, np.inf])))
     assert _core.lowrank.largest_eigenvalue(np.diag([0.0, 5.0, 0.0])) == pytest.approx(5, rel=1e-15)
 
 

@@ -195,7 +195,7 @@ template <class T>
 double coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
                             std::span<const ptrdiff_t> kept, MatrixView<T> z, MatrixView<const T> a,
                             MatrixView<T> columns, int workers) {
-  constexpr ptrdiff_t kPanel = 256, kBlock = 128;
+  constexpr ptrdiff_t kPanel = 256, kBlock = 64;
   const ptrdiff_t k = z.rows, live = rows.rows, n = z.cols;
   const ptrdiff_t panels = (n + kPanel - 1) / kPanel, blocks = (columns.rows + kBlock - 1) / kBlock;
   std::atomic<ptrdiff_t> panel = 0, block = 0;
@@ -219,8 +219,8 @@ double coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
   const auto gather_next = [&] {
     const ptrdiff_t i0 = kBlock * block.fetch_add(1), size = std::min(kBlock, columns.rows - i0);
     if (size <= 0) return false;
-    gather_columns<T>(a.block(i0, 0, size, a.cols), kept, columns.block(i0, 0, size, columns.cols),
-                      1);
+    gather_columns<T>(a.block(i0, 0, a.rows - i0, a.cols), kept,
+                      columns.block(i0, 0, size, columns.cols), 1);
     return true;
   };
   parallel_for(

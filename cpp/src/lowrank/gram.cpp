@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -305,8 +306,12 @@ template <class T>
 double largest_eigenvalue(MatrixView<const T> g) {
   const ptrdiff_t n = g.rows;
   double top = 0;
-  for (ptrdiff_t i = 0; i < n; ++i) top = std::max(top, std::real(g(i, i)));
-  if (!(top > 0)) return 0;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double x = std::real(g(i, i));
+    if (!(x <= std::numeric_limits<double>::max())) return std::numeric_limits<double>::quiet_NaN();
+    top = std::max(top, x);
+  }
+  if (top == 0) return 0;
   AlignedBuffer<T> memory(n * n);
   const auto a = row_major(memory.data(), n, n);
   // Squares must not overflow.

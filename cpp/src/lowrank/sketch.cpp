@@ -45,21 +45,25 @@ Target target_of(std::uint32_t word, Block block) {
           (word & 1) != 0};
 }
 
-// The nonzeros of S for one tile of rows, sorted by target row. Places are those of a strip.
+// W, its rows padded to a multiple of what the kernel takes, and the nonzeros of S, for every tile
+// of rows of A sorted by target row. Places are those of a strip.
 template <class R>
-class TileLists {
+class Weights {
  public:
-  TileLists(ptrdiff_t m, ptrdiff_t n_rows, Key key, int workers)
+  Weights(ptrdiff_t m, ptrdiff_t n_rows, ptrdiff_t n_probes, ptrdiff_t padded, Key key, int workers)
       : n_rows_(n_rows),
-        offsets_(to_size(ceil_div(m, kTileRows) * (n_rows + 1))),
-        rows_(to_size(ceil_div(m, kTileRows) * kEntries)),
-        signs_(rows_.size()) {
+        padded_(padded),
+        offsets_(ceil_div(m, kTileRows) * (n_rows + 1)),
+        rows_(ceil_div(m, kTileRows) * kEntries),
+        signs_(rows_.size()),
+        probes_(m * padded) {
     const ptrdiff_t n_tiles = ceil_div(m, kTileRows);
     parallel_for(
         n_tiles,
         [&](ptrdiff_t t, int) {
-          const ptrdiff_t begin = t * kTileRows;
-          build(t, begin, std::min(m, begin + kTileRows), sign_key(key));
+          const ptrdiff_t begin = t * kTileRows, end = std::min(m, begin + kTileRows);
+          build(t, begin, end, sign_key(key));
+          draw(begin, end, n_probes, probe_key(key));
         },
         n_tiles < 4 ? 1 : workers);
   }
@@ -67,13 +71,27 @@ class TileLists {
   const std::int32_t* offsets(ptrdiff_t t) const { return offsets_.data() + t * (n_rows_ + 1); }
   const std::int32_t* rows(ptrdiff_t t) const { return rows_.data() + t * kEntries; }
   const R* signs(ptrdiff_t t) const { return signs_.data() + t * kEntries; }
+  // Of row i of A.
+  const R* probes(ptrdiff_t i) const { return probes_.data() + i * padded_; }
 
  private:
   static constexpr ptrdiff_t kEntries = kTileRows * kSketchBlocks;
-  static std::size_t to_size(ptrdiff_t x) { return static_cast<std::size_t>(x); }
+
+  void draw(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t n_probes, Key key) {
+    R* rows = probes_.data() + begin * padded_;
+    const auto size = at((end - begin) * n_probes);
+    fill_normal(key, static_cast<std::uint64_t>(begin * n_probes), std::span<R>(rows, size), 1);
+    if (padded_ == n_probes) return;
+    for (ptrdiff_t i = end - begin; i-- > 0;) {
+      std::copy_backward(rows + i * n_probes, rows + (i + 1) * n_probes,
+                         rows + i * padded_ + n_probes);
+      std::fill_n(rows + i * padded_ + n_probes, padded_ - n_probes, R(0));
+    }
+  }
 
   void build(ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, Key key) {
     std::int32_t* offset = offsets_.data() + t * (n_rows_ + 1);
+    std::fill_n(offset, n_rows_ + 1, 0);
     Target targets[kEntries];
     for (ptrdiff_t i = begin; i < end; ++i) {
       const PhiloxBlock words = philox(key, static_cast<std::uint64_t>(i));
@@ -86,38 +104,16 @@ class TileLists {
     for (ptrdiff_t j = 0; j < n_rows_; ++j) offset[j + 1] += offset[j];
     std::vector<std::int32_t> next(offset, offset + n_rows_);
     for (ptrdiff_t e = 0; e < (end - begin) * kSketchBlocks; ++e) {
-      const auto place = to_size(t * kEntries + next[to_size(targets[e].row)]++);
+      const ptrdiff_t place = t * kEntries + next[at(targets[e].row)]++;
       rows_[place] = static_cast<std::int32_t>(e / kSketchBlocks * kSketchStrip<R>);
       signs_[place] = targets[e].negative ? R(-0.5) : R(0.5);
     }
   }
 
-  ptrdiff_t n_rows_;
-  std::vector<std::int32_t> offsets_, rows_;
-  std::vector<R> signs_;
+  ptrdiff_t n_rows_, padded_;
+  AlignedBuffer<std::int32_t> offsets_, rows_;
+  AlignedBuffer<R> signs_, probes_;
 };
-
-template <class R>
-AlignedBuffer<R> probe_weights(ptrdiff_t m, ptrdiff_t n_probes, Key key, int workers) {
-  AlignedBuffer<R> weights(m * n_probes);
-  fill_normal(probe_key(key), 0,
-              std::span<R>(weights.data(), static_cast<std::size_t>(m * n_probes)), workers);
-  return weights;
-}
-
-// The weights with their rows padded to a multiple of what the kernel takes.
-template <class R>
-AlignedBuffer<R> padded_weights(ptrdiff_t m, ptrdiff_t n_probes, ptrdiff_t padded, Key key,
-                                int workers) {
-  auto weights = probe_weights<R>(m, n_probes, key, workers);
-  if (padded == n_probes) return weights;
-  AlignedBuffer<R> result(m * padded);
-  std::fill_n(result.data(), m * padded, R(0));
-  for (ptrdiff_t i = 0; i < m; ++i) {
-    std::copy_n(weights.data() + i * n_probes, n_probes, result.data() + i * padded);
-  }
-  return result;
-}
 
 template <class R>
 constexpr ptrdiff_t kStripSize = kTileRows * kSketchStrip<R>;
@@ -165,10 +161,9 @@ class Panels {
         n_rows_(n_rows),
         probes_(probes),
         y_(n_rows, a.cols),
-        lists_(a.rows, n_rows, key, workers),
         largest_(at(count())),
         probe_rows_(ceil_div(probes.rows, kernels_.n_probes) * kernels_.n_probes),
-        weights_(padded_weights<R>(a.rows, probes.rows, probe_rows_, key, workers)) {}
+        weights_(a.rows, n_rows, probes.rows, probe_rows_, key, workers) {}
 
   ptrdiff_t sum_strip() const { return (n_rows_ + probe_rows_) * kStrip; }
   ptrdiff_t sum_size() const { return kSketchStrips * sum_strip(); }
@@ -197,16 +192,15 @@ class Panels {
       for (ptrdiff_t p = 0; p < probe_rows_; p += kernels_.n_probes) {
         // Blocks of rows whose weights stay in the first-level cache.
         for (ptrdiff_t k0 = 0; k0 < rows; k0 += kProbeRows) {
-          kernels_.probe(std::min(kProbeRows, rows - k0),
-                         weights_.data() + (i0 + k0) * probe_rows_ + p, probe_rows_,
+          kernels_.probe(std::min(kProbeRows, rows - k0), weights_.probes(i0 + k0) + p, probe_rows_,
                          whole && p == 0 ? source + k0 * stride : nullptr, stride,
                          a_.rows - i0 - k0, tile + k0 * kStrip, kStripSize<R>,
                          sum + (n_rows_ + p) * kStrip, sum_strip());
         }
       }
       for (ptrdiff_t s = 0; s < kSketchStrips; ++s) {
-        kernels_.gather(tile + s * kStripSize<R>, n_rows_, lists_.offsets(t), lists_.rows(t),
-                        lists_.signs(t), sum + s * sum_strip());
+        kernels_.gather(tile + s * kStripSize<R>, n_rows_, weights_.offsets(t), weights_.rows(t),
+                        weights_.signs(t), sum + s * sum_strip());
       }
     }
   }
@@ -287,10 +281,9 @@ class Panels {
   ptrdiff_t n_rows_;
   MatrixView<T> probes_;
   ColumnStrips<T> y_;
-  TileLists<R> lists_;
   std::vector<double> largest_;  // of every panel of Y
   ptrdiff_t probe_rows_;
-  AlignedBuffer<R> weights_;
+  Weights<R> weights_;
 };
 
 }  // namespace
@@ -340,7 +333,8 @@ ColumnStrips<T> sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const I
                                        MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   const ptrdiff_t n_probes = probes.rows;
-  const auto weights = probe_weights<R>(m, n_probes, key, workers);
+  const AlignedBuffer<R> weights(m * n_probes);
+  fill_normal(probe_key(key), 0, std::span<R>(weights.data(), at(weights.size())), workers);
   const Key signs_key = sign_key(key);
   AlignedBuffer<T> rows(n_rows * probes.cols);
   const auto y = row_major(rows.data(), n_rows, probes.cols);

@@ -45,7 +45,8 @@ double rayleigh(MatrixView<const T> g);
 
 // The largest eigenvalue of g (n, n), Hermitian and positive semidefinite, to rounding: Householder
 // reduction to tridiagonal form and bisection of Sturm counts. O(n^3); n = 12 takes 5 us, a tenth
-// of what LAPACK takes when its code is not in the cache. Zero for n = 0.
+// of what LAPACK takes when its code is not in the cache. Zero for n = 0, NaN where the diagonal is
+// not finite.
 template <class T>
 double largest_eigenvalue(MatrixView<const T> g);
 
