@@ -862,6 +862,8 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> typing.Any: ...
     @staticmethod
+    def largest_eigenvalue(g: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]) -> float: ...
+    @staticmethod
     def leading_below(
         gram: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         limit: typing.SupportsFloat | typing.SupportsIndex,

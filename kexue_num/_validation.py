@@ -9,16 +9,17 @@ in the form the core wants, so that one check is one line::
 
     A = as_array("interp_decomp", "A", A, ndim=2, dtypes="inexact")
     k = check_integer("interp_decomp", "rank", rank, minimum=0, maximum=min(A.shape))
-    key = draw_key(as_generator("interp_decomp", rng))
+    key = as_key("interp_decomp", rng)
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -232,12 +233,6 @@ def check_real(
     maximum: float | None = None,
 ) -> float:
     """A finite real number within the bounds; `above` and `below` are exclusive."""
-    parts = [
-        f"{sign} {bound:g}"
-        for sign, bound in ((">", above), (">=", minimum), ("<", below), ("<=", maximum))
-        if bound is not None
-    ]
-    expected = f"must be {' and '.join(parts) if parts else 'finite'}"
     number = _real(function, argument, value)
     inside = (
         math.isfinite(number)
@@ -247,6 +242,9 @@ def check_real(
         and (maximum is None or number <= maximum)
     )
     if not inside:
+        bounds = ((">", above), (">=", minimum), ("<", below), ("<=", maximum))
+        parts = [f"{sign} {bound:g}" for sign, bound in bounds if bound is not None]
+        expected = f"must be {' and '.join(parts) if parts else 'finite'}"
         raise ValueError(message(function, argument, expected, value))
     return number
 
@@ -285,12 +283,11 @@ def check_integer(
 def check_choice(function: str, argument: str, value: object, choices: Iterable[str]) -> str:
     """One of the given strings."""
     choices = tuple(choices)
+    if isinstance(value, str) and value in choices:
+        return value
     expected = f"must be one of {', '.join(repr(c) for c in choices)}"
-    if not isinstance(value, str):
-        raise TypeError(message(function, argument, expected, value))
-    if value not in choices:
-        raise ValueError(message(function, argument, expected, value))
-    return value
+    kind = ValueError if isinstance(value, str) else TypeError
+    raise kind(message(function, argument, expected, value))
 
 
 def check_axis(function: str, argument: str, value: object, ndim: int) -> int:
@@ -329,11 +326,11 @@ def _real(function: str, argument: str, value: object) -> float:
 
 
 def _integer(function: str, argument: str, value: object, kind: str) -> int:
-    if not isinstance(value, (bool, np.bool_)) and isinstance(value, SupportsIndex):
+    if not isinstance(value, (bool, np.bool_)):
         try:
-            return operator.index(value)
+            return operator.index(value)  # type: ignore[arg-type]
         except TypeError:
-            pass  # an array that is no integer scalar
+            pass
     raise TypeError(message(function, argument, f"must be {kind}", value))
 
 
@@ -379,7 +376,15 @@ def draw_key(generator: np.random.Generator) -> tuple[int, int]:
     return int(low), int(high)
 
 
-# Words
+def as_key(function: str, rng: object) -> tuple[int, int]:
+    """The key for an argument `rng`; the last seeds' are kept: to make a generator takes 0.1 ms."""
+    plain = type(rng) is int and rng >= 0
+    return _key_of_seed(rng) if plain else draw_key(as_generator(function, rng))
+
+
+@functools.lru_cache(maxsize=64)
+def _key_of_seed(seed: int) -> tuple[int, int]:
+    return draw_key(np.random.default_rng(seed))
 
 
 def _type(value: object) -> Phrase:

@@ -368,6 +368,21 @@ def test_generators():
     assert v.draw_key(v.as_generator("f", None)) != v.draw_key(v.as_generator("f", None))
 
 
+def test_as_key():
+    for seed in (0, 7, 2**100):
+        key = v.draw_key(np.random.default_rng(seed))
+        assert v.as_key("f", seed) == v.as_key("f", seed) == key
+        assert v.as_key("f", np.random.default_rng(seed)) == key
+    assert v.as_key("f", np.int64(7)) == v.as_key("f", 7)
+    assert v.as_key("f", None) != v.as_key("f", None)
+    generator = np.random.default_rng(3)
+    assert v.as_key("f", generator) != v.as_key("f", generator)
+    with pytest.raises(ValueError, match="'rng' must be None, an integer >= 0"):
+        v.as_key("f", -1)
+    with pytest.raises(TypeError, match="'rng' must be None, an integer >= 0"):
+        v.as_key("f", True)
+
+
 @pytest.mark.parametrize("bits", [np.random.MT19937, np.random.Philox, np.random.SFC64])
 def test_keys_use_all_128_bits(bits):
     # False alarm: a bit that is constant in 64 draws has probability 2^-63; 128 bits: 2^-56.

@@ -38,11 +38,16 @@ class Strips {
  public:
   template <class T>
   explicit Strips(ColumnStrips<T>&& strips) : strips_(std::move(strips)) {}
+  template <class T>
+  explicit Strips(lowrank::Sketched<T>&& sketched)
+      : strips_(std::move(sketched.y)), largest_(sketched.largest) {}
 
   double max_component(int workers) const {
+    if (largest_) return *largest_;
     return std::visit([&](const auto& s) { return s.max_component(workers); }, strips_);
   }
   void scale(double factor, int workers) {
+    largest_.reset();
     std::visit(
         [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
         strips_);
@@ -67,6 +72,7 @@ class Strips {
   std::variant<ColumnStrips<float>, ColumnStrips<double>, ColumnStrips<std::complex<float>>,
                ColumnStrips<std::complex<double>>>
       strips_;
+  std::optional<double> largest_;  // where it is known
 };
 
 Strips pack(const py::array& a, int workers) {
@@ -156,7 +162,7 @@ py::tuple elimination_order(const py::array& r, const Indices& pivots, const py:
   });
 }
 
-// The coefficients, and the columns of `a` unless it is None.
+// The coefficients, their largest modulus, and the columns of `a` unless it is None.
 py::tuple coefficients_of_rows(const py::array& rows, const py::array& r, const Indices& kept,
                                const std::optional<py::array>& a, int workers) {
   return dispatch_inexact(r, [&]<class T>(Type<T>) -> py::tuple {
@@ -166,11 +172,11 @@ py::tuple coefficients_of_rows(const py::array& rows, const py::array& r, const 
     const auto source = a ? matrix_view<T>(*a) : MatrixView<const T>();
     auto z = new_matrix<T>(k, view.cols), columns = new_matrix<T>(source.rows, k);
     const auto z_view = writable(z), column_view = writable(columns);
-    without_gil([&] {
-      lowrank::coefficients_of_rows<T>(row_view, view, chosen, z_view, source, column_view,
-                                       workers);
+    const double largest = without_gil([&] {
+      return lowrank::coefficients_of_rows<T>(row_view, view, chosen, z_view, source, column_view,
+                                              workers);
     });
-    return py::make_tuple(z, columns);
+    return py::make_tuple(z, largest, columns);
   });
 }
 
@@ -314,6 +320,11 @@ ptrdiff_t leading_below(const py::array& g, double limit, int workers) {
   });
 }
 
+double largest_eigenvalue(const py::array& g) {
+  return with_gram(
+      g, [&]<class T>(MatrixView<const T> view) { return lowrank::largest_eigenvalue<T>(view); });
+}
+
 double rayleigh(const py::array& g) {
   return with_gram(g,
                    [&]<class T>(MatrixView<const T> view) { return lowrank::rayleigh<T>(view); });
@@ -376,6 +387,7 @@ void bind_lowrank(py::module_& parent) {
         py::arg("workers"));
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
+  m.def("largest_eigenvalue", &largest_eigenvalue, py::arg("g"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));

@@ -15,6 +15,7 @@ tail.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -27,6 +28,7 @@ from kexue_num.lowrank._operands import Operand
 Array = NDArray[Any]
 
 
+@functools.lru_cache(maxsize=64)
 def chi_quantile(degrees: int, delta: float) -> float:
     """The delta-quantile of the chi law (the root of a chi-square variable)."""
     from scipy.special import gammaincinv
@@ -36,7 +38,12 @@ def chi_quantile(degrees: int, delta: float) -> float:
 
 def binary_exponent(x: float, dtype: np.dtype[Any]) -> int:
     """The exponent e with x ~ 2**e, for x > 0, such that 2**-e is a number of that dtype."""
-    return max(math.frexp(x)[1], 24 - int(np.finfo(dtype).maxexp))
+    return max(math.frexp(x)[1], 24 - largest_exponent(dtype))
+
+
+@functools.cache
+def largest_exponent(dtype: np.dtype[Any]) -> int:
+    return int(np.finfo(dtype).maxexp)
 
 
 def spectral_norm(rows: Array, workers: int) -> float:
@@ -55,17 +62,19 @@ def spectral_norm(rows: Array, workers: int) -> float:
         scaled = rows * rows.real.dtype.type(math.ldexp(1.0, -exponent))
         gram = _core.lowrank.gram(scaled, workers)
     with np.errstate(over="ignore"):
-        return float(np.ldexp(math.sqrt(float(np.linalg.eigvalsh(gram)[-1])), exponent))
+        return float(np.ldexp(math.sqrt(_core.lowrank.largest_eigenvalue(gram)), exponent))
 
 
 def norm_of(rows: Array, gram: Array, workers: int) -> float:
     """||E||_2 given E E^H, if that was safe from over- and underflow."""
-    squared = float(gram.diagonal().real.max(initial=0.0))
-    if not 2.0**-800 < squared < 2.0**800:
-        return spectral_norm(rows, workers)
-    exponent = math.frexp(math.sqrt(squared))[1]
-    top = float(np.linalg.eigvalsh(gram * math.ldexp(1.0, -2 * exponent))[-1])
-    return math.ldexp(math.sqrt(top), exponent)
+    squared = _core.lowrank.largest_eigenvalue(gram)
+    return math.sqrt(squared) if 2.0**-800 < squared < 2.0**800 else spectral_norm(rows, workers)
+
+
+@functools.cache
+def _rounding(dtype: np.dtype[Any]) -> tuple[float, float]:
+    info = np.finfo(dtype)
+    return float(info.eps), float(info.smallest_subnormal)
 
 
 class Residual:
@@ -87,11 +96,11 @@ class Residual:
         self.workers = operand.workers
         self.n_probes = probes.shape[0]
         # Rounding of the probes may hide or make up an error of this size.
-        info = np.finfo(probes.dtype)
+        eps, least = _rounding(probes.dtype)
         self.probes, norm, self.norm = self._restrict(probes)
-        self.rounding = 4 * float(info.eps) * norm
+        self.rounding = 4 * eps * norm
         if norm > 0:
-            self.rounding += probes.size * float(info.smallest_subnormal)
+            self.rounding += probes.size * least
         self.power = 0
         self.skeleton: Any = None
         # The probes of the power stand for 2**exponent times themselves: no power overflows.

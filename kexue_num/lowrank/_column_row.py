@@ -12,11 +12,10 @@ from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
     as_array,
-    as_generator,
+    as_key,
     check_choice,
     check_integer,
     check_workers,
-    draw_key,
     message,
 )
 from kexue_num.lowrank._factors import Factors
@@ -188,7 +187,7 @@ def cr_matmul(
     if rank > length:
         expected = f"must be at most {length}, the number of columns of X"
         raise ValueError(message(name, "rank", expected, rank))
-    key = draw_key(as_generator(name, rng))
+    key = as_key(name, rng)
     sizes, exponents = factors.sizes(name, check_finite)
     indices, scalars = _choose(factors, sizes, rank, method, tuple_size, key)
     C, R = factors.take(indices)

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from kexue_num import _core, _lapack
 from kexue_num._validation import (
     as_array,
-    as_generator,
+    as_key,
     check_choice,
     check_integer,
     check_real,
     check_workers,
-    draw_key,
     message,
     require_finite,
 )
@@ -107,7 +106,7 @@ def column_subset(
         workers=check_workers(name, workers),
     )
     operand = as_operand(name, A, options.axis, options.workers, check_finite)
-    key = draw_key(as_generator(name, rng))
+    key = as_key(name, rng)
     k = check_rank(name, rank, operand, options.axis)
     if options.select == "rpcholesky":
         check_semidefinite_input(name, operand, A)
@@ -191,7 +190,7 @@ def leverage_scores(
     damping = None if ridge is None else check_real(name, "ridge", ridge, above=0)
     threads = check_workers(name, workers)
     operand = as_operand(name, A, axis, threads, check_finite)
-    key = draw_key(as_generator(name, rng))
+    key = as_key(name, rng)
     if rank is None and damping is None:
         raise ValueError(f"{name}: one of 'rank' and 'ridge' must be given, got neither")
     smallest = min(operand.shape)

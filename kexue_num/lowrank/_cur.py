@@ -14,10 +14,9 @@ from kexue_num import _core
 from kexue_num._errors import ConvergenceWarning
 from kexue_num._validation import (
     Phrase,
-    as_generator,
+    as_key,
     check_choice,
     check_integer,
-    draw_key,
     message,
 )
 from kexue_num.lowrank._certificate import Residual
@@ -142,7 +141,7 @@ def cur(
     options = check_options(name, rank, tol, select, choices, z_bound, confidence, workers)
     link = check_choice(name, "link", link, ("optimal", "cross"))
     operand = as_operand(name, A, 1, options.workers, check_finite)
-    key = draw_key(as_generator(name, rng))
+    key = as_key(name, rng)
     limit = check_limits(name, operand, rank, tol)
     if options.select == "rpcholesky":
         check_semidefinite_input(name, operand, A)
@@ -220,7 +219,7 @@ class _Cur:
             if min(self.operand.shape) == 0:
                 probes = np.zeros((1, self.operand.shape[1]), self.operand.dtype)
         else:
-            columns, z, _ = run.columns_of_rank(k)
+            columns, z, _ = run.columns_of_rank(k, columns=True)
             columns, probes = columns.astype(np.int64), run.probes
         c = self.operand.columns(columns)
         dense_c = dense_form(c)
@@ -253,7 +252,7 @@ class _Cur:
         if self.link == "cross" or count > min(other.shape):
             return rows_of_columns(c, count, self.options, self.purpose(1))
         run = Run(self.name, other, self.options, self.purpose(1))
-        return run.columns_of_rank(count)[0] if count else NONE
+        return run.columns_of_rank(count, columns=True)[0] if count else NONE
 
     def optimal_link(self, z: Array, r: Array) -> Array:
         """U = C^+ A R^+ = Z R^+, as Z holds the best coefficients."""

@@ -8,13 +8,12 @@ import numpy as np
 
 from kexue_num._validation import (
     Phrase,
-    as_generator,
+    as_key,
     check_choice,
     check_fraction,
     check_integer,
     check_real,
     check_workers,
-    draw_key,
     message,
 )
 from kexue_num.lowrank._choose import SELECTIONS, check_semidefinite_input
@@ -146,7 +145,6 @@ def interp_decomp(
     """
     options = _check_options(axis, method, select, refine, z_bound, confidence, workers, rank, tol)
     operand = as_operand(_NAME, A, options.axis, options.workers, check_finite)
-    generator = as_generator(_NAME, rng)
     smallest = min(operand.shape)
     if rank is not None:
         rank = check_integer(_NAME, "rank", rank, minimum=0)
@@ -162,7 +160,7 @@ def interp_decomp(
         raise ValueError(message(_NAME, "method", "must be 'randomized' unless A is dense", got))
     if options.select == "rpcholesky":
         check_semidefinite_input(_NAME, operand, A)
-    run = Run(_NAME, operand, options, draw_key(generator))
+    run = Run(_NAME, operand, options, as_key(_NAME, rng))
     if smallest == 0 or rank == 0:
         run.require_finite()
         return run.trivial()

@@ -48,8 +48,13 @@ class Operand(Protocol):
     def columns(self, indices: Array) -> Any:
         """A[:, indices] in the operand's own kind: an array, or sparse. Not to be written to."""
 
-    def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        """The product `rows` R, the identity at `indices`: columns likely to be asked for next."""
+    def coefficients(
+        self, rows: Array, r: Array, indices: Array, columns: bool
+    ) -> tuple[Array, float]:
+        """The product `rows` R, the identity at `indices`, and its largest modulus.
+
+        `columns`: whether those at `indices` are likely to be asked for next.
+        """
 
     def left_product(self, q: Array) -> Array:
         """Q^H A, (k, n), for q (m, k)."""
@@ -84,7 +89,7 @@ class _Columns:
     def find(self, indices: Array, workers: int) -> Array | None:
         if self.block is None or len(indices) > len(self.indices):
             return None
-        if np.array_equal(indices, self.indices):
+        if indices is self.indices or np.array_equal(indices, self.indices):
             return self.block
         order = np.argsort(self.indices)
         places = np.searchsorted(self.indices, indices, sorter=order)
@@ -94,7 +99,7 @@ class _Columns:
         return _core.lowrank.gather_columns(self.block, places, workers)
 
     def keep(self, indices: Array, block: Array) -> Array:
-        self.indices, self.block = np.array(indices, np.int64), block
+        self.indices, self.block = np.asarray(indices, np.int64), block
         return block
 
 
@@ -128,12 +133,14 @@ class DenseOperand:
         block = _core.lowrank.gather_columns(self.array, indices, self.workers)
         return self.taken.keep(indices, block)
 
-    def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        array = self.array if self.taken.block is None else None
-        z, block = _core.lowrank.coefficients_of_rows(rows, r, indices, array, self.workers)
+    def coefficients(
+        self, rows: Array, r: Array, indices: Array, columns: bool
+    ) -> tuple[Array, float]:
+        array = self.array if columns and self.taken.block is None else None
+        z, top, block = _core.lowrank.coefficients_of_rows(rows, r, indices, array, self.workers)
         if array is not None:
             self.taken.keep(indices, block)
-        return np.asarray(z)
+        return z, top
 
     def diagonal(self) -> Array:
         return self.array.diagonal()
@@ -185,9 +192,12 @@ class SparseOperand:
     def columns(self, indices: Array) -> Any:
         return self.matrix[:, indices]
 
-    def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        z: Array = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
-        return z
+    def coefficients(
+        self, rows: Array, r: Array, indices: Array, columns: bool
+    ) -> tuple[Array, float]:
+        del columns  # reading them costs the same later
+        z, top, _ = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)
+        return z, top
 
     def diagonal(self) -> Array:
         return np.asarray(self.matrix.diagonal())
@@ -258,9 +268,12 @@ class LinearOperatorOperand:
         chosen[indices, np.arange(len(indices))] = 1
         return self.taken.keep(indices, np.ascontiguousarray(self.right_product(chosen)))
 
-    def coefficients(self, rows: Array, r: Array, indices: Array) -> Array:
-        z: Array = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)[0]
-        return z
+    def coefficients(
+        self, rows: Array, r: Array, indices: Array, columns: bool
+    ) -> tuple[Array, float]:
+        del columns  # reading them costs the same later
+        z, top, _ = _core.lowrank.coefficients_of_rows(rows, r, indices, None, self.workers)
+        return z, top
 
     def left_product(self, q: Array) -> Array:
         if self.transpose:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import check_memory, require_finite
-from kexue_num.lowrank._certificate import Residual, binary_exponent
+from kexue_num.lowrank._certificate import Residual, binary_exponent, largest_exponent
 from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
@@ -116,10 +116,9 @@ class Run:
                 f"divide A by a power of two"
             )
         # A power of two loses no bit; without need none is applied.
-        dtype = self.operand.dtype
-        exponent = binary_exponent(top, dtype) if top > 0 else 0
+        exponent = binary_exponent(top, self.operand.dtype) if top > 0 else 0
         self.scale = 1.0
-        if abs(exponent) > int(np.finfo(dtype).maxexp) // 4:
+        if abs(exponent) > largest_exponent(self.operand.dtype) // 4:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
 
@@ -197,28 +196,33 @@ class Run:
         *,
         rows: Array | None = None,
         within: bool = False,
+        columns: bool = True,
     ) -> tuple[Array, Array, float]:
         """Indices, coefficients no larger than z_bound, and their largest modulus.
 
         The indices are the pivots but for the dropped ones, unless coefficients were too large.
         Then columns are exchanged and factored anew; or, `within` the span of Q, where A hardly
         leaves it, columns that were dropped come back and only others are exchanged. `rows` are
-        what elimination has left of the inverse, where it is known.
+        what elimination has left of the inverse, where it is known; `columns`: whether those of A
+        will be asked for.
         """
         bound = self.options.z_bound
         for rounds in itertools.count():
-            pivots = np.delete(factors.pivots, dropped)
+            left = np.ones(len(factors.pivots), bool)
+            left[dropped] = False
+            pivots = factors.pivots[left]
             others = self.others(factors.pivots, k - len(pivots))
+            indices = np.concatenate([pivots, others])
             if rows is not None:
-                z = self.operand.coefficients(rows, factors.r, np.concatenate([pivots, others]))
+                z, largest = self.operand.coefficients(rows, factors.r, indices, columns)
                 rows = None
             else:
                 z = _core.lowrank.interpolation_coefficients(
                     factors.r, np.concatenate([factors.pivots, others]), dropped, self.workers
                 )
-            largest = _core.lowrank.max_modulus(z, self.workers)
+                largest = _core.lowrank.max_modulus(z, self.workers)
             if largest <= bound:
-                return np.concatenate([pivots, others]), z, largest
+                return indices, z, largest
             if within:
                 wild = np.flatnonzero((np.abs(z) > bound).any(axis=0))
                 back = np.isin(factors.pivots[dropped], wild)
@@ -280,14 +284,17 @@ class Run:
         return self.finish(indices, z, 0.0, bound, estimate, True)
 
     def fixed_rank(self, k: int) -> InterpolativeDecomposition:
-        indices, z, largest = self.columns_of_rank(k)
+        indices, z, largest = self.columns_of_rank(k, columns=True)
         residual = Residual(self.operand, indices, z, self.probes)
         return self.finish(
             indices, z, largest, residual.bound(self.delta), residual.estimate(), True
         )
 
-    def columns_of_rank(self, k: int) -> tuple[Array, Array, float]:
-        """Indices, coefficients no larger than z_bound, and their largest modulus."""
+    def columns_of_rank(self, k: int, columns: bool = False) -> tuple[Array, Array, float]:
+        """Indices, coefficients no larger than z_bound, and their largest modulus.
+
+        `columns`: whether those of A will be asked for.
+        """
         deterministic = self.options.method == "deterministic"
         n_rows, n_probes = self.operand.sketch_size(k)
         # The sketch or A itself, and the coefficients: the least that any choice needs.
@@ -309,7 +316,7 @@ class Run:
         excess = max(0, len(factors.pivots) - k)
         gram = factors.gram(self.workers, narrow=True)
         dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
-        return self.solve(factors, k, exact, dropped, rows=rows)
+        return self.solve(factors, k, exact, dropped, rows=rows, columns=columns)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""

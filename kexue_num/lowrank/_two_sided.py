@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kexue_num._validation import as_generator, check_choice, draw_key
+from kexue_num._validation import as_key, check_choice
 from kexue_num.lowrank._certificate import spectral_norm
 from kexue_num.lowrank._choose import SELECTIONS, check_semidefinite_input
 from kexue_num.lowrank._links import check_limits, check_options, dense_form, skeleton_rows
@@ -89,7 +89,7 @@ def two_sided_id(
     refine = check_choice(name, "refine", refine, ("auto", "sketch", "exact"))
     options = replace(options, refine=refine)
     operand = as_operand(name, A, 1, options.workers, check_finite)
-    key = draw_key(as_generator(name, rng))
+    key = as_key(name, rng)
     limit = check_limits(name, operand, rank, tol)
     if options.select == "rpcholesky":
         check_semidefinite_input(name, operand, A)

@@ -166,12 +166,45 @@ def test_coefficients_of_rows_read_columns_beside(dtype, workers):
     expected[:20] = rows @ r
     expected[:, kept] = np.eye(21)
     for source in (a, np.asfortranarray(a)):
-        z, columns = _core.lowrank.coefficients_of_rows(rows, r, kept, source, workers)
+        z, largest, columns = _core.lowrank.coefficients_of_rows(rows, r, kept, source, workers)
         assert_array_equal(columns, a[:, kept])
+        assert largest == _core.lowrank.max_modulus(z, workers)
         assert_allclose(z, expected, rtol=0, atol=100 * np.finfo(dtype).eps)
-        alone, none = _core.lowrank.coefficients_of_rows(rows, r, kept, None, workers)
+        alone, _, none = _core.lowrank.coefficients_of_rows(rows, r, kept, None, workers)
         assert_array_equal(alone, z)
         assert none.shape == (0, 21)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_coefficients_of_rows_that_are_not_finite(bad):
+    rng = np.random.default_rng(7)
+    rows, r = rng.standard_normal((20, 24)), rng.standard_normal((24, 700))
+    r[3, 500] = bad
+    _, largest, _ = _core.lowrank.coefficients_of_rows(rows, r, np.arange(20), None, 2)
+    assert np.isnan(largest)
+
+
+@pytest.mark.parametrize("complex_too", [False, True])
+def test_largest_eigenvalue(complex_too):
+    rng = np.random.default_rng(8)
+    for n in range(1, 15):
+        for rank in (1, n // 2 + 1, 2 * n):
+            x = rng.standard_normal((n, rank)) * 10.0 ** rng.uniform(-3, 3, (n, 1))
+            if complex_too:
+                x = x + 1j * rng.standard_normal((n, rank))
+            if rank == 1:
+                x[1:-1] = 0
+            gram = x @ x.conj().T
+            for scale in (1.0, 2.0**-700, 2.0**700):
+                expected = np.linalg.eigvalsh(gram)[-1] * scale
+                assert_allclose(
+                    _core.lowrank.largest_eigenvalue(gram * scale), expected, rtol=1e-13
+                )
+    assert _core.lowrank.largest_eigenvalue(np.zeros((3, 3))) == 0
+    assert _core.lowrank.largest_eigenvalue(np.zeros((0, 0))) == 0
+    assert np.isnan(_core.lowrank.largest_eigenvalue(np.diag([1.0, np.nan])))
+    assert np.isnan(_core.lowrank.largest_eigenvalue(np.diag([1.0, np.inf])))
+    assert _core.lowrank.largest_eigenvalue(np.diag([0.0, 5.0, 0.0])) == pytest.approx(5, rel=1e-15)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

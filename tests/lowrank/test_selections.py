@@ -9,6 +9,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 from kexue_num import _core
 from kexue_num.lowrank import column_subset, interp_decomp
 from kexue_num.lowrank._choose import SELECTIONS
+from kexue_num.lowrank._operands import DenseOperand
 from tests.oracles import lowrank as oracle
 
 GENERAL = tuple(s for s in SELECTIONS if s != "rpcholesky")
@@ -212,6 +213,21 @@ def test_scales(select, scale):
     plain, scaled = (interp_decomp(s * A, 8, select=select, rng=0) for s in (1.0, scale))
     assert scaled.error_bound == pytest.approx(plain.error_bound * scale, rel=1e-3)
     assert scaled.max_abs_coefficient <= 2
+
+
+def test_columns_are_read_where_a_result_keeps_them(monkeypatch):
+    asked = []
+    coefficients = DenseOperand.coefficients
+
+    def spy(self, rows, r, indices, columns):
+        asked.append(columns)
+        return coefficients(self, rows, r, indices, columns)
+
+    monkeypatch.setattr(DenseOperand, "coefficients", spy)
+    A = np.random.default_rng(0).standard_normal((60, 40))
+    chosen = column_subset(A, 5, rng=0)
+    assert_array_equal(chosen, interp_decomp(A, 5, rng=0).indices)
+    assert asked == [False, True]
 
 
 @pytest.mark.parametrize("select", SELECTIONS)

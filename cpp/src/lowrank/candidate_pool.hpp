@@ -24,15 +24,22 @@ struct LongerFirst {
 // The `size` longest columns in any order; none of negative square, none that is `skipped`. They
 // lie in blocks whose longest columns are among the longest: most blocks are left aside as a whole.
 inline std::vector<std::ptrdiff_t> longest_columns(std::span<const double> squares,
-                                                   std::span<const char> skipped,
+                                                   std::span<const std::ptrdiff_t> skipped,
                                                    std::ptrdiff_t size) {
-  constexpr std::size_t kBlock = 16;
+  constexpr std::size_t kBlock = 16, kLanes = 4;
   const std::size_t n = squares.size(), blocks = (n + kBlock - 1) / kBlock;
-  std::vector<double> lengths(squares.begin(), squares.end()), tops(blocks, -1.0);
-  for (std::size_t j = 0; j < skipped.size(); ++j) {
-    if (skipped[j] != 0) lengths[j] = -1;
+  std::vector<double> lengths(blocks * kBlock, -1.0), tops(blocks);
+  std::copy(squares.begin(), squares.end(), lengths.begin());
+  for (const std::ptrdiff_t j : skipped) lengths[static_cast<std::size_t>(j)] = -1;
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const double* block = lengths.data() + b * kBlock;
+    // Maxima side by side wait for one another less.
+    double top[kLanes] = {-1, -1, -1, -1};
+    for (std::size_t j = 0; j < kBlock; j += kLanes) {
+      for (std::size_t l = 0; l < kLanes; ++l) top[l] = std::max(top[l], block[j + l]);
+    }
+    tops[b] = std::max(std::max(top[0], top[1]), std::max(top[2], top[3]));
   }
-  for (std::size_t j = 0; j < n; ++j) tops[j / kBlock] = std::max(tops[j / kBlock], lengths[j]);
   double least = 0;
   if (static_cast<std::size_t>(size) < blocks) {
     std::vector<double> sorted(tops);
@@ -103,12 +110,17 @@ class CandidatePool {
     return found == members_.end() ? kGone : found - members_.begin();
   }
 
+  std::vector<std::ptrdiff_t> columns() const {
+    std::vector<std::ptrdiff_t> known;
+    for (const Member& member : members_) {
+      if (member.column != kGone) known.push_back(member.column);
+    }
+    return known;
+  }
   // For n columns, 1 where a column is here.
   std::vector<char> marks(std::ptrdiff_t n) const {
     std::vector<char> known(static_cast<std::size_t>(n), 0);
-    for (const Member& member : members_) {
-      if (member.column != kGone) known[static_cast<std::size_t>(member.column)] = 1;
-    }
+    for (const std::ptrdiff_t j : columns()) known[static_cast<std::size_t>(j)] = 1;
     return known;
   }
 
@@ -116,13 +128,10 @@ class CandidatePool {
   // comparison of columns.
   template <class Order>
   void keep(std::ptrdiff_t count, const Order& order) {
-    std::vector<std::ptrdiff_t> columns;
-    for (const Member& member : members_) {
-      if (member.column != kGone) columns.push_back(member.column);
-    }
-    if (std::ssize(columns) > count) {
-      std::nth_element(columns.begin(), columns.begin() + count, columns.end(), order);
-      for (auto j = columns.begin() + count; j != columns.end(); ++j) {
+    std::vector<std::ptrdiff_t> known = columns();
+    if (std::ssize(known) > count) {
+      std::nth_element(known.begin(), known.begin() + count, known.end(), order);
+      for (auto j = known.begin() + count; j != known.end(); ++j) {
         (*this)[place_of(*j)].column = kGone;
       }
     }

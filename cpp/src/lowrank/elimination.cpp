@@ -143,6 +143,9 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
                                          MatrixView<T> directions, MatrixView<T> rows,
                                          int workers) {
   const ptrdiff_t size = r.rows;
+  // Products this small gain less from a second worker than waking it costs (122 columns, single
+  // precision: 0.37 ms against 0.54).
+  if (size * size * size < 4000000) workers = 1;
   AlignedBuffer<T> triangle(size * size), gram(size * size), product(size * size);
   const auto r11 = row_major(triangle.data(), size, size);
   gather_triangle<T>(r, pivots, r11);
@@ -189,26 +192,35 @@ std::vector<ptrdiff_t> elimination_order(MatrixView<const T> r, std::span<const 
 }
 
 template <class T>
-void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
-                          std::span<const ptrdiff_t> kept, MatrixView<T> z, MatrixView<const T> a,
-                          MatrixView<T> columns, int workers) {
-  constexpr ptrdiff_t kPanel = 256, kBlock = 128;
+double coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
+                            std::span<const ptrdiff_t> kept, MatrixView<T> z, MatrixView<const T> a,
+                            MatrixView<T> columns, int workers) {
+  constexpr ptrdiff_t kPanel = 256, kBlock = 64;
   const ptrdiff_t k = z.rows, live = rows.rows, n = z.cols;
   const ptrdiff_t panels = (n + kPanel - 1) / kPanel, blocks = (columns.rows + kBlock - 1) / kBlock;
   std::atomic<ptrdiff_t> panel = 0, block = 0;
+  std::vector<double> largest(static_cast<std::size_t>(panels), 0.0);
   // Every other worker begins with A. One of the two kinds is left as long as a chunk is.
   const auto multiply_next = [&] {
-    const ptrdiff_t j0 = kPanel * panel.fetch_add(1), width = std::min(kPanel, n - j0);
+    const ptrdiff_t p = panel.fetch_add(1), j0 = kPanel * p, width = std::min(kPanel, n - j0);
     if (width <= 0) return false;
+    const auto part = z.block(0, j0, k, width);
     gemm<T>(real_t<T>(1), rows, false, r.block(0, j0, r.rows, width), false,
-            z.block(0, j0, live, width), 1);
+            part.block(0, 0, live, width), 1);
+    for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&part(i, 0), width, T(0));
+    for (ptrdiff_t s = 0; s < k; ++s) {
+      const ptrdiff_t j = kept[static_cast<std::size_t>(s)] - j0;
+      if (j < 0 || j >= width) continue;
+      for (ptrdiff_t i = 0; i < k; ++i) part(i, j) = T(i == s ? 1 : 0);
+    }
+    largest[static_cast<std::size_t>(p)] = max_modulus<T>(part, 1);
     return true;
   };
   const auto gather_next = [&] {
     const ptrdiff_t i0 = kBlock * block.fetch_add(1), size = std::min(kBlock, columns.rows - i0);
     if (size <= 0) return false;
-    gather_columns<T>(a.block(i0, 0, size, a.cols), kept, columns.block(i0, 0, size, columns.cols),
-                      1);
+    gather_columns<T>(a.block(i0, 0, a.rows - i0, a.cols), kept,
+                      columns.block(i0, 0, size, columns.cols), 1);
     return true;
   };
   parallel_for(
@@ -221,10 +233,10 @@ void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
         }
       },
       k * (live * n + 4 * columns.rows) < 100000 ? 1 : workers);
-  for (ptrdiff_t i = live; i < k; ++i) std::fill_n(&z(i, 0), n, T(0));
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t s = 0; s < k; ++s) z(i, kept[static_cast<std::size_t>(s)]) = T(i == s ? 1 : 0);
-  }
+  double value = 0;
+  for (const double x : largest)
+    value = std::isnan(x) || std::isnan(value) ? NAN : std::max(value, x);
+  return value;
 }
 
 template <class T>
@@ -251,9 +263,9 @@ void interpolation_coefficients(MatrixView<const T> r, std::span<const ptrdiff_t
   template std::vector<ptrdiff_t> elimination_order<T>(                                            \
       MatrixView<const T>, std::span<const ptrdiff_t>, MatrixView<const wide_t<T>>, MatrixView<T>, \
       MatrixView<T>, int);                                                                         \
-  template void coefficients_of_rows<T>(MatrixView<const T>, MatrixView<const T>,                  \
-                                        std::span<const ptrdiff_t>, MatrixView<T>,                 \
-                                        MatrixView<const T>, MatrixView<T>, int);                  \
+  template double coefficients_of_rows<T>(MatrixView<const T>, MatrixView<const T>,                \
+                                          std::span<const ptrdiff_t>, MatrixView<T>,               \
+                                          MatrixView<const T>, MatrixView<T>, int);                \
   template void interpolation_coefficients<T>(MatrixView<const T>, std::span<const ptrdiff_t>,     \
                                               std::span<const ptrdiff_t>, MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)

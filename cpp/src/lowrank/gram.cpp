@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <span>
 #include <vector>
 
+#include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lowrank/triangular.hpp"
@@ -91,30 +94,57 @@ void gram_of_columns(MatrixView<const T> r, MatrixView<wide_t<T>> out, bool narr
   }
 }
 
-// A sum for every block of columns, at most 64 of them.
+// Whether to sum products of rows as they lie, a block of columns at a time.
 template <class T>
-void gram_of_few(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow) {
+bool has_few_rows(MatrixView<const T> r) {
+  return r.rows <= kFewRows && r.cols > kColumns<double>;
+}
+
+// Gram matrices of blocks of columns, at most 64 of them.
+template <class T>
+class GramParts {
   using W = wide_t<T>;
-  constexpr ptrdiff_t kSums = 64;
-  const ptrdiff_t k = r.rows, n = r.cols;
-  const ptrdiff_t least = narrow ? kColumns<real_t<T>> : kColumns<double>;
-  const ptrdiff_t step = std::max(least, (n + kSums - 1) / kSums);
-  const ptrdiff_t sums = (n + step - 1) / step;
-  AlignedBuffer<W> memory(sums * k * k);
-  parallel_for(
-      sums,
-      [&](ptrdiff_t task, int) {
-        const ptrdiff_t first = task * step;
-        gram_of_columns<T>(r.block(0, first, k, std::min(step, n - first)),
-                           row_major(memory.data() + task * k * k, k, k), narrow);
-      },
-      k * k * n < 250000 ? 1 : workers);
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    std::copy_n(memory.data() + i * k, i + 1, &out(i, 0));
-    for (ptrdiff_t task = 1; task < sums; ++task) {
-      const W* part = memory.data() + (task * k + i) * k;
-      for (ptrdiff_t j = 0; j <= i; ++j) out(i, j) += part[j];
+
+ public:
+  GramParts(ptrdiff_t rows, ptrdiff_t cols, bool narrow)
+      : rows_(rows),
+        cols_(cols),
+        step_(std::max(narrow ? kColumns<real_t<T>> : kColumns<double>, ceil_div(cols, kMost))),
+        narrow_(narrow),
+        memory_(count() * rows * rows) {}
+
+  ptrdiff_t count() const { return ceil_div(cols_, step_); }
+  template <class U>
+  MatrixView<U> block(MatrixView<U> r, ptrdiff_t b) const {
+    return r.block(0, b * step_, r.rows, std::min(step_, cols_ - b * step_));
+  }
+  void set(ptrdiff_t b, MatrixView<const T> columns) const {
+    gram_of_columns<T>(columns, row_major(memory_.data() + b * rows_ * rows_, rows_, rows_),
+                       narrow_);
+  }
+  // The lower triangle of their sum.
+  void add_up(MatrixView<W> out) const {
+    for (ptrdiff_t i = 0; i < rows_; ++i) {
+      std::copy_n(memory_.data() + i * rows_, i + 1, &out(i, 0));
+      for (ptrdiff_t b = 1; b < count(); ++b) {
+        const W* part = memory_.data() + (b * rows_ + i) * rows_;
+        for (ptrdiff_t j = 0; j <= i; ++j) out(i, j) += part[j];
+      }
     }
+  }
+
+ private:
+  static constexpr ptrdiff_t kMost = 64;
+
+  ptrdiff_t rows_, cols_, step_;
+  bool narrow_;
+  AlignedBuffer<W> memory_;
+};
+
+template <class T>
+void mirror(MatrixView<T> g) {
+  for (ptrdiff_t i = 0; i < g.rows; ++i) {
+    for (ptrdiff_t j = 0; j < i; ++j) g(j, i) = conjugate(g(i, j));
   }
 }
 
@@ -122,27 +152,51 @@ void gram_of_few(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, 
 
 template <class T>
 void gram(MatrixView<const T> r, MatrixView<wide_t<T>> out, int workers, bool narrow) {
-  const ptrdiff_t k = r.rows;
-  if (k <= kFewRows && r.cols > kColumns<double>) {
-    gram_of_few<T>(r, out, workers, narrow);
+  if (has_few_rows(r)) {
+    const GramParts<T> parts(r.rows, r.cols, narrow);
+    parallel_for(
+        parts.count(), [&](ptrdiff_t b, int) { parts.set(b, parts.block(r, b)); },
+        r.rows * r.rows * r.cols < 250000 ? 1 : workers);
+    parts.add_up(out);
   } else {
     lower_gram<T>(r, out, workers);
   }
-  for (ptrdiff_t i = 0; i < k; ++i) {
-    for (ptrdiff_t j = 0; j < i; ++j) out(j, i) = conjugate(out(i, j));
-  }
+  mirror(out);
 }
 
 template <class T>
 void residual_rows(MatrixView<const T> rows, MatrixView<const T> chosen, MatrixView<const T> z,
                    MatrixView<T> out, MatrixView<wide_t<T>> before, MatrixView<wide_t<T>> after,
                    int workers) {
-  gram<T>(rows, before, workers);
-  for (ptrdiff_t i = 0; i < rows.rows; ++i) {
-    for (ptrdiff_t j = 0; j < rows.cols; ++j) out(i, j) = rows(i, j);
+  const auto subtract = [&](MatrixView<const T> from, MatrixView<const T> part, MatrixView<T> to,
+                            int threads) {
+    for (ptrdiff_t i = 0; i < from.rows; ++i) {
+      for (ptrdiff_t j = 0; j < from.cols; ++j) to(i, j) = from(i, j);
+    }
+    gemm<T>(real_t<T>(-1), chosen, false, part, true, to, threads);
+  };
+  if (!has_few_rows(rows)) {
+    gram<T>(rows, before, workers);
+    subtract(rows, z, out, workers);
+    gram<T>(out, after, workers);
+    return;
   }
-  gemm<T>(real_t<T>(-1), chosen, false, z, true, out, workers);
-  gram<T>(out, after, workers);
+  // All of a block of columns while it is in the cache.
+  const GramParts<T> whole(rows.rows, rows.cols, false), rest(rows.rows, rows.cols, false);
+  parallel_for(
+      whole.count(),
+      [&](ptrdiff_t b, int) {
+        const auto from = whole.block(rows, b);
+        const auto to = whole.block(out, b);
+        whole.set(b, from);
+        subtract(from, whole.block(z, b), to, 1);
+        rest.set(b, to);
+      },
+      rows.rows * chosen.cols * rows.cols < 250000 ? 1 : workers);
+  whole.add_up(before);
+  rest.add_up(after);
+  mirror(before);
+  mirror(after);
 }
 
 template <class T>
@@ -212,6 +266,75 @@ double rayleigh(MatrixView<const T> g) {
   return value;
 }
 
+namespace {
+
+// Tridiagonal form of Hermitian a, which is used up: the diagonal, the squared moduli beside it.
+template <class T>
+void tridiagonalize(MatrixView<T> a, std::span<double> diagonal, std::span<double> squares) {
+  const ptrdiff_t n = a.rows;
+  std::vector<T> v(at(n)), w(at(n));
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    diagonal[at(j)] = std::real(a(j, j));
+    if (j + 1 == n) break;
+    double squared = 0;
+    for (ptrdiff_t i = j + 1; i < n; ++i) squared += squared_modulus(a(i, j));
+    squares[at(j)] = squared;
+    const double norm = std::sqrt(squared), first = std::abs(a(j + 1, j));
+    if (!(first < norm)) continue;
+    // The reflection 1 - v v^H takes the column to a multiple of the first unit vector.
+    const double scale = 1 / std::sqrt(norm * (norm + first));
+    for (ptrdiff_t i = j + 1; i < n; ++i) v[at(i)] = scale * a(i, j);
+    v[at(j + 1)] += scale * norm * (first > 0 ? a(j + 1, j) / first : T(1));
+    T share = 0;
+    for (ptrdiff_t i = j + 1; i < n; ++i) {
+      w[at(i)] = 0;
+      for (ptrdiff_t k = j + 1; k < n; ++k) w[at(i)] += times(a(i, k), v[at(k)]);
+      share += times(conjugate(v[at(i)]), w[at(i)]);
+    }
+    for (ptrdiff_t i = j + 1; i < n; ++i) w[at(i)] -= 0.5 * share * v[at(i)];
+    for (ptrdiff_t i = j + 1; i < n; ++i) {
+      for (ptrdiff_t k = j + 1; k < n; ++k) {
+        a(i, k) -= times(v[at(i)], conjugate(w[at(k)])) + times(w[at(i)], conjugate(v[at(k)]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+double largest_eigenvalue(MatrixView<const T> g) {
+  const ptrdiff_t n = g.rows;
+  double top = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double x = std::real(g(i, i));
+    if (!(x <= std::numeric_limits<double>::max())) return std::numeric_limits<double>::quiet_NaN();
+    top = std::max(top, x);
+  }
+  if (top == 0) return 0;
+  AlignedBuffer<T> memory(n * n);
+  const auto a = row_major(memory.data(), n, n);
+  // Squares must not overflow.
+  const int exponent = std::ilogb(top);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    for (ptrdiff_t j = 0; j < n; ++j) a(i, j) = g(i, j) * std::ldexp(1.0, -exponent);
+  }
+  std::vector<double> diagonal(at(n)), squares(at(n), 0.0);
+  tridiagonalize(a, diagonal, squares);
+  double low = *std::max_element(diagonal.begin(), diagonal.end());
+  double high = 2 * static_cast<double>(n);
+  for (;;) {
+    const double middle = 0.5 * (low + high);
+    if (!(low < middle && middle < high)) return std::ldexp(high, exponent);
+    // All eigenvalues lie below the middle if elimination of (a - middle) finds negative pivots.
+    double pivot = diagonal[0] - middle;
+    for (ptrdiff_t i = 1; i < n && pivot < 0; ++i) {
+      pivot = diagonal[at(i)] - middle - squares[at(i - 1)] / pivot;
+    }
+    (pivot < 0 ? high : low) = middle;
+  }
+}
+
 #define KEXUE_INSTANTIATE(T)                                                                    \
   template void gram<T>(MatrixView<const T>, MatrixView<wide_t<T>>, int, bool);                 \
   template void residual_rows<T>(MatrixView<const T>, MatrixView<const T>, MatrixView<const T>, \
@@ -229,6 +352,8 @@ template ptrdiff_t leading_below<std::complex<double>>(MatrixView<const std::com
 template bool inverse_root<double>(MatrixView<const double>, double, MatrixView<double>, int);
 template bool inverse_root<std::complex<double>>(MatrixView<const std::complex<double>>, double,
                                                  MatrixView<std::complex<double>>, int);
+template double largest_eigenvalue<double>(MatrixView<const double>);
+template double largest_eigenvalue<std::complex<double>>(MatrixView<const std::complex<double>>);
 template double rayleigh<double>(MatrixView<const double>);
 template double rayleigh<std::complex<double>>(MatrixView<const std::complex<double>>);
 

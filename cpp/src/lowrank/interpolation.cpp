@@ -133,9 +133,9 @@ void gather_columns(MatrixView<const T> a, std::span<const ptrdiff_t> indices, M
   constexpr ptrdiff_t kRows = 32;
   const auto k = static_cast<ptrdiff_t>(indices.size());
   parallel_for(
-      ceil_div(a.rows, kRows),
+      ceil_div(out.rows, kRows),
       [&](ptrdiff_t block, int) {
-        const ptrdiff_t end = std::min(a.rows, (block + 1) * kRows);
+        const ptrdiff_t end = std::min(out.rows, (block + 1) * kRows);
         for (ptrdiff_t i = block * kRows; i < end; ++i) {
           T* row = &out(i, 0);
           [[maybe_unused]] const ptrdiff_t ahead = std::min(i + 4, a.rows - 1);
@@ -148,7 +148,7 @@ void gather_columns(MatrixView<const T> a, std::span<const ptrdiff_t> indices, M
           }
         }
       },
-      workers_for(4 * a.rows * k, workers));
+      workers_for(4 * out.rows * k, workers));
 }
 
 template <class T>

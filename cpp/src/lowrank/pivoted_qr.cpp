@@ -167,9 +167,8 @@ class Factorization {
   std::vector<ptrdiff_t> choose_candidates() {
     const ptrdiff_t size = std::min({next_size(), n_ - rank(), max_rank_ - rank() + 8});
     pool_.keep(pool_.capacity() - size, LongerFirst{norms_});
-    const auto known = pool_.marks(n_);
     const bool steep = slack_ == 1 && is_steep();
-    if (slack_ > kForeseen && !steep) return longest_columns(norms_, known, size);
+    if (slack_ > kForeseen && !steep) return longest_columns(norms_, pool_.columns(), size);
     auto columns =
         longest_columns(norms_, {}, std::max(steep ? kSteepShortlist : kShortlist, size));
     std::sort(columns.begin(), columns.end());
@@ -179,7 +178,7 @@ class Factorization {
         a_, columns, std::min(m_, steep ? kSteepForesight : kForesight),
         row_major<const T>(q_row(base_), fresh, m_), row_major<const T>(r_row(base_), fresh, n_));
     const auto z = row_major<const T>(rows.data(), rows.size() / n, n);
-    return foreseen_pivots<T>(z, columns, norms_, known, size);
+    return foreseen_pivots<T>(z, columns, norms_, pool_.marks(n_), size);
   }
 
   // A lower bound of ||A||_2 from the first rows of R, all of it but for rounding.

@@ -1,12 +1,14 @@
 #include "kexue/lowrank/sketch.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "kexue/core/index.hpp"
 #include "kexue/core/pool.hpp"
+#include "kexue/core/vectors.hpp"
 
 namespace kexue::lowrank {
 namespace {
@@ -43,21 +45,25 @@ Target target_of(std::uint32_t word, Block block) {
           (word & 1) != 0};
 }
 
-// The nonzeros of S for one tile of rows, sorted by target row. Places are those of a strip.
+// W, its rows padded to a multiple of what the kernel takes, and the nonzeros of S, for every tile
+// of rows of A sorted by target row. Places are those of a strip.
 template <class R>
-class TileLists {
+class Weights {
  public:
-  TileLists(ptrdiff_t m, ptrdiff_t n_rows, Key key, int workers)
+  Weights(ptrdiff_t m, ptrdiff_t n_rows, ptrdiff_t n_probes, ptrdiff_t padded, Key key, int workers)
       : n_rows_(n_rows),
-        offsets_(to_size(ceil_div(m, kTileRows) * (n_rows + 1))),
-        rows_(to_size(ceil_div(m, kTileRows) * kEntries)),
-        signs_(rows_.size()) {
+        padded_(padded),
+        offsets_(ceil_div(m, kTileRows) * (n_rows + 1)),
+        rows_(ceil_div(m, kTileRows) * kEntries),
+        signs_(rows_.size()),
+        probes_(m * padded) {
     const ptrdiff_t n_tiles = ceil_div(m, kTileRows);
     parallel_for(
         n_tiles,
         [&](ptrdiff_t t, int) {
-          const ptrdiff_t begin = t * kTileRows;
-          build(t, begin, std::min(m, begin + kTileRows), sign_key(key));
+          const ptrdiff_t begin = t * kTileRows, end = std::min(m, begin + kTileRows);
+          build(t, begin, end, sign_key(key));
+          draw(begin, end, n_probes, probe_key(key));
         },
         n_tiles < 4 ? 1 : workers);
   }
@@ -65,13 +71,27 @@ class TileLists {
   const std::int32_t* offsets(ptrdiff_t t) const { return offsets_.data() + t * (n_rows_ + 1); }
   const std::int32_t* rows(ptrdiff_t t) const { return rows_.data() + t * kEntries; }
   const R* signs(ptrdiff_t t) const { return signs_.data() + t * kEntries; }
+  // Of row i of A.
+  const R* probes(ptrdiff_t i) const { return probes_.data() + i * padded_; }
 
  private:
   static constexpr ptrdiff_t kEntries = kTileRows * kSketchBlocks;
-  static std::size_t to_size(ptrdiff_t x) { return static_cast<std::size_t>(x); }
+
+  void draw(ptrdiff_t begin, ptrdiff_t end, ptrdiff_t n_probes, Key key) {
+    R* rows = probes_.data() + begin * padded_;
+    const auto size = at((end - begin) * n_probes);
+    fill_normal(key, static_cast<std::uint64_t>(begin * n_probes), std::span<R>(rows, size), 1);
+    if (padded_ == n_probes) return;
+    for (ptrdiff_t i = end - begin; i-- > 0;) {
+      std::copy_backward(rows + i * n_probes, rows + (i + 1) * n_probes,
+                         rows + i * padded_ + n_probes);
+      std::fill_n(rows + i * padded_ + n_probes, padded_ - n_probes, R(0));
+    }
+  }
 
   void build(ptrdiff_t t, ptrdiff_t begin, ptrdiff_t end, Key key) {
     std::int32_t* offset = offsets_.data() + t * (n_rows_ + 1);
+    std::fill_n(offset, n_rows_ + 1, 0);
     Target targets[kEntries];
     for (ptrdiff_t i = begin; i < end; ++i) {
       const PhiloxBlock words = philox(key, static_cast<std::uint64_t>(i));
@@ -84,38 +104,16 @@ class TileLists {
     for (ptrdiff_t j = 0; j < n_rows_; ++j) offset[j + 1] += offset[j];
     std::vector<std::int32_t> next(offset, offset + n_rows_);
     for (ptrdiff_t e = 0; e < (end - begin) * kSketchBlocks; ++e) {
-      const auto place = to_size(t * kEntries + next[to_size(targets[e].row)]++);
+      const ptrdiff_t place = t * kEntries + next[at(targets[e].row)]++;
       rows_[place] = static_cast<std::int32_t>(e / kSketchBlocks * kSketchStrip<R>);
       signs_[place] = targets[e].negative ? R(-0.5) : R(0.5);
     }
   }
 
-  ptrdiff_t n_rows_;
-  std::vector<std::int32_t> offsets_, rows_;
-  std::vector<R> signs_;
+  ptrdiff_t n_rows_, padded_;
+  AlignedBuffer<std::int32_t> offsets_, rows_;
+  AlignedBuffer<R> signs_, probes_;
 };
-
-template <class R>
-AlignedBuffer<R> probe_weights(ptrdiff_t m, ptrdiff_t n_probes, Key key, int workers) {
-  AlignedBuffer<R> weights(m * n_probes);
-  fill_normal(probe_key(key), 0,
-              std::span<R>(weights.data(), static_cast<std::size_t>(m * n_probes)), workers);
-  return weights;
-}
-
-// The weights with their rows padded to a multiple of what the kernel takes.
-template <class R>
-AlignedBuffer<R> padded_weights(ptrdiff_t m, ptrdiff_t n_probes, ptrdiff_t padded, Key key,
-                                int workers) {
-  auto weights = probe_weights<R>(m, n_probes, key, workers);
-  if (padded == n_probes) return weights;
-  AlignedBuffer<R> result(m * padded);
-  std::fill_n(result.data(), m * padded, R(0));
-  for (ptrdiff_t i = 0; i < m; ++i) {
-    std::copy_n(weights.data() + i * n_probes, n_probes, result.data() + i * padded);
-  }
-  return result;
-}
 
 template <class R>
 constexpr ptrdiff_t kStripSize = kTileRows * kSketchStrip<R>;
@@ -127,19 +125,22 @@ bool is_whole(MatrixView<const T> a) {
 }
 
 // Copies any other block of A (a complex row is its interleaved reals) into a tile, from its column
-// `first` on.
+// `first` on. The columns before and after it stay.
 template <class T>
 void pack_tile(MatrixView<const T> a, ptrdiff_t first, real_t<T>* tile) {
   using R = real_t<T>;
   constexpr ptrdiff_t kReals = is_complex_v<T> ? 2 : 1, kStrip = kSketchStrip<R>;
-  std::fill_n(tile, kSketchStrips * kStripSize<R>, R(0));
   // A strip at a time, so that its cache lines are filled together.
   constexpr ptrdiff_t kColumns = kStrip / kReals;
   for (ptrdiff_t j0 = 0; j0 < a.cols;) {
     const ptrdiff_t place = first + j0, cols = std::min(kColumns - place % kColumns, a.cols - j0);
     T* strip = reinterpret_cast<T*>(tile + place / kColumns * kStripSize<R>) + place % kColumns;
     for (ptrdiff_t i = 0; i < a.rows; ++i) {
-      for (ptrdiff_t j = 0; j < cols; ++j) strip[i * kColumns + j] = a(i, j0 + j);
+      if (a.col_stride == 1) {
+        std::copy_n(&a(i, j0), cols, strip + i * kColumns);
+      } else {
+        for (ptrdiff_t j = 0; j < cols; ++j) strip[i * kColumns + j] = a(i, j0 + j);
+      }
     }
     j0 += cols;
   }
@@ -160,21 +161,26 @@ class Panels {
         n_rows_(n_rows),
         probes_(probes),
         y_(n_rows, a.cols),
-        lists_(a.rows, n_rows, key, workers),
+        largest_(at(count())),
         probe_rows_(ceil_div(probes.rows, kernels_.n_probes) * kernels_.n_probes),
-        weights_(padded_weights<R>(a.rows, probes.rows, probe_rows_, key, workers)) {}
+        weights_(a.rows, n_rows, probes.rows, probe_rows_, key, workers) {}
 
   ptrdiff_t sum_strip() const { return (n_rows_ + probe_rows_) * kStrip; }
   ptrdiff_t sum_size() const { return kSketchStrips * sum_strip(); }
   static constexpr ptrdiff_t tile_size() { return kSketchStrips * kStripSize<R>; }
   ptrdiff_t n_tiles() const { return ceil_div(a_.rows, kTileRows); }
   ptrdiff_t count() const { return ceil_div(a_.cols + shift_, kColumns); }
-  ColumnStrips<T>& result() { return y_; }
+  Sketched<T> result() {
+    double value = 0;
+    for (const double x : largest_) value = larger(x, value);
+    return {std::move(y_), value};
+  }
 
   // Tiles first..last of a panel.
   void add(ptrdiff_t panel, ptrdiff_t first, ptrdiff_t last, R* tile, R* sum) const {
     const ptrdiff_t j0 = begin(panel), cols = begin(panel + 1) - j0;
     std::fill_n(sum, sum_size(), R(0));
+    if (cols < kColumns) std::fill_n(tile, tile_size(), R(0));
     for (ptrdiff_t t = first; t < last; ++t) {
       const ptrdiff_t i0 = t * kTileRows, rows = std::min(kTileRows, a_.rows - i0);
       const auto block = a_.block(i0, j0, rows, cols);
@@ -186,21 +192,25 @@ class Panels {
       for (ptrdiff_t p = 0; p < probe_rows_; p += kernels_.n_probes) {
         // Blocks of rows whose weights stay in the first-level cache.
         for (ptrdiff_t k0 = 0; k0 < rows; k0 += kProbeRows) {
-          kernels_.probe(std::min(kProbeRows, rows - k0),
-                         weights_.data() + (i0 + k0) * probe_rows_ + p, probe_rows_,
+          kernels_.probe(std::min(kProbeRows, rows - k0), weights_.probes(i0 + k0) + p, probe_rows_,
                          whole && p == 0 ? source + k0 * stride : nullptr, stride,
                          a_.rows - i0 - k0, tile + k0 * kStrip, kStripSize<R>,
                          sum + (n_rows_ + p) * kStrip, sum_strip());
         }
       }
       for (ptrdiff_t s = 0; s < kSketchStrips; ++s) {
-        kernels_.gather(tile + s * kStripSize<R>, n_rows_, lists_.offsets(t), lists_.rows(t),
-                        lists_.signs(t), sum + s * sum_strip());
+        kernels_.gather(tile + s * kStripSize<R>, n_rows_, weights_.offsets(t), weights_.rows(t),
+                        weights_.signs(t), sum + s * sum_strip());
       }
     }
   }
 
-  void store(ptrdiff_t panel, const R* sum) const {
+  void store(ptrdiff_t panel, const R* sum) {
+    double& largest = largest_[at(panel)];
+    for (ptrdiff_t s = 0; s < kSketchStrips; ++s) {
+      largest =
+          larger(vector_kernels<R>().largest(sum + s * sum_strip(), n_rows_ * kStrip), largest);
+    }
     const ptrdiff_t j0 = begin(panel), j1 = begin(panel + 1), nr = y_.width();
     const ptrdiff_t origin = panel * kColumns - shift_;
     for (ptrdiff_t j = j0; j < j1;) {
@@ -223,6 +233,9 @@ class Panels {
   }
 
  private:
+  // NaN stays.
+  static double larger(double x, double value) { return x > value || std::isnan(x) ? x : value; }
+
   // n_rows_ times `run` reals, from rows of a strip to rows of nr columns; complex numbers to two
   // planes.
   void store_rows(const R* from, ptrdiff_t run, R* to, ptrdiff_t nr) const {
@@ -268,16 +281,16 @@ class Panels {
   ptrdiff_t n_rows_;
   MatrixView<T> probes_;
   ColumnStrips<T> y_;
-  TileLists<R> lists_;
+  std::vector<double> largest_;  // of every panel of Y
   ptrdiff_t probe_rows_;
-  AlignedBuffer<R> weights_;
+  Weights<R> weights_;
 };
 
 }  // namespace
 
 template <class T>
-ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
-                                   MatrixView<T> probes, int workers) {
+Sketched<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key key,
+                               MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   Panels<T> panels(a, n_rows, key, probes, workers);
   const ptrdiff_t count = panels.count(), n_tiles = panels.n_tiles();
@@ -311,7 +324,7 @@ ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, ptrdiff_t n_rows, Key 
         },
         used);
   }
-  return std::move(panels.result());
+  return panels.result();
 }
 
 template <class T, class Index>
@@ -320,7 +333,8 @@ ColumnStrips<T> sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const I
                                        MatrixView<T> probes, int workers) {
   using R = real_t<T>;
   const ptrdiff_t n_probes = probes.rows;
-  const auto weights = probe_weights<R>(m, n_probes, key, workers);
+  const AlignedBuffer<R> weights(m * n_probes);
+  fill_normal(probe_key(key), 0, std::span<R>(weights.data(), at(weights.size())), workers);
   const Key signs_key = sign_key(key);
   AlignedBuffer<T> rows(n_rows * probes.cols);
   const auto y = row_major(rows.data(), n_rows, probes.cols);
@@ -354,14 +368,14 @@ ColumnStrips<T> sparse_sign_sketch_csr(ptrdiff_t m, const Index* indptr, const I
   return ColumnStrips<T>(y, workers);
 }
 
-#define KEXUE_INSTANTIATE(T)                                                          \
-  template ColumnStrips<T> sparse_sign_sketch<T>(MatrixView<const T>, ptrdiff_t, Key, \
-                                                 MatrixView<T>, int);                 \
-  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int32_t>(                   \
-      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, ptrdiff_t, Key,  \
-      MatrixView<T>, int);                                                            \
-  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int64_t>(                   \
-      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, ptrdiff_t, Key,  \
+#define KEXUE_INSTANTIATE(T)                                                                     \
+  template Sketched<T> sparse_sign_sketch<T>(MatrixView<const T>, ptrdiff_t, Key, MatrixView<T>, \
+                                             int);                                               \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int32_t>(                              \
+      ptrdiff_t, const std::int32_t*, const std::int32_t*, const T*, ptrdiff_t, Key,             \
+      MatrixView<T>, int);                                                                       \
+  template ColumnStrips<T> sparse_sign_sketch_csr<T, std::int64_t>(                              \
+      ptrdiff_t, const std::int64_t*, const std::int64_t*, const T*, ptrdiff_t, Key,             \
       MatrixView<T>, int);
 KEXUE_INSTANTIATE(float)
 KEXUE_INSTANTIATE(double)

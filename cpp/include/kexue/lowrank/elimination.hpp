@@ -22,11 +22,12 @@ void interpolation_coefficients(MatrixView<const T> r, std::span<const std::ptrd
 
 // The same where elimination has left `rows` of W: z = rows R, for the columns `kept` (those left,
 // then any others; as many as z has rows). If `columns` is not empty it becomes a[:, kept]: reading
-// single entries of A waits for memory, so that the products cost little beside it.
+// single entries of A waits for memory, so that the products cost little beside it. Returns
+// max_modulus(z).
 template <class T>
-void coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
-                          std::span<const std::ptrdiff_t> kept, MatrixView<T> z,
-                          MatrixView<const T> a, MatrixView<T> columns, int workers);
+double coefficients_of_rows(MatrixView<const T> rows, MatrixView<const T> r,
+                            std::span<const std::ptrdiff_t> kept, MatrixView<T> z,
+                            MatrixView<const T> a, MatrixView<T> columns, int workers);
 
 // The order in which backward elimination drops columns: from factors R (rank, n) of `pivots`, more
 // columns than wanted, drop down to `keep` of them, each time the one whose loss raises the squared

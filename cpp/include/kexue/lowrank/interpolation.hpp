@@ -23,7 +23,7 @@ template <class T>
 std::ptrdiff_t exchange(MatrixView<T> z, std::span<std::ptrdiff_t> indices, double bound,
                         int workers);
 
-// out (m, k): the columns of a listed in indices.
+// out (m, k): the first m rows of the columns of a listed in indices; the next ones are fetched.
 template <class T>
 void gather_columns(MatrixView<const T> a, std::span<const std::ptrdiff_t> indices,
                     MatrixView<T> out, int workers);

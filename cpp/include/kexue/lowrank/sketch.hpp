@@ -56,11 +56,17 @@ namespace lowrank {
 
 inline constexpr std::ptrdiff_t kSketchBlocks = 4;
 
-// Dense A, any strides. Y comes in the form pivoted QR works on; n_rows >= kSketchBlocks. probes
-// (n_probes, n) is contiguous row-major.
+// Y in the form pivoted QR works on, and its max_component().
 template <class T>
-ColumnStrips<T> sparse_sign_sketch(MatrixView<const T> a, std::ptrdiff_t n_rows, Key key,
-                                   MatrixView<T> probes, int workers);
+struct Sketched {
+  ColumnStrips<T> y;
+  double largest;
+};
+
+// Dense A, any strides; n_rows >= kSketchBlocks. probes (n_probes, n) is contiguous row-major.
+template <class T>
+Sketched<T> sparse_sign_sketch(MatrixView<const T> a, std::ptrdiff_t n_rows, Key key,
+                               MatrixView<T> probes, int workers);
 
 // Compressed sparse rows; the same S and W as for the dense matrix of the same entries.
 template <class T, class Index>
