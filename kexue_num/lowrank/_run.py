@@ -14,7 +14,7 @@ from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import check_memory, require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent
-from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
+from kexue_num.lowrank._choose import PIVOTED, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -52,10 +52,7 @@ class Factors:
         return Factors(self.pivots[:k], self.r[:k])
 
     def falling(self, k: int) -> bool:
-        """Whether singular values fall by a third from the k-th on to the last.
-
-        Where they do not, exact singular vectors choose columns no better than those of the sketch.
-        """
+        """Whether singular values fall by a third from the k-th on to the last."""
         if len(self.pivots) <= k:
             return False
         diagonal = np.abs(self.r[np.arange(len(self.pivots)), self.pivots])
@@ -149,15 +146,19 @@ class Run:
 
     def make_exact(self, factors: Factors) -> Factors:
         """Factors of A for the columns of factors of its sketch."""
-        columns = self.operand.columns(factors.pivots)
+        return self.exact_factors(factors.pivots, factors.r[:, factors.pivots])
+
+    def exact_factors(self, pivots: Array, r11: Array) -> Factors:
+        """Factors of A for columns whose sketch has the triangular factor r11."""
+        columns = self.operand.columns(pivots)
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
-        triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
+        triangle = np.ascontiguousarray(r11)
         white = _core.lowrank.whiten(dense, self.scale, triangle, self.workers)
         r = self.operand.left_product(white)
         if self.scale != 1:
             r = r * r.real.dtype.type(self.scale)
-        if _core.lowrank.orthogonalize(r, factors.pivots, triangle, self.workers):
-            return Factors(factors.pivots, r)
+        if _core.lowrank.orthogonalize(r, pivots, triangle, self.workers):
+            return Factors(pivots, r)
         # The sketch did not embed these columns: factor them themselves.
         strips = _core.lowrank.pack(dense, self.workers)
         strips.scale(self.scale, self.workers)
@@ -165,7 +166,7 @@ class Run:
         chosen, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
         basis = _lapack.qr(dense[:, chosen])[0]
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
-        return Factors(factors.pivots[chosen], r)
+        return Factors(pivots[chosen], r)
 
     def leading_below(self, gram: Array, limit: float) -> int:
         """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
@@ -313,19 +314,13 @@ class Run:
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""
-        spectral = self.options.select in SPECTRAL
-        if exact and not self.is_exact and spectral and factors.falling(k):
-            factors = self.make_exact(factors)
         chosen = choose_columns(self, factors, k)
         # Columns that depend on others come last, and are left out.
         strips = _core.lowrank.pack(np.ascontiguousarray(factors.r[:, chosen]), self.workers)
-        order, _ = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, self.workers)
+        order, r11 = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, self.workers)
         chosen = chosen[order]
         if exact and not self.is_exact:
-            strips = _core.lowrank.pack(factors.r, self.workers)
-            factors = self.make_exact(
-                Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
-            )
+            factors = self.exact_factors(chosen, r11[:, order])
         else:
             factors = self.refactor(chosen, exact)
         return self.solve(factors, k, exact)
