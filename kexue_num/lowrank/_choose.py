@@ -119,7 +119,7 @@ def choose_columns(run: Run, factors: Factors, k: int) -> Array:
 
 def osinsky(leading: Spectrum, penalties: tuple[float, ...], z_bound: float, workers: int) -> Array:
     """Osinsky's columns, by the first penalty that keeps the coefficients within their bound."""
-    limit = max(1.0, 0.9 * z_bound)  # the coefficients on A itself differ a little
+    limit = 1 + 0.8 * (z_bound - 1)  # the coefficients on A itself differ a little
     best, least, coefficients = np.empty(0, np.int64), math.inf, leading.vectors[:0]
     for penalty in penalties:
         chosen, rows = _core.lowrank.osinsky_columns(
