@@ -930,6 +930,12 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def rounded_product(
+        q: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def sketch(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         n_rows: typing.SupportsInt | typing.SupportsIndex,

@@ -336,6 +336,15 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
   });
 }
 
+py::array rounded_product(const py::array& q, const py::array& b, int workers) {
+  const auto left = matrix_view<double>(q), right = matrix_view<double>(b);
+  if (left.rows != right.rows) throw std::invalid_argument("rounded_product: shapes do not fit");
+  auto c = new_matrix<double>(left.cols, right.cols);
+  const auto out = writable(c);
+  without_gil([&] { kexue::rounded_product(left, right, out, workers); });
+  return c;
+}
+
 }  // namespace lowrank_faces
 
 void bind_lowrank(py::module_& parent) {
@@ -377,6 +386,7 @@ void bind_lowrank(py::module_& parent) {
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
+  m.def("rounded_product", &rounded_product, py::arg("q"), py::arg("b"), py::arg("workers"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));
 }

@@ -27,6 +27,18 @@ _SLACK = 0.85
 # Exchanges that need more rounds than this exchange rounding errors.
 _ROUNDS = 12
 
+# Entries of A times columns from which the exact product takes 5 ms, and is rounded to single
+# precision where that does not show. With P the projector onto the columns chosen and F = P A - C Z
+# what rounding leaves, the error is A - C Z = (A - P A) + F, of orthogonal ranges:
+#
+#     ||A - C Z||^2 <= ||A - P A||^2 + ||F||^2,   ||F||_F ~ 2e-7 ||A||_F
+#
+# in both norms. Rounding is kept where ||A - P A||_F is at least _HIDES ||A||_F for certain, the
+# part of A that the candidates span and the chosen columns do not: it raises the error by a
+# ten-millionth at most (4000 x 4000, slow decay, rank 100: by 1e-12).
+_LONG_PRODUCT = 2**28
+_HIDES = 2.0**-10
+
 NONE = np.empty(0, np.int64)
 
 
@@ -144,17 +156,23 @@ class Run:
         factors = Factors(chosen, r)
         return self.make_exact(factors) if exact and not self.is_exact else factors
 
-    def make_exact(self, factors: Factors) -> Factors:
+    def make_exact(self, factors: Factors, rounded: bool = False) -> Factors:
         """Factors of A for the columns of factors of its sketch."""
-        return self.exact_factors(factors.pivots, factors.r[:, factors.pivots])
+        return self.exact_factors(factors.pivots, factors.r[:, factors.pivots], rounded)
 
-    def exact_factors(self, pivots: Array, r11: Array) -> Factors:
-        """Factors of A for columns whose sketch has the triangular factor r11."""
+    def exact_factors(self, pivots: Array, r11: Array, rounded: bool = False) -> Factors:
+        """Factors of A for columns whose sketch has the triangular factor r11.
+
+        If `rounded`, Q^H A is the product of Q and A in single precision.
+        """
         columns = self.operand.columns(pivots)
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
         triangle = np.ascontiguousarray(r11)
         white = _core.lowrank.whiten(dense, self.scale, triangle, self.workers)
-        r = self.operand.left_product(white)
+        if rounded and self.operand.dense is not None:
+            r = _core.lowrank.rounded_product(white, self.operand.dense, self.workers)
+        else:
+            r = self.operand.left_product(white)
         if self.scale != 1:
             r = r * r.real.dtype.type(self.scale)
         if _core.lowrank.orthogonalize(r, pivots, triangle, self.workers):
@@ -167,6 +185,19 @@ class Run:
         basis = _lapack.qr(dense[:, chosen])[0]
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
         return Factors(pivots[chosen], r)
+
+    def may_round(self, factors: Factors) -> bool:
+        """Whether the exact product is worth rounding, and its error likely to hide that."""
+        dense, work = self.operand.dense, self.m * self.n * len(factors.pivots)
+        if dense is None or dense.dtype != np.float64 or self.scale != 1 or work < _LONG_PRODUCT:
+            return False
+        first, last = np.abs(factors.r[[0, -1], factors.pivots[[0, -1]]])
+        return bool(last > 2 * _HIDES * first and 2.0**-60 < first < 2.0**60)
+
+    def hides_rounding(self, directions: Array, gram: Array) -> bool:
+        """Whether the columns lost to `directions` of R cost much more than rounding R does."""
+        lost = _core.lowrank.matmul(directions, gram, False, 1.0, None, self.workers)
+        return bool((lost * directions).sum() > _HIDES**2 * gram.trace())
 
     def leading_below(self, gram: Array, limit: float) -> int:
         """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
@@ -305,11 +336,15 @@ class Run:
         factors = self.pivot(min(candidates, self.m, self.n), 0.0)
         if not pivoted:
             return self.chosen_columns(factors, k, exact)
-        if exact and not self.is_exact:
-            factors = self.make_exact(factors)
-        excess = max(0, len(factors.pivots) - k)
-        gram = factors.gram(self.workers, narrow=True)
-        dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+        sketched = factors
+        for rounded in (True, False) if exact and self.may_round(sketched) else (False,):
+            if exact and not self.is_exact:
+                factors = self.make_exact(sketched, rounded)
+            excess = max(0, len(factors.pivots) - k)
+            gram = factors.gram(self.workers, narrow=True)
+            dropped, lost, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+            if not rounded or self.hides_rounding(lost, gram):
+                break
         return self.solve(factors, k, exact, dropped, rows=rows)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:

@@ -217,10 +217,16 @@ bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixVi
     for (ptrdiff_t j = 0; j < k; ++j) chosen(i, j) = j < i ? T(0) : conjugate(gram(j, i));
   }
   upper_inverse<T>(chosen, inverse, workers);
-  AlignedBuffer<T> copy(k * n);
-  std::copy_n(v.data, k * n, copy.data());
-  gemm<T>(R(1), MatrixView<const T>(inverse).transposed(), true,
-          row_major<const T>(copy.data(), k, n), false, v, workers);
+  // Panels of columns by the rows of L^-1, each from a copy that stays in the second-level cache.
+  const PackedRows<T> rows(MatrixView<const T>(inverse).transposed(), true, R(1), workers);
+  parallel_for(
+      ceil_div(n, kPanel),
+      [&](ptrdiff_t panel, int) {
+        const ptrdiff_t j0 = panel * kPanel;
+        const MatrixView<T> block = v.block(0, j0, k, std::min(kPanel, n - j0));
+        multiply<T>(rows, ColumnStrips<T>(block, 1), false, block, 1);
+      },
+      workers_for(k * k * n, workers));
   return true;
 }
 
