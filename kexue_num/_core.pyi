@@ -930,6 +930,8 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
     @staticmethod
+    def rounded(strips: Strips, workers: typing.SupportsInt | typing.SupportsIndex) -> Strips: ...
+    @staticmethod
     def rounded_product(
         q: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

@@ -47,6 +47,9 @@ class Strips {
         [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
         strips_);
   }
+  Strips rounded(int workers) const {
+    return Strips(kexue::rounded(std::get<ColumnStrips<double>>(strips_), workers));
+  }
   py::array to_array(int workers) const {
     return std::visit(
         [&]<class T>(const ColumnStrips<T>& s) -> py::array {
@@ -386,6 +389,8 @@ void bind_lowrank(py::module_& parent) {
   m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
+  m.def("rounded", &Strips::rounded, py::arg("strips"), py::arg("workers"),
+        py::call_guard<py::gil_scoped_release>());
   m.def("rounded_product", &rounded_product, py::arg("q"), py::arg("b"), py::arg("workers"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));

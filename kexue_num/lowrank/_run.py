@@ -28,8 +28,9 @@ _SLACK = 0.85
 _ROUNDS = 12
 
 # Entries of A times columns from which the exact product takes 5 ms, and is rounded to single
-# precision where that does not show. With P the projector onto the columns chosen and F = P A - C Z
-# what rounding leaves, the error is A - C Z = (A - P A) + F, of orthogonal ranges:
+# precision where that does not show; so is the sketch that the candidates come from. With P the
+# projector onto the columns chosen and F = P A - C Z what rounding leaves, the two parts of
+# A - C Z = (A - P A) + F have orthogonal ranges:
 #
 #     ||A - C Z||^2 <= ||A - P A||^2 + ||F||^2,   ||F||_F ~ 2e-7 ||A||_F
 #
@@ -71,6 +72,11 @@ class Factors:
         some = max(1, k // 10)
         return bool(diagonal[-some:].mean() < 0.65 * diagonal[:k][-some:].mean())
 
+    def fall_below(self, part: float) -> bool:
+        """Whether the last pivot is shorter than that part of the first."""
+        first, last = np.abs(self.r[[0, -1], self.pivots[[0, -1]]]) if len(self.r) else (0, 0)
+        return not last >= part * first > 0
+
     def gram(self, workers: int, *, narrow: bool = False) -> Array:
         """R R^H in double precision; every block is accurate relative to itself.
 
@@ -103,6 +109,7 @@ class Run:
         self.strips = _core.lowrank.pack(np.empty((0, self.n), operand.dtype), 1)
         self.n_rows = 0
         self.is_exact = False  # whether Y is A
+        self.top = 0.0  # its largest component
         self.probes = np.empty((0, self.n), operand.dtype)
         self.scale = 1.0
 
@@ -117,7 +124,7 @@ class Run:
         self.strips, self.probes = self.operand.sketch(rows, n_probes, self.key)
         if dense is not None and self.is_exact:
             self.strips = _core.lowrank.pack(dense, self.workers)
-        top = self.strips.max_component(self.workers)
+        self.top = top = self.strips.max_component(self.workers)
         if not math.isfinite(top):
             self.require_finite()
             raise NumericalError(
@@ -140,14 +147,22 @@ class Run:
     # Factors of Y or of A
 
     def pivot(
-        self, max_rank: int, stop: float, first: Array = NONE, slack: float = _SLACK
+        self,
+        max_rank: int,
+        stop: float,
+        first: Array = NONE,
+        slack: float = _SLACK,
+        rounded: bool = False,
     ) -> Factors:
-        """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none."""
+        """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none.
+
+        If `rounded`, those of Y in single precision, and Y stays as it is.
+        """
         slack = 1.0 if self.is_exact else slack
-        pivots, r = _core.lowrank.pivoted_qr(
-            self.strips, first, max_rank, stop, slack, self.workers
+        strips = _core.lowrank.rounded(self.strips, self.workers) if rounded else self.strips
+        return Factors(
+            *_core.lowrank.pivoted_qr(strips, first, max_rank, stop, slack, self.workers)
         )
-        return Factors(pivots, r)
 
     def refactor(self, pivots: Array, exact: bool) -> Factors:
         """Factors for given columns: of Y, taken anew since factoring used it up, or of A."""
@@ -167,7 +182,7 @@ class Run:
         """
         columns = self.operand.columns(pivots)
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
-        triangle = np.ascontiguousarray(r11)
+        triangle = np.ascontiguousarray(r11, dense.dtype)
         white = _core.lowrank.whiten(dense, self.scale, triangle, self.workers)
         if rounded and self.operand.dense is not None:
             r = _core.lowrank.rounded_product(white, self.operand.dense, self.workers)
@@ -186,13 +201,15 @@ class Run:
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
         return Factors(pivots[chosen], r)
 
-    def may_round(self, factors: Factors) -> bool:
-        """Whether the exact product is worth rounding, and its error likely to hide that."""
-        dense, work = self.operand.dense, self.m * self.n * len(factors.pivots)
-        if dense is None or dense.dtype != np.float64 or self.scale != 1 or work < _LONG_PRODUCT:
-            return False
-        first, last = np.abs(factors.r[[0, -1], factors.pivots[[0, -1]]])
-        return bool(last > 2 * _HIDES * first and 2.0**-60 < first < 2.0**60)
+    def may_round(self, candidates: int) -> bool:
+        """Whether a product with so many columns is worth rounding, and within single precision."""
+        dense = self.operand.dense
+        return (
+            dense is not None
+            and dense.dtype == np.float64
+            and self.m * self.n * candidates >= _LONG_PRODUCT
+            and 2.0**-60 < self.top < 2.0**60
+        )
 
     def hides_rounding(self, directions: Array, gram: Array) -> bool:
         """Whether the columns lost to `directions` of R cost much more than rounding R does."""
@@ -333,13 +350,16 @@ class Run:
             # The product with A takes them by the dozen: a few more cost nothing.
             more = -(-candidates // 12) * 12
             candidates = more if more <= candidates + candidates // 10 else candidates
-        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
+        size = min(candidates, self.m, self.n)
         if not pivoted:
-            return self.chosen_columns(factors, k, exact)
-        sketched = factors
-        for rounded in (True, False) if exact and self.may_round(sketched) else (False,):
-            if exact and not self.is_exact:
-                factors = self.make_exact(sketched, rounded)
+            return self.chosen_columns(self.pivot(size, 0.0), k, exact)
+        product = exact and not self.is_exact
+        for rounded in (True, False) if product and self.may_round(size) else (False,):
+            factors = self.pivot(size, 0.0, rounded=rounded)
+            if rounded and factors.fall_below(2 * _HIDES):
+                continue
+            if product:
+                factors = self.make_exact(factors, rounded)
             excess = max(0, len(factors.pivots) - k)
             gram = factors.gram(self.workers, narrow=True)
             dropped, lost, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)

@@ -191,6 +191,9 @@ template <class T>
 void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
           bool accumulate, MatrixView<T> c, int workers = 0, const T* weights = nullptr);
 
+// The same strips in single precision.
+ColumnStrips<float> rounded(const ColumnStrips<double>& b, int workers);
+
 // c = Q^T B with the entries of Q and B rounded to single precision, sums of up to 320 products in
 // single and the sums of those in double precision: an entry errs by some 2^-24 ||q_i|| ||b_j||.
 // Half the time of gemm. What exceeds single precision becomes infinite.
