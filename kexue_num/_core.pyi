@@ -894,6 +894,10 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> bool: ...
     @staticmethod
+    def orthogonalize_rows(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def osinsky_columns(
         v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         e: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

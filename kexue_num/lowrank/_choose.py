@@ -47,6 +47,10 @@ SPECTRAL = ("osinsky", "arp", "leverage", "deim")
 # the most accurate from the start (1 / i at rank 50: 1.12 times column pivoting, against 1.24).
 _PENALTIES = (0.0, 0.3, 1.0)
 
+# Real rows up to which rotations, on one thread, take less time than LAPACK and what its threads
+# cost afterwards (137 rows: 6 ms; 3 ms and 20 ms of a core kept busy).
+_ROTATED = 192
+
 
 @dataclass(frozen=True)
 class Spectrum:
@@ -66,22 +70,28 @@ def spectrum(factors: Factors, k: int, workers: int) -> Spectrum:
 
     R is graded: with D the diagonal at the pivots, D^-1 R has rows of similar length, so one
     Cholesky factorisation D^-1 R = L Q gives an orthonormal Q, and D L holds the singular values to
-    the rounding of the largest.
+    rounding: of each, where rotations find them; of the largest, where they would take too long.
     """
     r, pivots = factors.r, factors.pivots
     rank = len(pivots)
     diagonal = np.abs(r[np.arange(rank), pivots])
     gram = factors.gram(workers) / diagonal[:, None] / diagonal
-    try:
-        lower = _lapack.cholesky(gram)
-    except np.linalg.LinAlgError:  # the last row depends on the others, up to rounding
+    inverse = _core.lowrank.inverse_root(gram, 0.0, workers)  # L^-H
+    if inverse is None:  # the last row depends on the others, up to rounding
         rounding = rank * float(np.finfo(gram.dtype).eps)
-        lower = _lapack.cholesky(gram + np.diag(rounding * gram.diagonal()))
-    _, s, vh = _lapack.svd(diagonal[:, None] * lower)
-    rotation = _lapack.solve(lower.conj().T, vh.conj().T).conj().T / diagonal
-    rotation[k:] *= s[k:, None]
+        gram = gram + np.diag(rounding * gram.diagonal())
+        inverse = _core.lowrank.inverse_root(gram, 0.0, workers)
+    rows = _core.lowrank.matmul(gram, inverse, False, 1.0, None, workers) * diagonal[:, None]
+    if rank <= _ROTATED and rows.dtype == np.float64:
+        values = _core.lowrank.orthogonalize_rows(rows)
+    else:
+        _, values, rows = _lapack.svd(rows)
+        rows *= values[:, None]
+    rows[:k] /= values[:k, None]
+    adjoint = np.ascontiguousarray(inverse.conj().T)
+    rotation = _core.lowrank.matmul(rows, adjoint, False, 1.0, None, workers) / diagonal
     rows = _core.lowrank.matmul(rotation.astype(r.dtype), r, False, 1.0, None, workers)
-    return Spectrum(rows[:k], s, rows[k:])
+    return Spectrum(rows[:k], values, rows[k:])
 
 
 def choose_columns(run: Run, factors: Factors, k: int) -> Array:
