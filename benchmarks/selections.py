@@ -31,9 +31,9 @@ from kexue_num import lowrank
 # The error of Osinsky's columns against SciPy's, promised: on slow decay there is nothing to gain.
 OSINSKY = [
     ("slow", Floor("scipy", 20, 1.3, 40)),
-    ("fast", Floor("scipy", 10, 0.6, 20)),
-    ("kernel", Floor("scipy", 10, 0.6, 20)),
-    ("gaussian", Floor("scipy", 10, 0.85, 20)),
+    ("fast", Floor("scipy", 20, 0.6, 40)),
+    ("kernel", Floor("scipy", 20, 0.6, 40)),
+    ("gaussian", Floor("scipy", 20, 0.85, 40)),
 ]
 CHOICES = ("lupp", "arp", "total_residual", "uniform", "leverage", "deim")
 

@@ -896,6 +896,10 @@ class lowrank:
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> bool: ...
     @staticmethod
+    def orthogonalize_rows(
+        x: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
     def osinsky_columns(
         v: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         e: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
@@ -931,6 +935,14 @@ class lowrank:
         z: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[typing.Any, ...]: ...
+    @staticmethod
+    def rounded(strips: Strips, workers: typing.SupportsInt | typing.SupportsIndex) -> Strips: ...
+    @staticmethod
+    def rounded_product(
+        q: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        b: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
+        workers: typing.SupportsInt | typing.SupportsIndex,
+    ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
     @staticmethod
     def sketch(
         a: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],

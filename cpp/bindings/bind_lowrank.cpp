@@ -52,6 +52,9 @@ class Strips {
         [&]<class T>(ColumnStrips<T>& s) { s.scale(static_cast<real_t<T>>(factor), workers); },
         strips_);
   }
+  Strips rounded(int workers) const {
+    return Strips(kexue::rounded(std::get<ColumnStrips<double>>(strips_), workers));
+  }
   py::array to_array(int workers) const {
     return std::visit(
         [&]<class T>(const ColumnStrips<T>& s) -> py::array {
@@ -347,6 +350,15 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
   });
 }
 
+py::array rounded_product(const py::array& q, const py::array& b, int workers) {
+  const auto left = matrix_view<double>(q), right = matrix_view<double>(b);
+  if (left.rows != right.rows) throw std::invalid_argument("rounded_product: shapes do not fit");
+  auto c = new_matrix<double>(left.cols, right.cols);
+  const auto out = writable(c);
+  without_gil([&] { kexue::rounded_product(left, right, out, workers); });
+  return c;
+}
+
 }  // namespace lowrank_faces
 
 void bind_lowrank(py::module_& parent) {
@@ -389,6 +401,9 @@ void bind_lowrank(py::module_& parent) {
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("largest_eigenvalue", &largest_eigenvalue, py::arg("g"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
+  m.def("rounded", &Strips::rounded, py::arg("strips"), py::arg("workers"),
+        py::call_guard<py::gil_scoped_release>());
+  m.def("rounded_product", &rounded_product, py::arg("q"), py::arg("b"), py::arg("workers"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));
 }

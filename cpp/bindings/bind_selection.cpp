@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kexue/lowrank/interpolation.hpp"
+#include "kexue/lowrank/orthogonal_rows.hpp"
 #include "kexue/lowrank/pivoted_qr.hpp"
 #include "kexue/lowrank/selection.hpp"
 #include "views.hpp"
@@ -33,6 +34,21 @@ MatrixView<const T> rows_view(const py::array& a) {
   if (view.rows > 0 && !view.rows_contiguous())
     throw std::invalid_argument("rows must be contiguous");
   return view;
+}
+
+// In place; the lengths of the rows.
+py::array orthogonalize_rows(py::array& x) {
+  const auto run = [&]<class T>(Type<T>) -> py::array {
+    const auto rows = mutable_matrix_view<T>(x);
+    if (rows.rows > 0 && !rows.rows_contiguous()) {
+      throw std::invalid_argument("rows must be contiguous");
+    }
+    py::array_t<double> lengths(rows.rows);
+    const std::span<double> out(lengths.mutable_data(), static_cast<std::size_t>(rows.rows));
+    without_gil([&] { lowrank::orthogonalize_rows<T>(rows, out); });
+    return lengths;
+  };
+  return holds<std::complex<double>>(x) ? run(Type<std::complex<double>>()) : run(Type<double>());
 }
 
 py::tuple osinsky_columns(const py::array& v, const py::array& e, double penalty, int workers) {
@@ -106,6 +122,7 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
 }  // namespace
 
 void define(py::module_ m) {
+  m.def("orthogonalize_rows", &orthogonalize_rows, py::arg("x"));
   m.def("osinsky_columns", &osinsky_columns, py::arg("v"), py::arg("e"), py::arg("penalty"),
         py::arg("workers"));
   m.def("adaptive_columns", &adaptive_columns, py::arg("v"), py::arg("key"), py::arg("workers"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "blocks.hpp"
 #include "kexue/core/pool.hpp"
 #include "narrow_products.hpp"
 #include "packing.hpp"
@@ -11,15 +12,6 @@ namespace kexue {
 namespace {
 
 using std::ptrdiff_t;
-
-// Depths of equal size, none above kDepth: a short last one would cost as many passes over C.
-constexpr ptrdiff_t kDepth = 320;
-ptrdiff_t depth_step(ptrdiff_t depth) {
-  return ceil_div(depth, std::max<ptrdiff_t>(1, ceil_div(depth, kDepth)));
-}
-
-// 12 strips of 12 rows and 256 columns are 288 KB of doubles: a part of the second-level cache.
-constexpr ptrdiff_t kRowStrips = 12;
 
 // c[0:rows, 0:cols] += A_strip B_strip for one tile; c points at its first entry.
 template <class T>
@@ -141,33 +133,6 @@ void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>&
 
 namespace {
 
-// Brings what is needed next into the second-level cache, a piece with every tile: rows of B, which
-// lie too far apart for the hardware to follow, and strips of A.
-class Ahead {
- public:
-  Ahead(const char* first, ptrdiff_t rows, ptrdiff_t stride, ptrdiff_t bytes, ptrdiff_t tiles)
-      : next_(first), rows_(rows), stride_(stride), bytes_(bytes), tiles_(tiles) {}
-
-  void fetch() {
-#if defined(__GNUC__)
-    const ptrdiff_t lines = ceil_div(bytes_, kLine), end = rows_ * lines * ++tile_ / tiles_;
-    for (; line_ < end; ++line_) {
-      __builtin_prefetch(next_ + place_, 0, 2);
-      place_ += kLine;
-      if (place_ >= bytes_) {
-        place_ = 0;
-        next_ += stride_;
-      }
-    }
-#endif
-  }
-
- private:
-  static constexpr ptrdiff_t kLine = 64;
-  const char* next_;
-  ptrdiff_t rows_, stride_, bytes_, tiles_, line_ = 0, tile_ = 0, place_ = 0;
-};
-
 // What a worker does with a group of strips of B: packs them by blocks of its depth and multiplies.
 template <class T>
 class Group {
@@ -178,7 +143,7 @@ class Group {
   static constexpr ptrdiff_t kMost = 16 / ColumnStrips<T>::kPlanes;
   // Strips a power of two apart would compete for the same places of the first-level cache.
   static ptrdiff_t block_size() {
-    return kDepth * gemm_kernels<R>().nr * ColumnStrips<T>::kPlanes +
+    return kBlockDepth * gemm_kernels<R>().nr * ColumnStrips<T>::kPlanes +
            5 * 64 / static_cast<ptrdiff_t>(sizeof(R));
   }
 
@@ -226,7 +191,7 @@ class Group {
            a_.rows() >= kernels_.mr;
   }
   void pack(ptrdiff_t s, ptrdiff_t k0, ptrdiff_t kc) const {
-    pack_strips<T>(b_, k0, kc, s, s + 1, kernels_.nr, block(s), kDepth * kernels_.nr, 0);
+    pack_strips<T>(b_, k0, kc, s, s + 1, kernels_.nr, block(s), kBlockDepth * kernels_.nr, 0);
   }
   void tile(ptrdiff_t r, ptrdiff_t s, ptrdiff_t k0, ptrdiff_t kc, bool clears) const {
     T* c = &c_(r * kernels_.mr, s * kernels_.nr);
@@ -241,7 +206,7 @@ class Group {
         return;
       }
     }
-    multiply_tile<T>(kernels_, a_, r, k0, kc, block(s), kDepth * kernels_.nr, kernels_.nr, c,
+    multiply_tile<T>(kernels_, a_, r, k0, kc, block(s), kBlockDepth * kernels_.nr, kernels_.nr, c,
                      c_.row_stride, columns(s));
   }
 
@@ -268,7 +233,8 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
   constexpr ptrdiff_t kSmall = 512 << 10;
   if constexpr (!is_complex_v<T>) {
     if (weights == nullptr && a.col_stride == 1 && a.rows >= 2 * kernels.mr &&
-        n_strips * nr * std::min(depth, kDepth) * static_cast<ptrdiff_t>(sizeof(R)) <= kSmall) {
+        n_strips * nr * std::min(depth, kBlockDepth) * static_cast<ptrdiff_t>(sizeof(R)) <=
+            kSmall) {
       return gemm_small_b<R>(alpha, a, b, accumulate, c, workers_for(flops, workers));
     }
   }

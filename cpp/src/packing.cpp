@@ -239,6 +239,23 @@ void ColumnStrips<T>::set_row(ptrdiff_t i, const T* row) {
   }
 }
 
+// Strips of single precision are twice as wide.
+ColumnStrips<float> rounded(const ColumnStrips<double>& b, int workers) {
+  ColumnStrips<float> out(b.rows(), b.cols());
+  const ptrdiff_t wide = out.width(), nr = b.width();
+  parallel_for(
+      b.n_strips(),
+      [&](ptrdiff_t s, int) {
+        const double* from = b.strip(s);
+        float* to = out.strip(s * nr / wide) + s * nr % wide;
+        for (ptrdiff_t i = 0; i < b.rows(); ++i, from += nr, to += wide) {
+          for (ptrdiff_t j = 0; j < nr; ++j) to[j] = static_cast<float>(from[j]);
+        }
+      },
+      workers_for(4 * product_flops(1, b.rows(), b.cols()), workers));
+  return out;
+}
+
 #define KEXUE_INSTANTIATE(T)                                                                    \
   template class PackedRows<T>;                                                                 \
   template class ColumnStrips<T>;                                                               \

@@ -14,7 +14,7 @@ from kexue_num import _core, _lapack
 from kexue_num._errors import NumericalError
 from kexue_num._validation import check_memory, require_finite
 from kexue_num.lowrank._certificate import Residual, binary_exponent, largest_exponent
-from kexue_num.lowrank._choose import PIVOTED, SPECTRAL, choose_columns
+from kexue_num.lowrank._choose import PIVOTED, choose_columns
 from kexue_num.lowrank._operands import PROBES, Key, Operand
 from kexue_num.lowrank._results import InterpolativeDecomposition
 
@@ -26,6 +26,19 @@ _SLACK = 0.85
 
 # Exchanges that need more rounds than this exchange rounding errors.
 _ROUNDS = 12
+
+# Entries of A times columns from which the exact product takes 5 ms, and is rounded to single
+# precision where that does not show; so is the sketch that the candidates come from. With P the
+# projector onto the columns chosen and F = P A - C Z what rounding leaves, the two parts of
+# A - C Z = (A - P A) + F have orthogonal ranges:
+#
+#     ||A - C Z||^2 <= ||A - P A||^2 + ||F||^2,   ||F||_F ~ 2e-7 ||A||_F
+#
+# in both norms. Rounding is kept where ||A - P A||_F is at least _HIDES ||A||_F for certain, the
+# part of A that the candidates span and the chosen columns do not: it raises the error by a
+# ten-millionth at most (4000 x 4000, slow decay, rank 100: by 1e-12).
+_LONG_PRODUCT = 2**28
+_HIDES = 2.0**-10
 
 NONE = np.empty(0, np.int64)
 
@@ -52,15 +65,17 @@ class Factors:
         return Factors(self.pivots[:k], self.r[:k])
 
     def falling(self, k: int) -> bool:
-        """Whether singular values fall by a third from the k-th on to the last.
-
-        Where they do not, exact singular vectors choose columns no better than those of the sketch.
-        """
+        """Whether singular values fall by a third from the k-th on to the last."""
         if len(self.pivots) <= k:
             return False
         diagonal = np.abs(self.r[np.arange(len(self.pivots)), self.pivots])
         some = max(1, k // 10)
         return bool(diagonal[-some:].mean() < 0.65 * diagonal[:k][-some:].mean())
+
+    def fall_below(self, part: float) -> bool:
+        """Whether the last pivot is shorter than that part of the first."""
+        first, last = np.abs(self.r[[0, -1], self.pivots[[0, -1]]]) if len(self.r) else (0, 0)
+        return not last >= part * first > 0
 
     def gram(self, workers: int, *, narrow: bool = False) -> Array:
         """R R^H in double precision; every block is accurate relative to itself.
@@ -94,6 +109,7 @@ class Run:
         self.strips = _core.lowrank.pack(np.empty((0, self.n), operand.dtype), 1)
         self.n_rows = 0
         self.is_exact = False  # whether Y is A
+        self.top = 0.0  # its largest component
         self.probes = np.empty((0, self.n), operand.dtype)
         self.scale = 1.0
 
@@ -108,7 +124,7 @@ class Run:
         self.strips, self.probes = self.operand.sketch(rows, n_probes, self.key)
         if dense is not None and self.is_exact:
             self.strips = _core.lowrank.pack(dense, self.workers)
-        top = self.strips.max_component(self.workers)
+        self.top = top = self.strips.max_component(self.workers)
         if not math.isfinite(top):
             self.require_finite()
             raise NumericalError(
@@ -130,14 +146,22 @@ class Run:
     # Factors of Y or of A
 
     def pivot(
-        self, max_rank: int, stop: float, first: Array = NONE, slack: float = _SLACK
+        self,
+        max_rank: int,
+        stop: float,
+        first: Array = NONE,
+        slack: float = _SLACK,
+        rounded: bool = False,
     ) -> Factors:
-        """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none."""
+        """At most max_rank pivots, `first` first; columns shorter than stop * ||Y||_2 are none.
+
+        If `rounded`, those of Y in single precision, and Y stays as it is.
+        """
         slack = 1.0 if self.is_exact else slack
-        pivots, r = _core.lowrank.pivoted_qr(
-            self.strips, first, max_rank, stop, slack, self.workers
+        strips = _core.lowrank.rounded(self.strips, self.workers) if rounded else self.strips
+        return Factors(
+            *_core.lowrank.pivoted_qr(strips, first, max_rank, stop, slack, self.workers)
         )
-        return Factors(pivots, r)
 
     def refactor(self, pivots: Array, exact: bool) -> Factors:
         """Factors for given columns: of Y, taken anew since factoring used it up, or of A."""
@@ -146,17 +170,27 @@ class Run:
         factors = Factors(chosen, r)
         return self.make_exact(factors) if exact and not self.is_exact else factors
 
-    def make_exact(self, factors: Factors) -> Factors:
+    def make_exact(self, factors: Factors, rounded: bool = False) -> Factors:
         """Factors of A for the columns of factors of its sketch."""
-        columns = self.operand.columns(factors.pivots)
+        return self.exact_factors(factors.pivots, factors.r[:, factors.pivots], rounded)
+
+    def exact_factors(self, pivots: Array, r11: Array, rounded: bool = False) -> Factors:
+        """Factors of A for columns whose sketch has the triangular factor r11.
+
+        If `rounded`, Q^H A is the product of Q and A in single precision.
+        """
+        columns = self.operand.columns(pivots)
         dense = columns if isinstance(columns, np.ndarray) else columns.toarray()
-        triangle = np.ascontiguousarray(factors.r[:, factors.pivots])
+        triangle = np.ascontiguousarray(r11, dense.dtype)
         white = _core.lowrank.whiten(dense, self.scale, triangle, self.workers)
-        r = self.operand.left_product(white)
+        if rounded and self.operand.dense is not None:
+            r = _core.lowrank.rounded_product(white, self.operand.dense, self.workers)
+        else:
+            r = self.operand.left_product(white)
         if self.scale != 1:
             r = r * r.real.dtype.type(self.scale)
-        if _core.lowrank.orthogonalize(r, factors.pivots, triangle, self.workers):
-            return Factors(factors.pivots, r)
+        if _core.lowrank.orthogonalize(r, pivots, triangle, self.workers):
+            return Factors(pivots, r)
         # The sketch did not embed these columns: factor them themselves.
         strips = _core.lowrank.pack(dense, self.workers)
         strips.scale(self.scale, self.workers)
@@ -164,7 +198,22 @@ class Run:
         chosen, _ = _core.lowrank.prescribed_qr(strips, everything, self.workers)
         basis = _lapack.qr(dense[:, chosen])[0]
         r = self.operand.left_product(basis) * basis.real.dtype.type(self.scale)
-        return Factors(factors.pivots[chosen], r)
+        return Factors(pivots[chosen], r)
+
+    def may_round(self, candidates: int) -> bool:
+        """Whether a product with so many columns is worth rounding, and within single precision."""
+        dense = self.operand.dense
+        return (
+            dense is not None
+            and dense.dtype == np.float64
+            and self.m * self.n * candidates >= _LONG_PRODUCT
+            and 2.0**-60 < self.top < 2.0**60
+        )
+
+    def hides_rounding(self, directions: Array, gram: Array) -> bool:
+        """Whether the columns lost to `directions` of R cost much more than rounding R does."""
+        lost = _core.lowrank.matmul(directions, gram, False, 1.0, None, self.workers)
+        return bool((lost * directions).sum() > _HIDES**2 * gram.trace())
 
     def leading_below(self, gram: Array, limit: float) -> int:
         """The largest t for which the leading t x t block has no eigenvalue of limit^2 or more."""
@@ -308,31 +357,32 @@ class Run:
             # The product with A takes them by the dozen: a few more cost nothing.
             more = -(-candidates // 12) * 12
             candidates = more if more <= candidates + candidates // 10 else candidates
-        factors = self.pivot(min(candidates, self.m, self.n), 0.0)
+        size = min(candidates, self.m, self.n)
         if not pivoted:
-            return self.chosen_columns(factors, k, exact)
-        if exact and not self.is_exact:
-            factors = self.make_exact(factors)
-        excess = max(0, len(factors.pivots) - k)
-        gram = factors.gram(self.workers, narrow=True)
-        dropped, _, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+            return self.chosen_columns(self.pivot(size, 0.0), k, exact)
+        product = exact and not self.is_exact
+        for rounded in (True, False) if product and self.may_round(size) else (False,):
+            factors = self.pivot(size, 0.0, rounded=rounded)
+            if rounded and factors.fall_below(2 * _HIDES):
+                continue
+            if product:
+                factors = self.make_exact(factors, rounded)
+            excess = max(0, len(factors.pivots) - k)
+            gram = factors.gram(self.workers, narrow=True)
+            dropped, lost, rows = factors.eliminate(gram, excess, self.workers, with_rows=True)
+            if not rounded or self.hides_rounding(lost, gram):
+                break
         return self.solve(factors, k, exact, dropped, rows=rows, columns=columns)
 
     def chosen_columns(self, factors: Factors, k: int, exact: bool) -> tuple[Array, Array, float]:
         """The same for the columns that `select` takes from factors of more columns than k."""
-        spectral = self.options.select in SPECTRAL
-        if exact and not self.is_exact and spectral and factors.falling(k):
-            factors = self.make_exact(factors)
         chosen = choose_columns(self, factors, k)
         # Columns that depend on others come last, and are left out.
         strips = _core.lowrank.pack(np.ascontiguousarray(factors.r[:, chosen]), self.workers)
-        order, _ = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, self.workers)
+        order, r11 = _core.lowrank.pivoted_qr(strips, NONE, k, 0.0, 1.0, self.workers)
         chosen = chosen[order]
         if exact and not self.is_exact:
-            strips = _core.lowrank.pack(factors.r, self.workers)
-            factors = self.make_exact(
-                Factors(*_core.lowrank.prescribed_qr(strips, chosen, self.workers))
-            )
+            factors = self.exact_factors(chosen, r11[:, order])
         else:
             factors = self.refactor(chosen, exact)
         return self.solve(factors, k, exact)

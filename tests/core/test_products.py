@@ -75,6 +75,26 @@ def test_products_that_take_long_are_taken_by_rows():
     np.testing.assert_allclose(one, c - a @ b, rtol=1e-13)
 
 
+@pytest.mark.parametrize("shape", [(1, 1, 1), (7, 50, 33), (13, 333, 130), (0, 4, 5), (3, 0, 40)])
+def test_rounded_product(isa, shape):
+    k, depth, n = shape
+    rng = np.random.default_rng(5)
+    q, b = rng.standard_normal((depth, k)), rng.standard_normal((depth, n))
+    lengths = np.outer(np.linalg.norm(q, axis=0), np.linalg.norm(b, axis=0))
+    for left, right in zip(_layouts(q), reversed(_layouts(b)), strict=True):
+        one, two = (_core.lowrank.rounded_product(left, right, w) for w in (1, 2))
+        np.testing.assert_array_equal(one, two)
+        # Two roundings of the factors and, by blocks of 320, some of their sums.
+        assert (np.abs(one - q.T @ b) <= 4 * 2.0**-24 * lengths).all()
+
+
+def test_long_rounded_products_are_taken_by_rows():
+    rng = np.random.default_rng(6)
+    q, b = rng.random((31000, 390)), rng.random((31000, 1))
+    product = _core.lowrank.rounded_product(q, b, 2)
+    np.testing.assert_allclose(product, q.T @ b, rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_nan_reaches_its_row_alone(isa, dtype):
     a, b = np.ones((30, 40), dtype), np.ones((40, 20), dtype)

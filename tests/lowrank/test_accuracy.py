@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.sparse.linalg import aslinearoperator
 
-from kexue_num.lowrank import interp_decomp
+from kexue_num.lowrank import _run, interp_decomp
 from tests.oracles import lowrank as oracle
 
 SEEDS = range(7)
@@ -82,6 +82,55 @@ def test_operator_error(family):
         dense.append(error(A, rank, rng=seed))
         operator.append(error(A, rank, operand=aslinearoperator(A), rng=seed))
     assert np.median(np.divide(operator, dense)) <= 1.5
+
+
+@pytest.fixture
+def products(monkeypatch):
+    """Whether the exact products of a decomposition were rounded, however small they are."""
+    taken = []
+    factors = _run.Run.exact_factors
+
+    def record(self, pivots, r11, rounded=False):
+        taken.append(rounded)
+        return factors(self, pivots, r11, rounded)
+
+    monkeypatch.setattr(_run, "_LONG_PRODUCT", 0)
+    monkeypatch.setattr(_run.Run, "exact_factors", record)
+    return taken
+
+
+@pytest.mark.parametrize("family", oracle.FAMILIES)
+def test_rounded_products_do_not_show(family, products):
+    A, rank = oracle.FAMILIES[family](np.random.default_rng(0))
+    d = interp_decomp(A, rank, refine="exact", rng=0)
+    if products:
+        assert products[0] or family not in ("slow_decay", "noise_floor")
+    best = np.linalg.norm(oracle.residual(A, d.indices))
+    norm = np.linalg.norm(A)
+    found = np.linalg.norm(oracle.wide(A) - oracle.wide(d.skeleton) @ oracle.wide(d.coefficients))
+    assert found <= best * (1 + 1e-7) + 1e-13 * norm
+    assert d.max_abs_coefficient <= 2
+    np.testing.assert_array_equal(d.coefficients[:, d.indices], np.eye(rank))
+
+
+def test_rounding_that_might_show_is_taken_back(products):
+    # Three columns of 2003 are all that five columns leave: too little beside the whole.
+    rng = np.random.default_rng(1)
+    A = np.zeros((100, 2003))
+    A[:5, :2000] = rng.standard_normal((5, 2000))
+    A[50:53, 2000:] = 0.03 * np.eye(3)
+    d = interp_decomp(A, 5, refine="exact", rng=0)
+    assert products == [True, False]
+    assert np.linalg.norm(A - d.reconstruct()) <= 0.03 * 3**0.5 * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 1e200])
+def test_products_are_not_rounded_beyond_single_precision(scale, products):
+    A, rank = oracle.FAMILIES["slow_decay"](np.random.default_rng(0))
+    interp_decomp(A * scale, rank, refine="exact", rng=0)
+    assert products == [False]
+    interp_decomp(A, rank, refine="exact", rng=0)
+    assert products[1:] == [True]
 
 
 @pytest.mark.parametrize("method", ["randomized", "deterministic"])

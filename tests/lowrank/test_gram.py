@@ -1,5 +1,6 @@
 """Norms read off Gram matrices, and the factorisation that the sketches go through."""
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -81,6 +82,33 @@ def test_inverse_root_of_what_has_none():
     nan[2, 2] = np.nan
     for gram in (-np.eye(2), np.diag([1.0, 0.0]), np.diag([1.0, 1e-9]), np.ones((60, 60)), nan):
         assert _core.lowrank.inverse_root(gram, 1e-4, 1) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+@pytest.mark.parametrize("k", [0, 1, 2, 9, 40])
+def test_orthogonal_rows(isa, k, dtype):
+    x = _rows((k, max(1, k)), dtype)
+    rows = x.copy()
+    lengths = _core.lowrank.orthogonalize_rows(rows)
+    np.testing.assert_allclose(lengths, np.linalg.svd(x, compute_uv=False), rtol=1e-10)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), lengths, rtol=1e-13)
+    units = rows / lengths[:, None]
+    np.testing.assert_allclose(units @ units.conj().T, np.eye(k), atol=1e-13)
+    np.testing.assert_allclose(rows.conj().T @ rows, x.conj().T @ x, atol=1e-11)
+
+
+def test_orthogonal_rows_have_relative_accuracy(isa):
+    # D C with a well conditioned C: singular values of 2^-300 as accurate as those of 1.
+    rng = np.random.default_rng(3)
+    c = np.tril(rng.standard_normal((8, 8))) + 4 * np.eye(8)
+    x = 2.0 ** (-300 * np.arange(8) / 7)[:, None] * c
+    rows = x[rng.permutation(8)]
+    lengths = _core.lowrank.orthogonalize_rows(rows)
+    with mpmath.workdps(250):
+        exact = mpmath.svd_r(mpmath.matrix(x.tolist()), compute_uv=False)
+        errors = [abs(mpmath.mpf(a) / b - 1) for a, b in zip(lengths.tolist(), exact, strict=True)]
+    assert max(errors) <= 1e-14
+    assert _core.lowrank.orthogonalize_rows(np.zeros((3, 4))).tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.complex128])

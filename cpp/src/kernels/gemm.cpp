@@ -130,6 +130,29 @@ void pack(std::ptrdiff_t depth, const R* b, std::ptrdiff_t ldb, std::ptrdiff_t n
   }
 }
 
+void pack_rounded(std::ptrdiff_t depth, const double* b, std::ptrdiff_t ldb,
+                  std::ptrdiff_t n_strips, float* out, std::ptrdiff_t strip) {
+  constexpr std::ptrdiff_t kWidth = 2 * kLanes<float>;
+  for (std::ptrdiff_t k = 0; k < depth; ++k) {
+    const double* row = b + k * ldb;
+#if defined(__GNUC__) || defined(__clang__)
+    const double* ahead = b + (k + kAhead < depth ? k + kAhead : depth - 1) * ldb;
+    for (std::ptrdiff_t j = 0; j < n_strips * kWidth; j += 8) __builtin_prefetch(ahead + j);
+#endif
+    for (std::ptrdiff_t s = 0; s < n_strips; ++s) {
+      float* to = out + s * strip + k * kWidth;
+      for (std::ptrdiff_t j = 0; j < kWidth; ++j) to[j] = static_cast<float>(row[s * kWidth + j]);
+    }
+  }
+}
+
+void add_rounded(std::ptrdiff_t rows, const float* tile, double* c, std::ptrdiff_t ldc) {
+  constexpr std::ptrdiff_t kWidth = 2 * kLanes<float>;
+  for (std::ptrdiff_t i = 0; i < rows; ++i) {
+    for (std::ptrdiff_t j = 0; j < kWidth; ++j) c[i * ldc + j] += tile[i * kWidth + j];
+  }
+}
+
 }  // namespace
 
 extern const GemmTables gemm_tables;
@@ -138,6 +161,7 @@ const GemmTables gemm_tables = {
      &micro_rows<float>, &pack<float>},
     {kRows, 2 * kLanes<double>, &micro<double>, &micro_half<double>, &micro_packs<double>,
      &micro_rows<double>, &pack<double>},
+    {&pack_rounded, &add_rounded},
 };
 
 }  // namespace kexue::KEXUE_ISA

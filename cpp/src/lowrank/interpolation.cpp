@@ -75,41 +75,52 @@ double largest(MatrixView<const T> a, int workers, Measure measure) {
   return value;
 }
 
+struct Largest {
+  double squared = 0;
+  ptrdiff_t row = 0, column = 0;
+};
+
+// The entry of largest modulus, the first of equals; the first column counts as `first_column`.
+template <class T>
+Largest largest_of(MatrixView<const T> z, ptrdiff_t first_column) {
+  Largest found;
+  for (ptrdiff_t i = 0; i < z.rows; ++i) {
+    if constexpr (!is_complex_v<T>) {
+      const double top = vector_kernels<T>().largest(z.row(i), z.cols);
+      if (top * top <= found.squared) continue;  // a row that is not finite is looked at
+    }
+    for (ptrdiff_t j = 0; j < z.cols; ++j) {
+      const double squared = squared_modulus(z(i, j));
+      if (squared > found.squared) found = {squared, i, first_column + j};
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 template <class T>
 ptrdiff_t exchange(MatrixView<T> z, std::span<ptrdiff_t> indices, double bound, int workers) {
-  struct Largest {
-    double squared = 0;
-    ptrdiff_t row = 0, column = 0;
-  };
-  const ptrdiff_t k = z.rows, n = z.cols, panels = ceil_div(n, kPanel);
+  constexpr ptrdiff_t kWidth = 256;  // columns per task: its rows stay in the second-level cache
+  const ptrdiff_t k = z.rows, n = z.cols, panels = ceil_div(n, kWidth);
   std::vector<Largest> best(static_cast<std::size_t>(panels));
   std::vector<T> pivot_column(static_cast<std::size_t>(k));
   Largest pivot;
   // Eliminates column pivot.column with row pivot.row (unless no pivot is set: row < 0), then finds
   // the largest entry of every panel.
   const auto sweep = [&](ptrdiff_t panel, int) {
-    const ptrdiff_t j0 = panel * kPanel, j1 = std::min(n, j0 + kPanel);
+    const ptrdiff_t j0 = panel * kWidth, width = std::min(n - j0, kWidth);
     if (pivot.row >= 0) {
-      T* source = &z(pivot.row, 0);
+      T* source = &z(pivot.row, j0);
       const T inverse = T(1) / pivot_column[static_cast<std::size_t>(pivot.row)];
-      for (ptrdiff_t j = j0; j < j1; ++j) source[j] = times(inverse, source[j]);
+      for (ptrdiff_t j = 0; j < width; ++j) source[j] = times(inverse, source[j]);
       for (ptrdiff_t i = 0; i < k; ++i) {
         if (i == pivot.row) continue;
-        const T h = pivot_column[static_cast<std::size_t>(i)];
-        T* target = &z(i, 0);
-        for (ptrdiff_t j = j0; j < j1; ++j) target[j] -= times(h, source[j]);
+        subtract_rows<T>(1, &pivot_column[static_cast<std::size_t>(i)], source, n, &z(i, j0),
+                         width);
       }
     }
-    Largest found;
-    for (ptrdiff_t i = 0; i < k; ++i) {
-      for (ptrdiff_t j = j0; j < j1; ++j) {
-        const double squared = squared_modulus(z(i, j));
-        if (squared > found.squared) found = {squared, i, j};
-      }
-    }
-    best[static_cast<std::size_t>(panel)] = found;
+    best[static_cast<std::size_t>(panel)] = largest_of<T>(z.block(0, j0, k, width), j0);
   };
   pivot.row = -1;
   for (ptrdiff_t count = 0;; ++count) {
@@ -217,10 +228,16 @@ bool orthogonalize(MatrixView<T> v, std::span<const ptrdiff_t> indices, MatrixVi
     for (ptrdiff_t j = 0; j < k; ++j) chosen(i, j) = j < i ? T(0) : conjugate(gram(j, i));
   }
   upper_inverse<T>(chosen, inverse, workers);
-  AlignedBuffer<T> copy(k * n);
-  std::copy_n(v.data, k * n, copy.data());
-  gemm<T>(R(1), MatrixView<const T>(inverse).transposed(), true,
-          row_major<const T>(copy.data(), k, n), false, v, workers);
+  // Panels of columns by the rows of L^-1, each from a copy that stays in the second-level cache.
+  const PackedRows<T> rows(MatrixView<const T>(inverse).transposed(), true, R(1), workers);
+  parallel_for(
+      ceil_div(n, kPanel),
+      [&](ptrdiff_t panel, int) {
+        const ptrdiff_t j0 = panel * kPanel;
+        const MatrixView<T> block = v.block(0, j0, k, std::min(kPanel, n - j0));
+        multiply<T>(rows, ColumnStrips<T>(block, 1), false, block, 1);
+      },
+      workers_for(k * k * n, workers));
   return true;
 }
 

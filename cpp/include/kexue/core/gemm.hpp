@@ -39,9 +39,18 @@ struct GemmKernels {
                R* out, std::ptrdiff_t strip);
 };
 
+struct RoundingKernels {
+  // out[s * strip + k * nr + j] = b[k * ldb + s * nr + j], with nr of GemmKernels<float>.
+  void (*pack)(std::ptrdiff_t depth, const double* b, std::ptrdiff_t ldb, std::ptrdiff_t n_strips,
+               float* out, std::ptrdiff_t strip);
+  // c[i * ldc + j] += tile[i * nr + j] for i < rows, j < nr.
+  void (*add)(std::ptrdiff_t rows, const float* tile, double* c, std::ptrdiff_t ldc);
+};
+
 struct GemmTables {
   GemmKernels<float> f32;
   GemmKernels<double> f64;
+  RoundingKernels rounding;
 };
 const GemmTables& gemm_tables();
 
@@ -181,5 +190,14 @@ void add_product(const PackedRows<T>& a, MatrixView<const T> x, ColumnStrips<T>&
 template <class T>
 void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<const T> b,
           bool accumulate, MatrixView<T> c, int workers = 0, const T* weights = nullptr);
+
+// The same strips in single precision.
+ColumnStrips<float> rounded(const ColumnStrips<double>& b, int workers);
+
+// c = Q^T B with the entries of Q and B rounded to single precision, sums of up to 320 products in
+// single and the sums of those in double precision: an entry errs by some 2^-24 ||q_i|| ||b_j||.
+// Half the time of gemm. What exceeds single precision becomes infinite.
+void rounded_product(MatrixView<const double> q, MatrixView<const double> b, MatrixView<double> c,
+                     int workers);
 
 }  // namespace kexue
