@@ -18,8 +18,6 @@ constexpr std::uint32_t kSyllables = 0xAC00, kLeads = 0x1100, kVowels = 0x1161, 
 constexpr std::uint32_t kLeadCount = 19, kVowelCount = 21, kTailCount = 28;
 constexpr std::uint32_t kSyllableCount = kLeadCount * kVowelCount * kTailCount;
 
-constexpr std::uint32_t kMostSettled = 1U << 16;
-
 bool is_compatible(UnicodeForm form) {
   return form == UnicodeForm::kNfkc || form == UnicodeForm::kNfkd;
 }
@@ -127,7 +125,24 @@ void UnicodeForms::find_settled(UnicodeForm form) {
     apply_part(form, one, 0, one.text.size(), line, whole);
     if (whole.text != one.text || first >= kMostSettled || !settled[first]) unsettle(character);
   }
+  std::bitset<kMostSettled / kBlock>& blocks = settled_blocks_[static_cast<std::size_t>(form)];
+  for (std::size_t code = 0x800; code < kMostSettled; code += kBlock) {
+    const auto first = settled.begin() + static_cast<std::ptrdiff_t>(code);
+    const bool surrogates = code >= 0xD800 && code < 0xE000;
+    blocks[code / kBlock] =
+        !surrogates && std::find(first, first + kBlock, false) == first + kBlock;
+  }
   settled_[static_cast<std::size_t>(form)] = std::move(settled);
+}
+
+// Whether three bytes are a character of a block that is settled as a whole.
+bool UnicodeForms::in_settled_block(UnicodeForm form, const char* three) const {
+  std::uint8_t byte[3];
+  std::memcpy(byte, three, sizeof byte);
+  const bool shaped =
+      (byte[0] & 0xF0) == 0xE0 && (byte[1] & 0xC0) == 0x80 && (byte[2] & 0xC0) == 0x80;
+  const std::size_t block = std::size_t{byte[0] & 15U} << 6 | (byte[1] & 63U);
+  return shaped && settled_blocks_[static_cast<std::size_t>(form)][block];
 }
 
 std::size_t UnicodeForms::settled(UnicodeForm form, std::string_view text) const {
@@ -139,6 +154,7 @@ std::size_t UnicodeForms::settled(UnicodeForm form, std::string_view text) const
       polled = i;
     }
     for (; i + 8 <= text.size() && is_ascii(text.data() + i); i += 8) last = i + 7;
+    for (; i + 3 <= text.size() && in_settled_block(form, text.data() + i); i += 3) last = i;
     if (i == text.size()) break;
     const CodePoint point = decode(text.substr(i));
     if (!is_settled(form, point.code)) return last;

@@ -159,7 +159,10 @@ void Unigram::build_trie() {
 }
 
 void Unigram::walk_characters(std::span<const std::string_view> pieces) {
-  after_three_.assign(1 << 16, {trie_.nowhere() << 8, 0});
+  const bool any = std::any_of(pieces.begin(), pieces.end(),
+                               [](std::string_view piece) { return of_three(bytes_of(piece)[0]); });
+  three_bits_ = any ? 0xFFFF : 0;
+  after_three_.assign(size_t{three_bits_} + 1, {trie_.nowhere() << 8, 0});
   for (const std::string_view piece : pieces) {
     const uint8_t* text = bytes_of(piece);
     if (!of_three(text[0])) continue;

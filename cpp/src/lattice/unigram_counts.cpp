@@ -22,9 +22,7 @@ constexpr ptrdiff_t kBlocks = 16;
 // Counts a text at a time into a block's own counts.
 class Counter {
  public:
-  Counter(const Unigram& model, PieceCounts& out) : model_(model), out_(out) {
-    out_.counts.assign(static_cast<size_t>(model.n_pieces()) + 1, 0.0);
-  }
+  Counter(const Unigram& model, PieceCounts& out) : model_(model), out_(out) {}
 
   // A copy of the text with margins; its segments.
   void open(std::span<const uint8_t> text) {
@@ -93,32 +91,52 @@ class Counter {
 };
 
 // The sum of parts that come in any order, added in theirs: a part waits until all before it are
-// there, so that few are held and the sum does not depend on the number of workers.
+// there, so that few are held and the sum does not depend on the number of workers. The memory of
+// one that has been added is used again.
 class OrderedSum {
  public:
-  OrderedSum(ptrdiff_t n_pieces, ptrdiff_t n_parts) : parts_(static_cast<size_t>(n_parts)) {
-    all_.counts.assign(static_cast<size_t>(n_pieces) + 1, 0.0);
-  }
+  OrderedSum(ptrdiff_t n_pieces, ptrdiff_t n_parts)
+      : size_(static_cast<size_t>(n_pieces) + 1), parts_(static_cast<size_t>(n_parts)) {}
 
+  // An empty part.
+  PieceCounts begin() {
+    PieceCounts part;
+    {
+      const std::scoped_lock lock(mutex_);
+      if (!spare_.empty()) {
+        part.counts = std::move(spare_.back());
+        spare_.pop_back();
+      }
+    }
+    part.counts.assign(size_, 0.0);
+    return part;
+  }
   void put(ptrdiff_t number, PieceCounts&& part) {
     const std::scoped_lock lock(mutex_);
     parts_[static_cast<size_t>(number)] = std::move(part);
     for (; next_ < parts_.size() && !parts_[next_].counts.empty(); ++next_) {
-      add(parts_[next_]);
-      parts_[next_] = {};
+      if (next_ == 0) {
+        all_ = std::move(parts_[0]);
+      } else {
+        add(parts_[next_]);
+        spare_.push_back(std::move(parts_[next_].counts));
+      }
+      parts_[next_].counts.clear();
     }
   }
   PieceCounts take() { return std::move(all_); }
 
  private:
   void add(const PieceCounts& part) {
-    for (size_t i = 0; i < all_.counts.size(); ++i) all_.counts[i] += part.counts[i];
+    for (size_t i = 0; i < size_; ++i) all_.counts[i] += part.counts[i];
     all_.total += part.total;
     if (all_.pathless < 0) all_.pathless = part.pathless;
   }
 
   std::mutex mutex_;
+  size_t size_;
   std::vector<PieceCounts> parts_;
+  std::vector<std::vector<double>> spare_;
   size_t next_ = 0;
   PieceCounts all_;
 };
@@ -132,14 +150,20 @@ PieceCounts count(const Unigram& model, const Corpus& corpus, int workers, Count
           "texts must lie one after the other");
   const ptrdiff_t n_texts = std::ssize(corpus.multiplicity);
   const ptrdiff_t n_blocks = std::min(kBlocks, n_texts);
+  // Blocks of about as many bytes: they take as long, and few parts wait for an earlier one.
+  const auto first_text = [&](ptrdiff_t block) {
+    if (block == n_blocks) return n_texts;
+    const Index place = corpus.begin.back() / n_blocks * block;
+    return std::lower_bound(corpus.begin.begin(), corpus.begin.end(), place) - corpus.begin.begin();
+  };
   OrderedSum sum(model.n_pieces(), n_blocks);
   parallel_for(
       n_blocks,
       [&](ptrdiff_t block, int) {
-        PieceCounts part;
+        PieceCounts part = sum.begin();
         Counter counter(model, part);
-        const ptrdiff_t end = n_texts * (block + 1) / n_blocks;
-        for (ptrdiff_t i = n_texts * block / n_blocks; i < end; ++i) {
+        const ptrdiff_t end = first_text(block + 1);
+        for (ptrdiff_t i = first_text(block); i < end; ++i) {
           if ((i & 255) == 0) poll_interrupt();
           const auto at = static_cast<size_t>(i);
           const auto begin = static_cast<size_t>(corpus.begin[at]);
@@ -151,7 +175,7 @@ PieceCounts count(const Unigram& model, const Corpus& corpus, int workers, Count
         sum.put(block, std::move(part));
       },
       workers);
-  return sum.take();
+  return n_blocks == 0 ? sum.begin() : sum.take();
 }
 
 }  // namespace

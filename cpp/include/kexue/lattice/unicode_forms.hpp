@@ -11,6 +11,7 @@
 #pragma once
 
 #include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -50,6 +51,7 @@ class UnicodeForms {
     const std::vector<bool>& known = settled_[static_cast<std::size_t>(form)];
     return character < known.size() && known[character];
   }
+  bool in_settled_block(UnicodeForm form, const char* three) const;
   void find_settled(UnicodeForm form);
   void apply_part(UnicodeForm form, const Normalized& in, std::size_t begin, std::size_t end,
                   std::vector<Character>& line, Normalized& out) const;
@@ -59,7 +61,10 @@ class UnicodeForms {
   std::vector<std::uint8_t> mark_class_;
   std::vector<std::uint64_t> pair_;
   std::vector<std::uint32_t> composed_;
-  std::array<std::vector<bool>, 4> settled_;  // by form, of the characters below 2^16
+  // By form, of the characters below kMostSettled, and of whole blocks of them.
+  static constexpr std::size_t kMostSettled = 0x10000, kBlock = 64;
+  std::array<std::vector<bool>, 4> settled_;
+  std::array<std::bitset<kMostSettled / kBlock>, 4> settled_blocks_;
 };
 
 }  // namespace kexue::lattice

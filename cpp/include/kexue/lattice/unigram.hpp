@@ -303,8 +303,8 @@ class Unigram {
   }
   // What the sweeps over valid text begin with at a character of three bytes.
   TrieUnit after_three(const std::uint8_t* at) const {
-    return after_three_[static_cast<std::size_t>((at[0] & 15) << 12 | (at[1] & 63) << 6 |
-                                                 (at[2] & 63))];
+    const auto bits = static_cast<std::uint32_t>((at[0] & 15) << 12 | (at[1] & 63) << 6);
+    return after_three_[(bits | (at[2] & 63U)) & three_bits_];
   }
   static std::uint32_t unit_length(const std::uint8_t* text, std::ptrdiff_t size);
 
@@ -321,8 +321,9 @@ class Unigram {
   bool whole_characters_ = true;
   Trie trie_{{}, {}};
   // With whole characters, where the walk from the root stands after a character of three bytes, by
-  // its sixteen bits.
+  // its sixteen bits; one entry if no piece begins with such a character.
   std::vector<TrieUnit> after_three_;
+  std::uint32_t three_bits_ = 0;
   // Without them, the value of a byte, and where the walk stands after two, the first one in the
   // lower half.
   std::vector<std::uint32_t> one_byte_;

@@ -4,8 +4,9 @@
 //               piece stands in a path drawn with P(path) = exp(alpha score) / Z
 //   best        the same for the best path of each text
 //
-// Texts are bytes as the trie has them. They fall into at most 16 blocks of equal size whatever the
-// number of workers, whose counts are summed in order: memory of 16 times the number of pieces.
+// Texts are bytes as the trie has them. They fall into at most 16 blocks of about as many bytes
+// whatever the number of workers, whose counts are summed in order: memory of two numbers a piece
+// with one worker, seldom more than four with two.
 //
 // Reference: T. Kudo, Subword regularization, ACL 2018 (EM training).
 #pragma once
