@@ -979,6 +979,11 @@ class lowrank:
         r11: numpy.ndarray[typing.Any, numpy.dtype[typing.Any]],
         workers: typing.SupportsInt | typing.SupportsIndex,
     ) -> numpy.ndarray[typing.Any, numpy.dtype[typing.Any]]: ...
+    @staticmethod
+    def without(
+        values: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+        positions: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    ) -> numpy.typing.NDArray[numpy.int64]: ...
 
 class projections:
     @staticmethod

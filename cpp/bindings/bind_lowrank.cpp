@@ -228,6 +228,10 @@ py::array gather_rows(const py::array& a, const Indices& indices, int workers) {
   });
 }
 
+Indices without(const Indices& values, const Indices& positions) {
+  return to_indices(lowrank::without(index_span(values), index_span(positions)));
+}
+
 double max_component(const py::array& a, int workers) {
   return dispatch_inexact(a, [&]<class T>(Type<T>) {
     const auto view = matrix_view<T>(a);
@@ -324,8 +328,7 @@ ptrdiff_t leading_below(const py::array& g, double limit, int workers) {
 }
 
 double largest_eigenvalue(const py::array& g) {
-  return with_gram(
-      g, [&]<class T>(MatrixView<const T> view) { return lowrank::largest_eigenvalue<T>(view); });
+  return with_gram(g, [](auto view) { return lowrank::largest_eigenvalue(view); });
 }
 
 double rayleigh(const py::array& g) {
@@ -389,6 +392,7 @@ void bind_lowrank(py::module_& parent) {
         py::arg("workers"));
   m.def("gather_columns", &gather_columns, py::arg("a"), py::arg("indices"), py::arg("workers"));
   m.def("gather_rows", &gather_rows, py::arg("a"), py::arg("indices"), py::arg("workers"));
+  m.def("without", &without, py::arg("values"), py::arg("positions"));
   m.def("max_component", &max_component, py::arg("a"), py::arg("workers"));
   m.def("max_modulus", &max_modulus, py::arg("a"), py::arg("workers"));
   m.def("whiten", &whiten, py::arg("c"), py::arg("scale"), py::arg("r11"), py::arg("workers"));

@@ -150,7 +150,7 @@ class Residual:
     def _restrict(self, rows: Array) -> tuple[Array, float, float]:
         """Rows of W A to rows of W (A - A[:, S] Z); the norms of both."""
         *first, last = self.coefficients
-        chosen = np.ascontiguousarray(rows[:, self.indices])
+        chosen = _core.lowrank.gather_columns(rows, self.indices, self.workers)
         for factor in first:
             chosen = self._matmul(chosen, factor)
         rest, before, after = _core.lowrank.residual_rows(rows, chosen, last, self.workers)

@@ -132,8 +132,10 @@ class Run:
                 f"divide A by a power of two"
             )
         # A power of two loses no bit; without need none is applied.
-        exponent = binary_exponent(top, self.operand.dtype) if top > 0 else 0
         self.scale = 1.0
+        if top == 0 or 2.0**-33 <= top < 2.0**32:  # without need in any dtype
+            return
+        exponent = binary_exponent(top, self.operand.dtype)
         if abs(exponent) > largest_exponent(self.operand.dtype) // 4:
             self.scale = math.ldexp(1.0, -exponent)
             self.strips.scale(self.scale, self.workers)
@@ -257,9 +259,7 @@ class Run:
         """
         bound = self.options.z_bound
         for rounds in itertools.count():
-            left = np.ones(len(factors.pivots), bool)
-            left[dropped] = False
-            pivots = factors.pivots[left]
+            pivots = _core.lowrank.without(factors.pivots, dropped)
             others = self.others(factors.pivots, k - len(pivots))
             indices = np.concatenate([pivots, others])
             if rows is not None:

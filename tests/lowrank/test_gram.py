@@ -203,6 +203,14 @@ def test_coefficients_of_rows_read_columns_beside(dtype, workers):
         assert none.shape == (0, 21)
 
 
+def test_without():
+    values = np.array([7, 3, 9, 3, 1])
+    for positions in ([], [0], [4, 1], [2, 0, 3, 1, 4]):
+        left = _core.lowrank.without(values, np.array(positions, np.int64))
+        assert_array_equal(left, np.delete(values, positions))
+    assert len(_core.lowrank.without(NONE, NONE)) == 0
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_coefficients_of_rows_that_are_not_finite(bad):
     rng = np.random.default_rng(7)

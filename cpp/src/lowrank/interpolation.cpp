@@ -99,6 +99,17 @@ Largest largest_of(MatrixView<const T> z, ptrdiff_t first_column) {
 
 }  // namespace
 
+std::vector<ptrdiff_t> without(std::span<const ptrdiff_t> values,
+                               std::span<const ptrdiff_t> positions) {
+  std::vector<char> dropped(values.size(), 0);
+  for (const ptrdiff_t i : positions) dropped[at(i)] = 1;
+  std::vector<ptrdiff_t> left;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (dropped[i] == 0) left.push_back(values[i]);
+  }
+  return left;
+}
+
 template <class T>
 ptrdiff_t exchange(MatrixView<T> z, std::span<ptrdiff_t> indices, double bound, int workers) {
   constexpr ptrdiff_t kWidth = 256;  // columns per task: its rows stay in the second-level cache

@@ -23,6 +23,10 @@ template <class T>
 std::ptrdiff_t exchange(MatrixView<T> z, std::span<std::ptrdiff_t> indices, double bound,
                         int workers);
 
+// The values but those at the positions, which are valid and may be in any order.
+std::vector<std::ptrdiff_t> without(std::span<const std::ptrdiff_t> values,
+                                    std::span<const std::ptrdiff_t> positions);
+
 // out (m, k): the first m rows of the columns of a listed in indices; the next ones are fetched.
 template <class T>
 void gather_columns(MatrixView<const T> a, std::span<const std::ptrdiff_t> indices,
