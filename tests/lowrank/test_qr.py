@@ -279,3 +279,27 @@ def test_the_largest_number_and_ordinary_ones(dtype):
     assert np.isfinite(found.R).all()
     assert np.abs(found.R[0, 0]) == np.finfo(dtype).max
     assert found.permutation[0] == 0
+
+
+def test_norms_that_rounding_would_confuse():
+    # 20 orthonormal columns, then 40 that they explain up to 1e-5: lengths a millionth of a
+    # hundred-thousandth apart, of which norms downdated from 1 know nothing.
+    rng = np.random.default_rng(0)
+    q = np.linalg.qr(rng.standard_normal((90, 60)))[0]
+    mix = rng.standard_normal((20, 40))
+    mix *= 0.9 / np.linalg.norm(mix, axis=0)
+    order = rng.permutation(40)
+    A = np.hstack([q[:, :20], q[:, :20] @ mix + 1e-5 * (1 - 1e-7 * order) * q[:, 20:]])
+    assert_array_equal(pivoted_qr(A, 60).permutation[20:] - 20, np.argsort(order))
+
+
+def test_steep_spectra_have_classical_pivots():
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        A = oracle.with_spectrum(rng, 160, 150, 10.0 ** (-np.arange(150) / 8))
+        f = pivoted_qr(A, 50)
+        assert_array_equal(f.permutation[:50], oracle.column_pivots(A, 50))
+        whole = np.empty_like(f.R)
+        whole[:, f.permutation] = f.R
+        assert np.abs(f.Q.T @ f.Q - np.eye(50)).max() <= 1e-14
+        assert np.abs(f.Q.T @ A - whole).max() <= 1e-14

@@ -16,6 +16,19 @@
 
 namespace kexue::lowrank {
 
+// Where a pivot may be half as long as the longest column, pivots are foreseen: of 256 columns by
+// 32 of their rows (1 / r kernel: 10 batches for 22). A nearer one is mostly among the longest.
+inline constexpr double kForeseen = 0.5;
+inline constexpr std::ptrdiff_t kShortlist = 256, kForesight = 32;
+// Classical pivots of steep spectra, of 96 columns by 64 rows (1000 x 1000, 10^(-i / 20), rank 100:
+// 180 candidates for 258).
+inline constexpr std::ptrdiff_t kSteepShortlist = 96, kSteepForesight = 64;
+
+// How many norms reach `least`.
+inline std::ptrdiff_t rivals(std::span<const double> norms, double least) {
+  return std::count_if(norms.begin(), norms.end(), [&](double x) { return x >= least; });
+}
+
 // l rows of A - Q^H R, evenly spaced, at some columns; q (k, rows), r (k, columns).
 template <class T>
 AlignedBuffer<T> residual_rows(const ColumnStrips<T>& a, std::span<const std::ptrdiff_t> columns,

@@ -16,14 +16,6 @@ namespace {
 using std::ptrdiff_t;
 
 constexpr double kPicked = -1.0;  // squared norm that marks a column as taken
-// Where a pivot may be half as long as the longest column, pivots are foreseen: of 256 columns by
-// 32 of their rows (1 / r kernel: 10 batches for 22). A nearer one is mostly among the longest.
-constexpr double kForeseen = 0.5;
-constexpr ptrdiff_t kShortlist = 256, kForesight = 32;
-// Classical pivots of steep spectra, of 96 columns by 64 rows (1000 x 1000, 10^(-i / 20), rank 100:
-// 180 candidates for 258).
-constexpr ptrdiff_t kSteepShortlist = 96, kSteepForesight = 64;
-
 template <class R>
 constexpr double kEpsilon = std::numeric_limits<R>::epsilon();
 
@@ -75,6 +67,7 @@ class Factorization {
   // Pivots of largest residual until none exceeds `stop` times the norm of the first rows of R.
   void take_largest(double stop) {
     double limit = rank() > 0 ? stop * leading_norm() : 0;
+    certain_ = slack_ == 1 && stop == 0;
     pool_.clear();
     while (rank() < max_rank_) {
       double largest = *longest();
@@ -111,10 +104,13 @@ class Factorization {
   // the norms have fallen since the last refresh, and its row of R then errs by eps / ratio^2 of
   // what is left: 2e-12 in double; 2e-4 in single precision, where most sketches then need no
   // refresh and choose the same columns. Two leave eps, and the row errs like the norms: sqrt(eps).
+  // A classical pivot is certain without one while no rival comes within the rounding of the norms.
   bool needs_refresh(double largest) const {
-    const double root = std::sqrt(kEpsilon<R>);
-    const double least = slack_ == 1 ? root : std::min(std::sqrt(root), 7e-4);
-    return largest >= 0 && largest < least * reference_ && base_ < rank();
+    const double root = std::sqrt(kEpsilon<R>), fallen = largest / reference_;
+    if (!(largest >= 0 && base_ < rank())) return false;
+    if (fallen >= (slack_ == 1 ? root : std::min(std::sqrt(root), 7e-4))) return false;
+    const double rounding = 2 * kEpsilon<R> * static_cast<double>(rank() - base_) * reference_;
+    return !certain_ || fallen < std::sqrt(root) * root || rivals(norms_, largest - rounding) > 1;
   }
 
   // Squared column norms of the residual held in a_; picked columns stay marked.
@@ -353,6 +349,7 @@ class Factorization {
   ptrdiff_t m_, n_, max_rank_;
   double slack_;
   double largest_ = 0;  // largest squared norm after the last pivot
+  bool certain_ = false;
   int workers_;
   ptrdiff_t batch_;   // candidates at a time
   ptrdiff_t dozens_;  // given pivots at a time, which are all taken

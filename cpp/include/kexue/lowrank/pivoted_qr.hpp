@@ -14,7 +14,9 @@
 // where the matrix lies in a cache.
 //
 // Downdated norms lose accuracy by cancellation: when the largest has fallen far below the largest
-// at the last refresh, the residual A - Q R is formed and the norms are computed anew.
+// at the last refresh, the residual A - Q R is formed and the norms are computed anew. Classical
+// pivots to a given rank do without while they are certain: while no other column comes within the
+// rounding of the norms (1000 x 1000, 10^(-i / 20), rank 100: a tenth less time).
 //
 // Cost: 2 m n b per batch and 2 m n per pivot for the refreshes, all as matrix products; memory:
 // the packed copy of A that the caller hands over, rank * (m + n) and 2 b * (m + n).
