@@ -12,6 +12,7 @@ void bind_emo(py::module_& m);
 void bind_lattice(py::module_& m);
 void bind_limits(py::module_& m);
 void bind_lowrank(py::module_& m);
+void bind_products(py::module_& m);
 void bind_projections(py::module_& m);
 void bind_selection(py::module_& m);
 void bind_simplex(py::module_& m);
@@ -37,6 +38,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   kexue::bindings::bind_testing(m);
   kexue::bindings::bind_transport(m);
   kexue::bindings::bind_column_row(m);
+  kexue::bindings::bind_products(m);
   kexue::bindings::bind_projections(m);
   kexue::bindings::bind_selection(m);
   kexue::bindings::bind_sinkhorn(m);

@@ -94,6 +94,10 @@ template <class T>
 py::array_t<T> new_matrix(std::ptrdiff_t rows, std::ptrdiff_t cols) {
   return owning_matrix(AlignedBuffer<T>(rows * cols), rows, cols);
 }
+template <class T>
+MatrixView<T> writable(py::array_t<T>& a) {
+  return row_major(a.mutable_data(), a.shape(0), a.shape(1));
+}
 
 template <class T>
 struct Type {
