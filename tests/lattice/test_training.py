@@ -255,3 +255,29 @@ def test_bad_arguments(change, error, what):
     options = {"corpus": ["a b a b c"] * 4, "vocab_size": 8, **change}
     with pytest.raises(error, match=what):
         train(options.pop("corpus"), options.pop("vocab_size"), **options)
+
+
+@pytest.mark.parametrize("counts", ["expected_counts", "best_counts"])
+def test_counts_do_not_depend_on_workers_or_on_how_texts_fill_blocks(counts):
+    model = core.Unigram([b"a", b"b", b"ab"], np.array([-1.0, -2, -2.5]), np.ones(3, np.uint8))
+
+    def count(texts, multiplicity, workers):
+        begin = np.cumsum([0, *map(len, texts)], dtype=np.int64)
+        flat = np.frombuffer(b"".join(texts), np.uint8)
+        return getattr(model, counts)(flat, begin, multiplicity, workers=workers)
+
+    long = b"ab" * 500
+    cases = [[], [b""], [long, *[b""] * 30], [*[b""] * 30, long], [b"ab" * i for i in range(40)]]
+    for texts in [*cases, [b"c", *[b"ab"] * 5], [*[b"ab"] * 7, *[b"cc"] * 40]]:
+        multiplicity = np.arange(1.0, len(texts) + 1)
+        due = np.zeros(4)
+        for m, text in zip(multiplicity, texts, strict=True):
+            due += m * count([text], np.ones(1), 1)[0]
+        one = count(texts, multiplicity, 1)
+        np.testing.assert_allclose(one[0], due, rtol=1e-12)
+        bad = [i for i, text in enumerate(texts) if b"c" in text]
+        assert one[2] == (bad[0] if bad else -1)
+        for workers in (2, 3):
+            same = count(texts, multiplicity, workers)
+            np.testing.assert_array_equal(same[0], one[0])
+            assert same[1:] == one[1:]
