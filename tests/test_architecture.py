@@ -18,6 +18,7 @@ ADAPTERS = {"dask", "jax", "sklearn", "torch"}
 PARTS = {
     "column_row": "lowrank",
     "emo": "transport",
+    "products": "lowrank",
     "projections": "simplex",
     "selection": "lowrank",
     "sinkhorn": "transport",

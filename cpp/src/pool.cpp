@@ -22,8 +22,8 @@ namespace kexue {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// Waking a sleeper costs the caller 10 us and comes 30 us late. Where regions follow one another
-// with some serial work in between (interp_decomp: 12.3 ms against 12.7 with 30 us), it is rare so.
+// A sleeper comes 30 us late. Where regions follow one another with some serial work in between,
+// few fall asleep (interp_decomp, 4000 x 4000 in single precision: 12.4 ms; 13.2 ms with 30 us).
 constexpr auto kSpinTime = std::chrono::microseconds(100);
 constexpr auto kPollInterval = std::chrono::milliseconds(50);
 constexpr std::size_t kCacheLine = 64;

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kexue_num._validation import Phrase, as_array, as_generator, draw_key, message, to_numpy
+from kexue_num._validation import Phrase, as_array, message, to_numpy
 
 Array = NDArray[Any]
 
@@ -59,15 +58,3 @@ def check_scores(function: str, argument: str, array: Array) -> None:
         got = Phrase(f"{float(array[place])!r} at [{at}]")
         expected = "must be finite, or -inf for what is absent"
         raise ValueError(message(function, argument, expected, got))
-
-
-def as_key(function: str, rng: object) -> tuple[int, int]:
-    """`draw_key(as_generator(function, rng))`; NumPy takes 30 us to set up a seed's generator."""
-    if type(rng) is int and rng >= 0:
-        return _key_of_seed(rng)
-    return draw_key(as_generator(function, rng))
-
-
-@functools.lru_cache(maxsize=64)
-def _key_of_seed(seed: int) -> tuple[int, int]:
-    return draw_key(np.random.default_rng(seed))

@@ -14,6 +14,7 @@ from kexue_num._validation import (
     LARGEST_INTEGER,
     Phrase,
     as_array,
+    as_key,
     check_integer,
     check_memory,
     check_real,
@@ -22,7 +23,7 @@ from kexue_num._validation import (
     require_finite,
 )
 from kexue_num.lattice._edges import Edges, as_paths, from_list, from_rows, require_path
-from kexue_num.lattice._inputs import Array, as_key, check_range
+from kexue_num.lattice._inputs import Array, check_range
 from kexue_num.lattice._results import Path, PathSamples, WeightedPathSamples
 
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from kexue_num._validation import (
     LARGEST_INTEGER,
+    as_key,
     check_integer,
     check_real,
     check_workers,
     message,
 )
-from kexue_num.lattice._inputs import as_key
 from kexue_num.lattice._lattice import Lattice
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import (

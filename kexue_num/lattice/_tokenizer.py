@@ -10,13 +10,14 @@ import numpy as np
 from kexue_num import _core
 from kexue_num._validation import (
     Phrase,
+    as_key,
     check_choice,
     check_integer,
     check_memory,
     check_workers,
     message,
 )
-from kexue_num.lattice._inputs import Array, as_integers, as_key
+from kexue_num.lattice._inputs import Array, as_integers
 from kexue_num.lattice._text_distribution import TextDistribution
 from kexue_num.lattice._text_faults import CLASS, as_texts, raise_fault
 from kexue_num.lattice._token_results import TokenEncoding, TokenRows

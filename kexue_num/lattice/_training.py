@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from kexue_num import _core
-from kexue_num._validation import Phrase, as_generator, draw_key, message
+from kexue_num._validation import Phrase, as_key, message
 from kexue_num.lattice import _rules
 from kexue_num.lattice._model import Array
 from kexue_num.lattice._normalizer import Normalizer
@@ -75,7 +75,7 @@ def count_corpus(
     """The chunks of all texts with their counts."""
     if isinstance(corpus, (str, bytes)) or not _has_items(corpus):
         raise TypeError(message(function, "corpus", "must be an iterable of texts", corpus))
-    counter = _core.lattice.chunk_counter(rules, max_memory, draw_key(as_generator(function, rng)))
+    counter = _core.lattice.chunk_counter(rules, max_memory, as_key(function, rng))
     chain, texts = normalizer.core, _as_bytes(function, corpus)
     with Progress(progress, "count", None) as bar:
         while batch := list(itertools.islice(texts, _BATCH)):

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from kexue_num import _core
-from kexue_num._validation import check_integer, check_memory
-from kexue_num.lattice._inputs import Array, as_key
+from kexue_num._validation import as_key, check_integer, check_memory
+from kexue_num.lattice._inputs import Array
 from kexue_num.lattice.trellis._model import Model, as_model
 from kexue_num.lattice.trellis._results import Marginals, Messages
 
