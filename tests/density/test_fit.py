@@ -80,6 +80,18 @@ def test_certificate_is_that_of_the_samples(key, isa):
         assert other - best <= d.gap_ + 1e-13
 
 
+@pytest.mark.parametrize("n", [600, 3000, 5000])
+def test_steps_to_the_top_where_newton_ends_beside_it(n):
+    """Values of one decimal: narrow peaks far apart, where a fit of this order has saddles."""
+    y = np.round(np.random.default_rng(14).standard_normal(n), 1)
+    d = FourierDensity(40, base="logistic", loc=0.0, scale=1.0).fit(y)
+    a, x = code_form(d), positions(d, y)
+    assert oracle.certificate(a, x) <= d.gap_ + 1e-9
+    best = oracle.log_likelihood(a, x)
+    other = oracle.log_likelihood(oracle.fixed_point(x, 40, np.random.default_rng(0), 300), x)
+    assert other - best <= d.gap_ + 1e-12
+
+
 def test_compressed_samples_lose_nothing():
     y = samples(10, 100_000)
     d = FourierDensity(24, base="logistic").fit(y)

@@ -214,7 +214,19 @@ def test_long_sequences_neither_overflow_nor_underflow(n, isa):
         np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
 
 
-@pytest.mark.parametrize("n", [3, 8, 10, 13, 16, 40])
+@pytest.mark.parametrize("n", [*range(1, 18), 40, 300])
+def test_sums_over_any_number_of_states(n, isa):
+    rng = np.random.default_rng(n)
+    matrix = np.log(rng.dirichlet(np.ones(n), n))
+    emissions = np.log(rng.uniform(0.1, 1, (120, n)))
+    log_z, last, _ = oracle.long_chain(emissions, matrix, np.zeros(120))
+    assert trellis.log_partition(emissions, matrix) == pytest.approx(log_z, rel=1e-12)
+    found = trellis.marginals(emissions, matrix).states
+    np.testing.assert_allclose(found[-1], last, rtol=1e-11)
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
+
+
+@pytest.mark.parametrize("n", [3, 8, 10, 13, 16, 40, 100])
 @pytest.mark.parametrize("meets", [True, False])
 def test_samples_of_long_sequences_are_drawn_step_by_step(n, meets, isa):
     # Stretches that are drawn at once, from guesses, must give what one step after the other gives;

@@ -24,19 +24,8 @@ double excess_over_sine(double f) {
 
 }  // namespace
 
-double upper_tail(Base base, double z) {
-  switch (base) {
-    case Base::normal:
-      return 0.5 * std::erfc(z * std::numbers::sqrt2 / 2);
-    case Base::t3:
-      return excess_over_sine(2 * std::atan(kSqrt3 / z)) / (2 * kPi);
-    case Base::cauchy:
-      return std::atan(1 / z) / kPi;
-    default: {
-      const double e = std::exp(-2 * z);
-      return e / (1 + e);
-    }
-  }
+double upper_tail_of_t3(double z) {
+  return excess_over_sine(2 * std::atan(kSqrt3 / z)) / (2 * kPi);
 }
 
 double base_density(Base base, double z) {
@@ -84,7 +73,8 @@ double inverse_normal(double q) {
   double z = r - (2.515517 + r * (0.802853 + r * 0.010328)) /
                      (1 + r * (1.432788 + r * (0.189269 + r * 0.001308)));
   for (int i = 0; i < 3; ++i) {
-    const double tail = upper_tail(Base::normal, z), density = base_density(Base::normal, z);
+    const double tail = 0.5 * std::erfc(z * std::numbers::sqrt2 / 2);
+    const double density = base_density(Base::normal, z);
     if (!(density > 0)) break;
     const double step = (tail - q) / density;
     z += step / (1 + 0.5 * z * step);

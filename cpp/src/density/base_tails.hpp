@@ -6,8 +6,8 @@
 
 namespace kexue::density {
 
-// Mass above z >= 0, and the density there.
-double upper_tail(Base base, double z);
+// Mass above z >= 0.
+double upper_tail_of_t3(double z);
 double base_density(Base base, double z);
 // Their logarithms for z far out, where they underflow.
 double log_upper_tail(Base base, double z);

@@ -104,7 +104,7 @@ void Chart::build_inverse() {
 
 Chart::Tails Chart::warp(double y) const {
   const double z = (y - loc_) / scale_;
-  const double tail = spill_ * upper_tail(Base::t3, std::abs(z));
+  const double tail = spill_ * upper_tail_of_t3(std::abs(z));
   Tails result{z < 0 ? tail : spill_ - tail, z < 0 ? spill_ - tail : tail,
                spill_ * base_density(Base::t3, std::abs(z)) / scale_};
   const double place = (y - first_) / step_;
