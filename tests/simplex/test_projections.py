@@ -130,6 +130,15 @@ def test_supports_are_exact(isa, dtype):
                                 atol=2e-15 * np.abs(row).max())  # fmt: skip
 
 
+def test_supports_with_an_upper_bound_are_exact(isa):
+    """One row in 25 of these has an entry within a rounding of its bound."""
+    x = np.round(np.random.default_rng(3).standard_normal((400, 5)), 1)
+    exact = np.array([oracle.box_simplex(row, upper=[0.5] * 5) for row in x], float)
+    p = project_simplex(x, upper=0.5)
+    assert_array_equal(p > 0, exact > 0)
+    assert_allclose(p, exact, rtol=0, atol=4 * np.finfo(float).eps)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("spread", [1.0, 1e-3, 0.0])
 def test_sums_of_long_rows(isa, dtype, spread):

@@ -2,21 +2,13 @@
 // kexue/simplex/box_projection.hpp.
 #include "kexue/simplex/box_projection.hpp"
 
-#include "lanes.hpp"
-#include "simd.hpp"
-#include "simplex_lanes.hpp"
+#include "box_short.hpp"
 
 namespace kexue::KEXUE_ISA {
 namespace {
 
-constexpr int kWide = kLanes<double>;
 // Pairs of vectors that one accumulator takes before its sum moves on to the compensated total.
 constexpr int kBlock = 32;
-
-// kWide columns of a row.
-struct Columns {
-  F64 x, w, l, u;
-};
 
 template <class T, bool kWeighted, bool kArrays>
 struct Reader {
@@ -46,30 +38,6 @@ struct Reader {
     return c;
   }
 };
-
-// x - tau w.
-template <bool kWeighted>
-KEXUE_INLINE F64 shifted(const Columns& c, F64 minus_high, F64 minus_low) {
-  if constexpr (kWeighted) {
-    return multiply_add(minus_low, c.w, multiply_add(minus_high, c.w, c.x));
-  } else {
-    return (c.x + minus_high) + minus_low;
-  }
-}
-
-// high + low += x without error.
-KEXUE_INLINE void two_sum(F64& high, F64& low, F64 x) {
-  const F64 sum = high + x;
-  const F64 part = sum - high;
-  low += (high - (sum - part)) + (x - part);
-  high = sum;
-}
-KEXUE_INLINE void two_sum(double& high, double& low, double x) {
-  const double sum = high + x;
-  const double part = sum - high;
-  low += (high - (sum - part)) + (x - part);
-  high = sum;
-}
 
 template <class T, bool kWeighted, bool kArrays>
 BoxSums sums_of(const BoxRow<T>& row, BoxRoot tau) {
@@ -213,110 +181,6 @@ void store_points(const BoxRow<T>& row, BoxRoot tau, T* out) {
   T last[kWide];
   store_narrow(last, point(reader.tail(i, static_cast<int>(row.n - i))));
   for (std::ptrdiff_t j = i; j < row.n; ++j) out[j] = last[j - i];
-}
-
-// ---- Short rows, one to a lane ------------------------------------------------------------------
-
-// Newton steps after which a lane is left to the general method.
-constexpr int kShortPasses = 24;
-
-// What a column of short rows has in common.
-struct SharedColumn {
-  double w, inverse, l, u;
-};
-
-struct LaneRoots {
-  F64 high, low;  // tau
-  Mask<double> solved;
-};
-
-KEXUE_INLINE Mask<double> negated(const Mask<double>& mask) {
-  return mask ^ broadcast<std::int64_t>(-1);
-}
-
-template <bool kWeighted>
-KEXUE_INLINE F64 shifted_lane(F64 x, const SharedColumn& c, F64 high, F64 low) {
-  const F64 none = zero<double>();
-  return shifted<kWeighted>({x, broadcast(c.w), none, none}, none - high, none - low);
-}
-
-// Newton's method in a bracket for every lane; `idle` lanes are not waited for.
-template <bool kWeighted>
-LaneRoots lane_roots(const F64* x, const SharedColumn* columns, std::ptrdiff_t n, F64 radius,
-                     F64 slack, const Mask<double>& idle, double relative) {
-  const F64 none = zero<double>(), infinite = broadcast(kInfinity<double>);
-  const F64 smallest = broadcast(0x1p-1074);
-  const F64 half = broadcast(0.5), sixteen = broadcast(16.0), enough = broadcast(relative);
-  F64 high = none - infinite, low = none, left = none - infinite, right = infinite;
-  for (std::ptrdiff_t j = 0; j < n; ++j) {
-    const F64 inverse = broadcast(columns[j].inverse);
-    high = maximum(high, (x[j] - broadcast(columns[j].l) - slack * inverse) * inverse);
-  }
-  F64 stride = maximum(slack, broadcast(0x1p-10));
-  Mask<double> done = idle;
-  for (int pass = 0; pass < kShortPasses && any<double>(negated(done)); ++pass) {
-    F64 sum = none, slope = none;
-    for (std::ptrdiff_t j = 0; j < n; ++j) {
-      const F64 w = broadcast(columns[j].w), l = broadcast(columns[j].l);
-      const F64 u = broadcast(columns[j].u);
-      const F64 v = shifted_lane<kWeighted>(x[j], columns[j], high, low);
-      sum = multiply_add(w, clamp(v, l, u), sum);
-      slope += select<double>(less<double>(l, v) & less<double>(v, u), w * w, none);
-    }
-    const F64 residual = sum - radius;
-    const Mask<double> is_left = less<double>(none, residual);
-    left = select<double>(is_left, high, left);
-    right = select<double>(is_left, right, high);
-    const F64 step = residual / slope, newton = high + step, part = newton - high;
-    const F64 lost = (high - (newton - part)) + (step - part);
-    const Mask<double> usable = less<double>(none, slope) & negated(less<double>(newton, left)) &
-                                negated(less<double>(right, newton));
-    const Mask<double> bracketed =
-        less<double>(none - infinite, left) & less<double>(right, infinite);
-    const F64 outward = select<double>(is_left, high + stride, high - stride);
-    const F64 other = select<double>(bracketed, left * half + right * half, outward);
-    stride = stride * sixteen;
-    const F64 scale = maximum(maximum(radius, none - radius), maximum(sum, none - sum));
-    // A residual of exactly zero is small even where the scale is zero; NaN never is.
-    const F64 size = maximum(residual, none - residual);
-    const Mask<double> small = less<double>(size, multiply_add(enough, scale, smallest));
-    // A lane that is done takes its last step too, if it is Newton's.
-    const Mask<double> moves = negated(done) & (usable | negated(small));
-    low = select<double>(moves, select<double>(usable, low + lost, none), low);
-    high = select<double>(moves, select<double>(usable, newton, other), high);
-    done = done | small;
-  }
-  return {high, low, done & negated(idle)};
-}
-
-template <class T, bool kWeighted>
-void short_rows_of(const BoxRow<T>& like, std::ptrdiff_t n_rows, const double* radius,
-                   const double* lowest_sum, T* out, unsigned char* solved) {
-  const std::ptrdiff_t n = like.n;
-  SharedColumn columns[simplex::kShortRow];
-  for (std::ptrdiff_t j = 0; j < n; ++j) {
-    const double w = kWeighted ? static_cast<double>(like.weights[j]) : 1.0;
-    columns[j] = {w, 1 / w,
-                  like.lower == nullptr ? like.lowest : static_cast<double>(like.lower[j]),
-                  like.lower == nullptr ? like.highest : static_cast<double>(like.upper[j])};
-  }
-  for_short_rows<double>(
-      like.x, out, n_rows, n, [&](F64* x, std::ptrdiff_t first, std::ptrdiff_t rows) {
-        const F64 radii = load_wide_part(radius + first, rows, 1.0);
-        const F64 lowest = load_wide_part(lowest_sum + first, rows, 0.0);
-        const Mask<double> idle = negated(look_at<double>(x, n).ordinary & first_lanes(rows));
-        const LaneRoots root = lane_roots<kWeighted>(x, columns, n, radii, radii - lowest, idle,
-                                                     sizeof(T) == 4 ? 0x1p-30 : 0x1p-50);
-        for (std::ptrdiff_t j = 0; j < n; ++j) {
-          const F64 v = shifted_lane<kWeighted>(x[j], columns[j], root.high, root.low);
-          const F64 p = clamp(v, broadcast(columns[j].l), broadcast(columns[j].u));
-          x[j] = select<double>(root.solved, p + zero<double>(), x[j]);
-        }
-        const F64 one = select<double>(root.solved, broadcast(1.0), zero<double>());
-        for (std::ptrdiff_t r = 0; r < rows; ++r) {
-          solved[first + r] = one[static_cast<int>(r)] != 0 ? 1 : 0;
-        }
-      });
 }
 
 // f<weighted, arrays>() for what the row has.
