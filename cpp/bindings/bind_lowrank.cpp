@@ -298,19 +298,6 @@ auto with_gram(const py::array& g, F&& f) {
   return without_gil([&] { return f(view); });
 }
 
-// None where g has no such root.
-py::object inverse_root(const py::array& g, double least, int workers) {
-  const auto run = [&]<class T>(Type<T>) -> py::object {
-    const auto view = matrix_view<T>(g);
-    auto x = new_matrix<T>(view.rows, view.rows);
-    const auto out = writable(x);
-    const bool found =
-        without_gil([&] { return lowrank::inverse_root<T>(view, least, out, workers); });
-    return found ? py::object(std::move(x)) : py::object(py::none());
-  };
-  return holds<std::complex<double>>(g) ? run(Type<std::complex<double>>()) : run(Type<double>());
-}
-
 ptrdiff_t leading_below(const py::array& g, double limit, int workers) {
   return with_gram(g, [&]<class T>(MatrixView<const T> view) {
     return lowrank::leading_below<T>(view, limit, workers);
@@ -337,15 +324,6 @@ py::array matmul(const py::array& a, const py::array& b, bool conjugate_a, doubl
     });
     return c;
   });
-}
-
-py::array rounded_product(const py::array& q, const py::array& b, int workers) {
-  const auto left = matrix_view<double>(q), right = matrix_view<double>(b);
-  if (left.rows != right.rows) throw std::invalid_argument("rounded_product: shapes do not fit");
-  auto c = new_matrix<double>(left.cols, right.cols);
-  const auto out = writable(c);
-  without_gil([&] { kexue::rounded_product(left, right, out, workers); });
-  return c;
 }
 
 }  // namespace lowrank_faces
@@ -386,12 +364,10 @@ void bind_lowrank(py::module_& parent) {
   m.def("gram", &gram, py::arg("r"), py::arg("workers"), py::arg("narrow") = false);
   m.def("residual_rows", &residual_rows, py::arg("rows"), py::arg("chosen"), py::arg("z"),
         py::arg("workers"));
-  m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
   m.def("leading_below", &leading_below, py::arg("gram"), py::arg("limit"), py::arg("workers"));
   m.def("rayleigh", &rayleigh, py::arg("gram"));
   m.def("rounded", &Strips::rounded, py::arg("strips"), py::arg("workers"),
         py::call_guard<py::gil_scoped_release>());
-  m.def("rounded_product", &rounded_product, py::arg("q"), py::arg("b"), py::arg("workers"));
   m.def("matmul", &matmul, py::arg("a"), py::arg("b"), py::arg("conjugate_a"), py::arg("alpha"),
         py::arg("add_to"), py::arg("workers"));
 }

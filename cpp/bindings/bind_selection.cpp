@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "kexue/lowrank/gram.hpp"
 #include "kexue/lowrank/interpolation.hpp"
 #include "kexue/lowrank/orthogonal_rows.hpp"
 #include "kexue/lowrank/pivoted_qr.hpp"
@@ -34,6 +35,28 @@ MatrixView<const T> rows_view(const py::array& a) {
   if (view.rows > 0 && !view.rows_contiguous())
     throw std::invalid_argument("rows must be contiguous");
   return view;
+}
+
+// None where g has no such root.
+py::object inverse_root(const py::array& g, double least, int workers) {
+  const auto run = [&]<class T>(Type<T>) -> py::object {
+    const auto view = matrix_view<T>(g);
+    auto x = new_matrix<T>(view.rows, view.rows);
+    const auto out = row_major(x.mutable_data(), view.rows, view.rows);
+    const bool found =
+        without_gil([&] { return lowrank::inverse_root<T>(view, least, out, workers); });
+    return found ? py::object(std::move(x)) : py::object(py::none());
+  };
+  return holds<std::complex<double>>(g) ? run(Type<std::complex<double>>()) : run(Type<double>());
+}
+
+py::array rounded_product(const py::array& q, const py::array& b, int workers) {
+  const auto left = matrix_view<double>(q), right = matrix_view<double>(b);
+  if (left.rows != right.rows) throw std::invalid_argument("rounded_product: shapes do not fit");
+  auto c = new_matrix<double>(left.cols, right.cols);
+  const auto out = row_major(c.mutable_data(), left.cols, right.cols);
+  without_gil([&] { kexue::rounded_product(left, right, out, workers); });
+  return c;
 }
 
 // In place; the lengths of the rows.
@@ -122,6 +145,8 @@ py::tuple factor_columns(const py::array& a, double scale, const Indices& first,
 }  // namespace
 
 void define(py::module_ m) {
+  m.def("inverse_root", &inverse_root, py::arg("gram"), py::arg("least"), py::arg("workers"));
+  m.def("rounded_product", &rounded_product, py::arg("q"), py::arg("b"), py::arg("workers"));
   m.def("orthogonalize_rows", &orthogonalize_rows, py::arg("x"));
   m.def("osinsky_columns", &osinsky_columns, py::arg("v"), py::arg("e"), py::arg("penalty"),
         py::arg("workers"));
