@@ -120,10 +120,10 @@ def interp_decomp(
     against column-pivoted QR of A, the error is 1.3 to 1.5 times as large with "sketch" and about
     the same with "exact" on slowly decaying spectra, half as large on smooth kernels. Where a large
     float64 matrix leaves an error of at least a thousandth of its norm, "exact" rounds the factors
-    of that product to single precision: coefficients err by some 1e-6, and the error, as its two
-    parts have orthogonal ranges, is the least possible to one part in 10^7. The bound is
-    about 0.7 of the Frobenius norm of the error for a given rank, and within a third of the
-    spectral norm for `tol`.
+    of the product with A to single precision: coefficients err by some 1e-6, and as the two parts
+    of the error have orthogonal ranges, its Frobenius norm is the least possible to one part in
+    10^7; "deterministic" keeps double precision. The bound is about 0.7 of the Frobenius norm of
+    the error for a given rank, and within a third of the spectral norm for `tol`.
 
     References
     ----------

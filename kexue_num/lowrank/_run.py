@@ -35,8 +35,8 @@ _ROUNDS = 12
 #     ||A - C Z||^2 <= ||A - P A||^2 + ||F||^2,   ||F||_F ~ 2e-7 ||A||_F
 #
 # in both norms. Rounding is kept where ||A - P A||_F is at least _HIDES ||A||_F for certain, the
-# part of A that the candidates span and the chosen columns do not: it raises the error by a
-# ten-millionth at most (4000 x 4000, slow decay, rank 100: by 1e-12).
+# part of A that the candidates span and the chosen columns do not: it raises the Frobenius norm by
+# a ten-millionth at most (the spectral one, 4000 x 4000, slow decay, rank 100: by 1e-12).
 _LONG_PRODUCT = 2**28
 _HIDES = 2.0**-10
 

@@ -196,8 +196,7 @@ KEXUE_INLINE int candidate_bits(const T* from, ptrdiff_t lead, ptrdiff_t n, T li
 }
 
 // The candidates of the rows of a group as columns, one row per lane; returns their number. They
-// are moved one by one, as most of the time a row has fewer of them than vectors: against
-// compressing vectors that are then transposed, a third less time (Zen 4, normal rows of 100).
+// are moved one by one, as most of the time a row has fewer of them than vectors.
 template <class T>
 KEXUE_INLINE ptrdiff_t candidate_columns(const T* x, ptrdiff_t rows, ptrdiff_t n, Group<T>& group,
                                          Vec<T>* columns) {
