@@ -26,8 +26,24 @@ def models(draw, alphabet=b"ab\x00\xc3\xa9 "):
     return pieces, scores, text
 
 
-@settings(max_examples=40, deadline=None)
-@given(models(), st.sampled_from(ALPHAS))
+@st.composite
+def spelling_models(draw, alphabet="aé漢😀"):
+    """Pieces of whole characters beside single bytes, as BytePiece trains them, and a text."""
+    letters = st.sampled_from(alphabet)
+    singles = [bytes([c]) for c in sorted(set(alphabet.encode()))]
+    words = draw(st.lists(st.text(letters, min_size=1, max_size=4), unique=True, max_size=8))
+    pieces = draw(st.permutations(singles + [w.encode() for w in words if w != "a"]))
+    scores = draw(st.lists(st.floats(-12, 3), min_size=len(pieces), max_size=len(pieces)))
+    ends = st.sampled_from([b"", b"", "漢".encode()[1:], b"a" + "é".encode()[:1]])
+    text = draw(st.text(letters, max_size=5)).encode() + draw(ends)
+    return pieces, scores, text
+
+
+MODELS = models() | spelling_models()
+
+
+@settings(max_examples=80, deadline=None)
+@given(MODELS, st.sampled_from(ALPHAS))
 def test_the_law_of_segmentations(model, alpha):
     pieces, scores, text = model
     tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
@@ -49,8 +65,8 @@ def test_the_law_of_segmentations(model, alpha):
     assert tokenizer.decode(encoded, errors=None) == text
 
 
-@settings(max_examples=20, deadline=None)
-@given(models(), st.integers(1, 12))
+@settings(max_examples=40, deadline=None)
+@given(MODELS, st.integers(1, 12))
 def test_nbest_is_exact(model, k):
     pieces, scores, text = model
     tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
@@ -62,8 +78,8 @@ def test_nbest_is_exact(model, k):
         assert sum(scores[i] for i in row.ids) == pytest.approx(row.score, abs=1e-12)
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.lists(models(), min_size=1, max_size=1), st.data(), st.sampled_from(ALPHAS))
+@settings(max_examples=40, deadline=None)
+@given(st.lists(MODELS, min_size=1, max_size=1), st.data(), st.sampled_from(ALPHAS))
 def test_counts_for_training(model, data, alpha):
     pieces, scores, first = model[0]
     letters = st.sampled_from([p for p in pieces if len(p) == 1])

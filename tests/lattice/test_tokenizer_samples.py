@@ -76,6 +76,18 @@ def test_samples_of_segments_that_are_not_remembered(alpha):
 
 
 @pytest.mark.parametrize(
+    "text", ["\u6f22\u5b57\u00e9\U0001f600", "\u6f22\u5b57a\u5b57\u00e9\u6f22"]
+)
+def test_samples_spell_characters(text):
+    """Characters as pieces, or byte after byte: BytePiece's models."""
+    pieces, _ = pieces_that_spell()
+    scores = np.random.default_rng(4).normal(-2, 1, len(pieces))
+    tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
+    drawn = tokenizer.sample(text, 0.6, size=400_000, rng=2)
+    assert chi_square_tail(drawn, text.encode(), pieces, scores, 0.6) > 1e-6
+
+
+@pytest.mark.parametrize(
     ("method", "due"),
     [
         ("exact", [1 / 3, 1 / 3, 1 / 3]),
@@ -179,18 +191,35 @@ def test_a_line_of_ten_megabytes():
     np.testing.assert_allclose(seen, share, atol=6e-3)
 
 
-def test_long_segments_of_bytes_have_their_marginals():
-    """Pieces that are no characters, one segment of 3000 bytes: samples, the best, the sums.
-
-    6000 counts, each within 6.5 of its standard deviations and 6.5 events: false alarms are rarer
-    than once in a million.
-    """
-    _, pieces, scores = word_tokenizer()
+def pieces_of_bytes():
+    _, pieces, _ = word_tokenizer()
     joints = [bytes([a, b]) for a in b"abcdef\xe4" for b in b"abcdef\xe4"]
     pieces = [*dict.fromkeys([*pieces, *joints, b"\xe4", b"abcdefab", b"abcdefabcdef"])]
+    return pieces, [bytes([c]) for c in b"abcdefabcdef\xe4"]
+
+
+def pieces_that_spell():
+    """Whole characters, any two of which may stand together, beside all their bytes."""
+    letters = [letter.encode() for letter in "aé漢字😀"]
+    joints = [a + b for a in letters for b in letters]
+    singles = [bytes([c]) for c in sorted(set(b"".join(letters)))]
+    return [*dict.fromkeys([*singles, *letters[:4], *joints, b"".join(letters)])], letters
+
+
+@pytest.mark.parametrize("pieces_and_letters", [pieces_of_bytes, pieces_that_spell])
+def test_long_segments_of_bytes_have_their_marginals(pieces_and_letters):
+    """One segment of 1500 to 3000 bytes, pieces within its characters: samples, the best, the sums.
+
+    At most 20 000 counts, each within 6.5 of its standard deviations and 6.5 events: false alarms
+    are rarer than once in a million.
+    """
+    pieces, letters = pieces_and_letters()
     scores = np.random.default_rng(2).normal(-3, 1.2, len(pieces))
     tokenizer = UnigramTokenizer.from_pieces(pieces, scores)
-    text = bytes(np.random.default_rng(3).choice(list(b"abcdefabcdef\xe4"), 3000).astype(np.uint8))
+    n_letters = 3000 // max(map(len, letters))
+    text = b"".join(
+        letters[i] for i in np.random.default_rng(3).integers(0, len(letters), n_letters)
+    )
     due = tokenizer.marginals(text, 0.3)
     width = len(pieces)
     cells = due.starts * width + due.ids
@@ -199,7 +228,7 @@ def test_long_segments_of_bytes_have_their_marginals():
     sizes = np.array([len(piece) for piece in pieces])[drawn.ids]
     ends = np.cumsum(sizes)
     assert (ends[drawn.offsets[1:] - 1] == len(text) * np.arange(1, n + 1)).all()
-    seen = np.bincount((ends - sizes) % len(text) * width + drawn.ids, minlength=3000 * width)
+    seen = np.bincount((ends - sizes) % len(text) * width + drawn.ids, minlength=len(text) * width)
     assert seen.sum() == seen[cells].sum()
     expected = n * due.probabilities
     off = np.abs(seen[cells] - expected)

@@ -25,10 +25,6 @@ using std::uint8_t;
 
 namespace {
 
-// Longer segments of texts taken by the byte are rarely met again: they cost less to sum than to
-// keep (BytePiece's models, Chinese, beside a peer that empties the caches: 1.08x).
-constexpr ptrdiff_t kLongestByteWord = 8;
-
 struct SampleScratch {
   explicit SampleScratch(const SharedWords<SampleWords>::Call& call) : words(call.lend()) {}
   SharedWords<SampleWords>::Loan words;
@@ -245,7 +241,7 @@ class TextSampler {
   // The table of a word, made if need be.
   void find(const Word& word, WordChoices& found) {
     found.first = 0;
-    if (word.size > (scratch_.line.valid() ? WordKey::kLongest : kLongestByteWord)) return;
+    if (word.size > WordKey::kLongest) return;
     if (const auto [words, at] = scratch_.words.find(word); at != nullptr) {
       found = {&words->store, at->base, at->first};
       prefetch(words->store.block.data() + found.base, found.first);

@@ -147,7 +147,7 @@ class BestWriter {
   void copy_codes(size_t s, const Word& word, BestScratch::Known& known) {
     const Line& line = scratch_.line;
     known.n_codes = 0;
-    if (!line.valid() || word.size > PhraseKey::kLongest) return;
+    if (!line.valid() || !model_.has_words() || word.size > PhraseKey::kLongest) return;
     const size_t most = n_codes_ + static_cast<size_t>(word.size) + Steps::kSteps;
     if (scratch_.codes.size() < most) scratch_.codes.resize(2 * most);
     std::uint16_t* const to = scratch_.codes.data() + n_codes_;

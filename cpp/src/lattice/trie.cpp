@@ -1,6 +1,7 @@
 #include "kexue/lattice/trie.hpp"
 
 #include <algorithm>
+#include <deque>
 
 #include "kexue/core/error.hpp"
 
@@ -134,7 +135,7 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
   require(strings.size() == values.size(), "one value per string");
   units_.reserve(slots_of(strings));
   Slots slots(units_);
-  std::vector<Node> level, below;
+  std::deque<Node> nodes;  // what is left of one level, then the one below it: no room to spare
   // The value of a string that ends at the node; leaves wait for a base until all others have one.
   const auto add = [&](uint32_t begin, uint32_t end, size_t depth, uint32_t slot) {
     ++n_nodes_;
@@ -143,15 +144,15 @@ Trie::Trie(std::span<const std::string_view> strings, std::span<const uint32_t> 
       units_[slot].value = values[begin++];
       longest_ = std::max(longest_, static_cast<std::ptrdiff_t>(depth));
     }
-    if (begin < end) below.push_back({begin, end, slot});
+    if (begin < end) nodes.push_back({begin, end, slot});
   };
   add(0, static_cast<uint32_t>(strings.size()), 0, 0);
   std::vector<uint8_t> labels;
   std::vector<uint32_t> starts;
-  for (size_t depth = 0; !below.empty(); ++depth) {
-    std::swap(level, below);
-    below.clear();
-    for (const Node& node : level) {
+  for (size_t depth = 0; !nodes.empty(); ++depth) {
+    for (size_t left = nodes.size(); left > 0; --left) {
+      const Node node = nodes.front();
+      nodes.pop_front();
       labels.clear();
       starts.clear();
       for (uint32_t i = node.begin; i < node.end; ++i) {

@@ -28,6 +28,7 @@ const uint8_t* bytes_of(std::string_view text) {
 }
 
 bool continues(uint8_t byte) { return (byte & 0xC0) == 0x80; }
+bool is_ascii(uint8_t byte) { return byte < 0x80; }
 bool of_three(uint8_t lead) { return (lead & 0xF0) == 0xE0; }
 // Two neighbouring bytes as they lie in memory.
 uint16_t pair(uint8_t left, uint8_t right) {
@@ -124,7 +125,9 @@ void Unigram::build_trie() {
     require(!text.empty(), "pieces must not be empty");
     const bool whole = first_invalid(bytes_of(text), std::ssize(text)) == std::ssize(text);
     if (!whole && options_.unicode) continue;
-    whole_characters_ = whole_characters_ && whole;
+    const bool single_byte = !whole && text.size() == 1 && !unknown_edges_;
+    single_bytes_ = single_bytes_ || single_byte;
+    whole_characters_ = whole_characters_ && (whole || single_byte);
     sorted.push_back(text);
   }
   std::sort(sorted.begin(), sorted.end());
@@ -149,11 +152,19 @@ void Unigram::build_trie() {
     join(text);
   }
   trie_ = Trie(sorted, values);
+  size_t n = 0;  // pieces that are characters
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i].size() == 1 && !is_ascii(bytes_of(sorted[i])[0])) continue;
+    sorted[n] = sorted[i];
+    values[n++] = values[i] & kEntry;
+  }
+  sorted.resize(n);
+  values.resize(n);
   whole_characters_ = whole_characters_ && Characters::can_take(sorted);
-  if (!whole_characters_) return walk_two_bytes();
+  if (!whole_characters_ || single_bytes_) walk_two_bytes();
+  if (!whole_characters_) return;
   walk_characters(sorted);
   if (!options_.alphabet) return;
-  for (uint32_t& value : values) value &= kEntry;
   alphabet_ = Characters(sorted, values);
   alphabet_.set_scores(score_);
 }

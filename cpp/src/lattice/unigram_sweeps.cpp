@@ -42,6 +42,15 @@ void grow(std::vector<T>& v, ptrdiff_t size) {
 
 }  // namespace
 
+// With single bytes, where there are few places within characters to pass over, the bytes are
+// faster.
+bool Unigram::by_characters(const uint8_t* text, ptrdiff_t size, bool valid) const {
+  if (!valid || !single_bytes_) return valid;
+  ptrdiff_t inside = 0;
+  for (ptrdiff_t i = 0; i < size; ++i) inside += continues(text[i]) ? 1 : 0;
+  return 4 * inside > size;
+}
+
 // ---- The first three characters of walks
 
 // From a base over one character.
@@ -105,11 +114,25 @@ void Unigram::follow_walks(std::span<Walk> walks) const {
 
 // ---- The best path
 
-inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) const {
+template <bool kSingleBytes>
+inline void Unigram::best_from(const Walk& walk, double* after, Edge* best) const {
   const TrieUnit* units = trie_.units();
   const double* scores = score_.data();
   double most = scores[walk.one.value & kEntry] + after[walk.first];
   uint32_t value = walk.one.value, length = walk.first;
+  if constexpr (kSingleBytes) {
+    for (uint32_t k = walk.first; k-- > 1;) {
+      const uint32_t entry = one_byte(walk.at[k]);
+      after[k] = scores[entry] + after[k + 1];
+      best[k] = {static_cast<std::int32_t>(entry - 1), 1};
+    }
+    const uint32_t lead = one_byte(walk.at[0]);
+    if (const double total = scores[lead] + after[1]; walk.first > 1 && total > most) {
+      most = total;
+      value = lead;
+      length = 1;
+    }
+  }
   const auto contend = [&](uint32_t other, uint32_t bytes) {
     const double total = scores[other & kEntry] + after[bytes];
     // Masks: compilers make a branch of a choice, which nobody could foresee.
@@ -127,17 +150,18 @@ inline void Unigram::best_from(const Walk& walk, double* after, Edge& best) cons
     contend(unit.value, k + 1);
     base = unit.link >> 8;
   }
-  best = {static_cast<std::int32_t>((value & kEntry) - 1), length};
+  *best = {static_cast<std::int32_t>((value & kEntry) - 1), length};
   if (unknown_edges_ && (walk.one.value & kOneUnit) == 0) {
     const double total = unknown_score_ + after[walk.first];
     if (total > most) {
       most = total;
-      best = {-1, walk.first};
+      *best = {-1, walk.first};
     }
   }
   *after = most;
 }
 
+template <bool kSingleBytes>
 double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) const {
   Walk walks[kWalks];
   unsigned batches = 0;
@@ -147,7 +171,7 @@ double Unigram::best_characters(const uint8_t* text, ptrdiff_t size, Best& out) 
     follow_walks({walks, n});
     for (const Walk& walk : std::span(walks, n)) {
       const ptrdiff_t i = walk.at - text;
-      best_from(walk, out.score.data() + i, out.edge[static_cast<size_t>(i)]);
+      best_from<kSingleBytes>(walk, out.score.data() + i, out.edge.data() + i);
     }
     end = walks[n - 1].at - text;
   }
@@ -164,16 +188,29 @@ void Unigram::prepare(ptrdiff_t size, Best& out) const {
 
 double Unigram::best(const uint8_t* text, ptrdiff_t size, bool valid, Best& out) const {
   prepare(size, out);
-  return valid ? best_characters(text, size, out) : best_bytes(text, size, out);
+  if (!by_characters(text, size, valid)) return best_bytes(text, size, out);
+  return single_bytes_ ? best_characters<true>(text, size, out)
+                       : best_characters<false>(text, size, out);
 }
 
 // ---- Sums
 
 // False once B leaves its range. Terms are added in the order of the lengths of their pieces.
+template <bool kSingleBytes>
 inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* here) const {
   const TrieUnit* units = trie_.units();
   const double* weight = weights.weight.data();
   double total = weight[walk.one.value & kEntry] * here[walk.first];
+  bool fits = true;
+  if constexpr (kSingleBytes) {
+    for (uint32_t k = walk.first; k-- > 1;) {
+      here[k] = weight[one_byte(walk.at[k])] * here[k + 1];
+      fits &= fits_range(here[k]);
+    }
+    if (walk.first > 1) total += weight[one_byte(walk.at[0])] * here[1];
+  } else {
+    std::fill_n(here + 1, walk.first - 1, 0.0);
+  }
   total += weight[walk.two.value & kEntry] * here[walk.both];
   total += weight[walk.three.value & kEntry] * here[walk.all];
   uint32_t base = walk.three.link >> 8;
@@ -187,10 +224,10 @@ inline bool Unigram::sum_from(const Walk& walk, const Weights& weights, double* 
     total += weights.unknown[walk.first] * here[walk.first];
   }
   *here = total;
-  std::fill_n(here + 1, walk.first - 1, 0.0);
-  return fits_range(total);
+  return fits && fits_range(total);
 }
 
+template <bool kSingleBytes>
 bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights& weights,
                              Sums& out) const {
   Walk walks[kWalks];
@@ -200,7 +237,7 @@ bool Unigram::sum_characters(const uint8_t* text, ptrdiff_t size, const Weights&
     const size_t n = begin_walks(text, end, kWalks, walks);
     follow_walks({walks, n});
     for (const Walk& walk : std::span(walks, n)) {
-      if (!sum_from(walk, weights, out.value.data() + (walk.at - text))) return false;
+      if (!sum_from<kSingleBytes>(walk, weights, out.value.data() + (walk.at - text))) return false;
     }
     end = walks[n - 1].at - text;
   }
@@ -248,10 +285,12 @@ bool Unigram::sum(const uint8_t* text, ptrdiff_t size, bool valid, const Weights
                   Sums& out) const {
   prepare(size, weights, out);
   if (!out.scaled) {
-    const bool fits =
-        valid ? sum_characters(text, size, weights, out) : sum_bytes(text, size, weights, out);
+    const bool by_bytes = !by_characters(text, size, valid);
+    const bool fits = by_bytes        ? sum_bytes(text, size, weights, out)
+                      : single_bytes_ ? sum_characters<true>(text, size, weights, out)
+                                      : sum_characters<false>(text, size, weights, out);
     out.scaled = !fits;
-    out.chosen = fits && !valid;
+    out.chosen = fits && by_bytes;
   }
   if (out.scaled) sum_scaled(text, size, weights, out);
   return out.value[0] > 0;

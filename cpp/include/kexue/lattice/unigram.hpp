@@ -183,8 +183,8 @@ class Unigram {
     return piece < 0 ? unknown_score_ : score_[static_cast<std::size_t>(piece) + 1];
   }
   double largest_score() const { return largest_score_; }  // the largest modulus of an edge's score
-  // Whether texts must be valid UTF-8, and whether on valid UTF-8 the bytes inside of characters
-  // can be passed over.
+  // Whether valid UTF-8 can be swept by characters: pieces begin and end where characters do, but
+  // for those of a single byte.
   bool whole_characters() const { return whole_characters_; }
 
   Weights weights(double alpha) const;
@@ -199,6 +199,9 @@ class Unigram {
   // The same of a text of n characters whose codes and places are there, with kBegins at breaks.
   void segment(std::size_t n, Segments& out) const;
 
+  // Whether paths through valid UTF-8 visit no place within characters, so that words can be given
+  // as characters.
+  bool has_words() const { return whole_characters_ && !single_bytes_; }
   // Words of characters, one after the other with zeros between and behind them: the walks from all
   // of them together, so that their waits for memory overlap.
   void begin_words(std::span<const std::uint16_t> codes, Steps* steps) const;
@@ -260,8 +263,10 @@ class Unigram {
   template <class PieceAt>
   void take(PieceAt&& piece_at, std::span<const double> scores);
   void walk_characters(std::span<const std::string_view> pieces);
+  std::uint32_t one_byte(std::uint8_t byte) const { return one_byte_[byte] & kEntry; }
   void score_pieces(std::span<const double> scores);
   int tilt_of(const Weights& weights) const;
+  bool by_characters(const std::uint8_t* text, std::ptrdiff_t size, bool valid) const;
   static constexpr std::ptrdiff_t kBeyond = 80;
   static constexpr std::size_t kWalks = 32;
   std::uint64_t cuts(const std::uint8_t* text) const;
@@ -276,10 +281,13 @@ class Unigram {
                           Walk* walks) const;
   void follow_walks(std::span<Walk> walks) const;
   TrieUnit over(std::uint32_t base, const std::uint8_t* at, std::uint32_t length) const;
-  void best_from(const Walk& walk, double* after, Edge& best) const;
+  template <bool kSingleBytes>
+  void best_from(const Walk& walk, double* after, Edge* best) const;
+  template <bool kSingleBytes>
   bool sum_from(const Walk& walk, const Weights& weights, double* here) const;
   void prepare(std::ptrdiff_t size, Best& out) const;
   void prepare(std::ptrdiff_t size, const Weights& weights, Sums& out) const;
+  template <bool kSingleBytes>
   double best_characters(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
   struct ByteWalks;
   void walk_two_bytes();
@@ -290,6 +298,7 @@ class Unigram {
                  std::ptrdiff_t size, const Weights& weights, double* value,
                  ByteChoice* choices) const;
   double best_bytes(const std::uint8_t* text, std::ptrdiff_t size, Best& out) const;
+  template <bool kSingleBytes>
   bool sum_characters(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
                       Sums& out) const;
   bool sum_bytes(const std::uint8_t* text, std::ptrdiff_t size, const Weights& weights,
@@ -319,13 +328,16 @@ class Unigram {
   bool byte_fallback_ = false;
   bool unknown_edges_ = false;
   bool whole_characters_ = true;
+  // Some of its pieces are a byte >= 0x80 alone. A path through valid UTF-8 can then also spell a
+  // character: visit all places within it, from each of which nothing but a single byte leads on.
+  bool single_bytes_ = false;
   Trie trie_{{}, {}};
   // With whole characters, where the walk from the root stands after a character of three bytes, by
   // its sixteen bits; one entry if no piece begins with such a character.
   std::vector<TrieUnit> after_three_;
   std::uint32_t three_bits_ = 0;
-  // Without them, the value of a byte, and where the walk stands after two, the first one in the
-  // lower half.
+  // Without them or with single bytes, the value of a byte, and where the walk stands after two,
+  // the first one in the lower half.
   std::vector<std::uint32_t> one_byte_;
   std::array<bool, 256> alone_{};  // no piece of more bytes begins with this one
   std::vector<TrieUnit> after_two_;
