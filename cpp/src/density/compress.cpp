@@ -20,30 +20,42 @@ constexpr ptrdiff_t kSmallestPart = ptrdiff_t{1} << 16;
 // At most so many parts, and partial sums of 64 MiB in all.
 constexpr ptrdiff_t kMostParts = 32, kMostSums = ptrdiff_t{1} << 23;
 
-// sum w log s; s is destroyed with weights.
-double sum_of_logs(double* s, const double* w, ptrdiff_t n) {
-  if (w == nullptr) return density_kernels().sum_of_logs(s, n);
-  elementary_kernels().f64.log(s, s, n);
-  double sum = 0;
-  for (ptrdiff_t i = 0; i < n; ++i) sum += w[i] > 0 ? w[i] * s[i] : 0.0;
-  return sum;
-}
-
 // sum w log(dx/dy) of a block whose slopes are given, and destroyed.
 double block_log_slope(const Chart& chart, const double* y, const double* w, ptrdiff_t n,
                        double* slope) {
-  bool underflow = false;
-  for (ptrdiff_t j = 0; j < n; ++j) underflow |= !(slope[j] > 1e-300);
-  for (ptrdiff_t j = 0; underflow && j < n; ++j) {
-    if (!(slope[j] > 1e-300)) slope[j] = std::max(std::exp(chart.log_slope(y[j])), 1e-300);
+  if (w == nullptr) {
+    const double sum = density_kernels().sum_of_logs(slope, n);
+    if (!std::isnan(sum)) return sum;
   }
-  return sum_of_logs(slope, w, n);
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    if (!(slope[j] > kLeastLog)) slope[j] = std::max(std::exp(chart.log_slope(y[j])), kLeastLog);
+  }
+  elementary_kernels().f64.log(slope, slope, n);
+  double sum = 0;
+  for (ptrdiff_t j = 0; j < n; ++j) {
+    const double weight = w != nullptr ? w[j] : 1.0;
+    sum += weight > 0 ? weight * slope[j] : 0.0;
+  }
+  return sum;
 }
 
 struct Partial {
   AlignedBuffer<double> moments;  // even samples, then odd ones
   double log_slope = 0;
 };
+
+// Moments of the positions t, a few at a time: between them the next block, at `next`, is asked
+// for. A block is a page, at whose end the hardware's prefetch stops, and no more lines than some
+// sixteen can be under way (AVX-512, n = 10^7: a quarter of the time of the pass).
+void add_block(const double* t, const double* w, ptrdiff_t n, const double* next, ptrdiff_t n_next,
+               ptrdiff_t cells, double* even, double* odd) {
+  constexpr ptrdiff_t kPiece = 128, kLine = 8;
+  for (ptrdiff_t i = 0; i < n; i += kPiece) {
+    const ptrdiff_t count = std::min(kPiece, n - i), ahead = std::min(i + kPiece, n_next);
+    for (ptrdiff_t j = i; j < ahead; j += kLine) __builtin_prefetch(next + j);
+    density_kernels().bin(t + i, w == nullptr ? w : w + i, count, cells, even, odd);
+  }
+}
 
 void compress_part(const Chart& chart, std::span<const double> y, std::span<const double> w,
                    ptrdiff_t cells, Partial& part) {
@@ -55,8 +67,8 @@ void compress_part(const Chart& chart, std::span<const double> y, std::span<cons
     const ptrdiff_t count = std::min(Chart::kBlock, n - i);
     const double* weights = w.empty() ? nullptr : w.data() + i;
     chart.forward(y.data() + i, count, t, slope);
-    density_kernels().bin(t, weights, count, cells, part.moments.data(),
-                          part.moments.data() + kMoments * cells);
+    add_block(t, weights, count, y.data() + i + count, std::min(Chart::kBlock, n - i - count),
+              cells, part.moments.data(), part.moments.data() + kMoments * cells);
     part.log_slope += block_log_slope(chart, y.data() + i, weights, count, slope);
   }
 }
