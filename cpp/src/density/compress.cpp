@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <utility>
 #include <vector>
 
 #include "kexue/core/buffer.hpp"
@@ -73,6 +75,13 @@ void compress_part(const Chart& chart, std::span<const double> y, std::span<cons
   }
 }
 
+void add_partial(Partial part, std::span<double> sums, double& log_slope) {
+  const double* even = part.moments.data();
+  const double* odd = even + sums.size();
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += even[i] + odd[i];
+  log_slope += part.log_slope;
+}
+
 }  // namespace
 
 double compress(const Chart& chart, std::span<const double> y, std::span<const double> w,
@@ -85,24 +94,27 @@ double compress(const Chart& chart, std::span<const double> y, std::span<const d
   const ptrdiff_t part = std::max(kSmallestPart, ((n / most) / 4096 + 1) * 4096);
   const ptrdiff_t parts = (n + part - 1) / part;
   std::vector<Partial> partial(static_cast<std::size_t>(parts));
+  std::mutex adding;
+  std::size_t next = 0;
+  std::vector<double> sums(moments.size());
+  double log_slope = 0;
   parallel_for(
       parts,
       [&](ptrdiff_t p, int) {
         const auto from = static_cast<std::size_t>(p * part);
         const auto count = static_cast<std::size_t>(std::min(part, n - p * part));
+        Partial done;
         compress_part(chart, y.subspan(from, count), w.empty() ? w : w.subspan(from, count), cells,
-                      partial[static_cast<std::size_t>(p)]);
+                      done);
+        // Added in order, and as soon as those before are: few are kept, and in the cache.
+        const std::lock_guard lock(adding);
+        partial[static_cast<std::size_t>(p)] = std::move(done);
+        for (; next < partial.size() && partial[next].moments.size() > 0; ++next) {
+          add_partial(std::move(partial[next]), sums, log_slope);
+        }
       },
       workers);
-  double log_slope = 0;
-  for (const Partial& one : partial) {
-    const double* even = one.moments.data();
-    const double* odd = even + kMoments * cells;
-    for (ptrdiff_t i = 0; i < kMoments * cells; ++i) {
-      moments[static_cast<std::size_t>(i)] += even[i] + odd[i];
-    }
-    log_slope += one.log_slope;
-  }
+  for (std::size_t i = 0; i < sums.size(); ++i) moments[i] += sums[i];
   return log_slope;
 }
 
