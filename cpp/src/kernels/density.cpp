@@ -228,8 +228,9 @@ KEXUE_INLINE void load_pairs(const double* table, I64 index, F64& first, F64& se
   second = load<double>(lane[1]);
 }
 
-// Alias method (Walker 1977) for the cell, Newton for the place in it: sum_i c_i s^(i+1) = v.
-void sample(const SampleTable& table, const double* uniform, double* t, std::ptrdiff_t n) {
+// Alias method (Walker 1977): the cell of a uniform, and the share v of the cell's mass below.
+KEXUE_INLINE void draw_cells(const SampleTable& table, const double* uniform, std::ptrdiff_t n,
+                             std::int64_t* cell, double* v) {
   const F64 cells = broadcast<double>((double)table.cells);
   const F64 rounder = broadcast<double>(Format<double>::kRounder);
   const F64 zeros = zero<double>(), ones = broadcast<double>(1);
@@ -244,12 +245,21 @@ void sample(const SampleTable& table, const double* uniform, double* t, std::ptr
     load_pairs(table.alias, drawn, split, other);
     const I64 own = less<double>(rest, split);
     const I64 elsewhere = bits(other + rounder) & mask;
-    const I64 cell = select<std::int64_t>(own, drawn, elsewhere);
+    store<std::int64_t>(cell + i, select<std::int64_t>(own, drawn, elsewhere));
     const F64 low = select<double>(own, zeros, split);
-    const F64 share = select<double>(own, split, ones - split);
-    const F64 v = (rest - low) / share;
+    store<double>(v + i, (rest - low) / select<double>(own, split, ones - split));
+  }
+}
+
+// Newton for the place in the cell: sum_i c_i s^(i+1) = v.
+KEXUE_INLINE void place_in_cells(const SampleTable& table, const std::int64_t* cell,
+                                 const double* share, std::ptrdiff_t n, double* t) {
+  const F64 zeros = zero<double>(), ones = broadcast<double>(1);
+  for (std::ptrdiff_t i = 0; i < n; i += kStep) {
+    const std::ptrdiff_t count = n - i < kStep ? n - i : kStep;
+    const F64 v = load<double>(share + i);
     F64 c[kCellRow];
-    load_rows<kCellRow>(table.poly, kCellRow, cell, c);
+    load_rows<kCellRow>(table.poly, kCellRow, load<std::int64_t>(cell + i), c);
     // The root of c_0 s + c_1 s^2 = v, then Newton.
     const F64 inside = multiply_add(broadcast<double>(4) * c[1], v, c[0] * c[0]);
     const F64 root =
@@ -271,6 +281,18 @@ void sample(const SampleTable& table, const double* uniform, double* t, std::ptr
       s = clamp(s - excess / safe, least, most);
     }
     store_some(t + i, multiply_add(s, broadcast<double>(table.width), c[kCellStart]), count);
+  }
+}
+
+// In two passes: each has more vectors under way than both together.
+void sample(const SampleTable& table, const double* uniform, double* t, std::ptrdiff_t n) {
+  constexpr std::ptrdiff_t kPart = 128;
+  std::int64_t cell[kPart];
+  double share[kPart];
+  for (std::ptrdiff_t begin = 0; begin < n; begin += kPart) {
+    const std::ptrdiff_t part = n - begin < kPart ? n - begin : kPart;
+    draw_cells(table, uniform + begin, part, cell, share);
+    place_in_cells(table, cell, share, part, t + begin);
   }
 }
 
