@@ -261,9 +261,11 @@ KEXUE_INLINE void find_cells(const WarpInverse& table, const double* t, ptrdiff_
   for_vectors(n, [&](ptrdiff_t i, ptrdiff_t count) {
     const F64 from = load_up_to<double>(t + i, count, 1.0);
     const F64 size = absolute<double>(from);
-    // Where rounding takes the share before, the mass lies where that one ends.
+    // Where rounding takes the share before, the mass lies where that one ends. NaN takes the
+    // first.
     const F64 share =
-        clamp(size * constant(kWarpShares), none, constant(kWarpShares - 0.25)) - half;
+        maximum(none, clamp(size * constant(kWarpShares), none, constant(kWarpShares - 0.25))) -
+        half;
     double masses[kStep];
     std::int64_t at[kStep], upper[kStep];
     store<double>(masses, half * size);
