@@ -46,6 +46,12 @@ struct Partial {
   double log_slope = 0;
 };
 
+void prefetch([[maybe_unused]] const double* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#endif
+}
+
 // Moments of the positions t, a few at a time: between them the next block, at `next`, is asked
 // for. A block is a page, at whose end the hardware's prefetch stops, and no more lines than some
 // sixteen can be under way (AVX-512, n = 10^7: a quarter of the time of the pass).
@@ -54,7 +60,7 @@ void add_block(const double* t, const double* w, ptrdiff_t n, const double* next
   constexpr ptrdiff_t kPiece = 128, kLine = 8;
   for (ptrdiff_t i = 0; i < n; i += kPiece) {
     const ptrdiff_t count = std::min(kPiece, n - i), ahead = std::min(i + kPiece, n_next);
-    for (ptrdiff_t j = i; j < ahead; j += kLine) __builtin_prefetch(next + j);
+    for (ptrdiff_t j = i; j < ahead; j += kLine) prefetch(next + j);
     density_kernels().bin(t + i, w == nullptr ? w : w + i, count, cells, even, odd);
   }
 }
