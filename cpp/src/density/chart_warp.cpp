@@ -126,24 +126,23 @@ void Chart::inverse_warp(const double* t, ptrdiff_t n, double* y) const {
   // Beyond the table, and where the base's share counts, the tail is solved one by one.
   const double least[2] = {std::max(kLeastWarp, 2 * cubics_[0]),
                            std::max(kLeastWarp, 2 * cubics_[4 * knots])};
-  const auto outer = [&](double v) { return !(std::abs(v) >= least[v < 0 ? 1 : 0]); };
-  double from[kBlock];
-  bool some_outer = false;
-  for (ptrdiff_t i = 0; i < n; ++i) {
-    some_outer |= outer(t[i]);
-    from[i] = std::isnan(t[i]) ? 0.0 : t[i];
-  }
+  const double farther = std::max(least[0], least[1]);
+  std::int64_t some_outer = 0;
+  for (ptrdiff_t i = 0; i < n; ++i) some_outer |= std::abs(t[i]) >= farther ? 0 : 1;
   const WarpInverse inverse{{first_, first_ + step_ * static_cast<double>(knots - 1)},
                             step_,
                             static_cast<ptrdiff_t>(knots - 1),
                             cubics_.data(),
                             guide_.data()};
+  if (some_outer == 0) return chart_kernels().warp_inverse(inverse, t, y, n);
   // y may be t.
   double given[kBlock];
   std::copy_n(t, n, given);
-  chart_kernels().warp_inverse(inverse, from, y, n);
-  for (ptrdiff_t i = 0; some_outer && i < n; ++i) {
-    if (outer(given[i])) y[i] = std::isnan(given[i]) ? kNaN : inverse_warp(given[i]);
+  chart_kernels().warp_inverse(inverse, given, y, n);
+  for (ptrdiff_t i = 0; i < n; ++i) {
+    const double v = given[i];
+    if (std::abs(v) >= least[v < 0 ? 1 : 0]) continue;
+    y[i] = std::isnan(v) ? kNaN : inverse_warp(v);
   }
 }
 

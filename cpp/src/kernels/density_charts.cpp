@@ -253,28 +253,41 @@ KEXUE_INLINE std::int64_t cell_near(const std::int32_t* guide, const double* cub
   return low;
 }
 
-void warp_inverse(const WarpInverse& table, const double* t, double* y, ptrdiff_t n) {
+// The cells of n positions. Those of the upper half lie behind those of the lower one.
+KEXUE_INLINE void find_cells(const WarpInverse& table, const double* t, ptrdiff_t n,
+                             std::int64_t* cell) {
+  const F64 none = zero<double>(), half = constant(0.5);
+  const F64 rounder = constant(Format<double>::kRounder);
+  for_vectors(n, [&](ptrdiff_t i, ptrdiff_t count) {
+    const F64 from = load_up_to<double>(t + i, count, 1.0);
+    const F64 size = absolute<double>(from);
+    // Where rounding takes the share before, the mass lies where that one ends. NaN takes the
+    // first.
+    const F64 share =
+        maximum(none, clamp(size * constant(kWarpShares), none, constant(kWarpShares - 0.25))) -
+        half;
+    double masses[kStep];
+    std::int64_t at[kStep], upper[kStep];
+    store<double>(masses, half * size);
+    store<std::int64_t>(at, bits(share + rounder) - bits(rounder));
+    store<std::int64_t>(upper, less<double>(from, none));
+    for (int j = 0; j < kStep; ++j) {
+      const std::int64_t other = upper[j] & (table.cells + 1);
+      cell[i + j] = other + cell_near(table.guide + (upper[j] & (kWarpShares + 1)) + at[j],
+                                      table.cubics + 4 * other, masses[j]);
+    }
+  });
+}
+
+KEXUE_INLINE void solve_cells(const WarpInverse& table, const double* t, const std::int64_t* cell,
+                              double* y, ptrdiff_t n) {
   const F64 none = zero<double>(), one = constant(1), half = constant(0.5);
   const F64 rounder = constant(Format<double>::kRounder);
   for_vectors(n, [&](ptrdiff_t i, ptrdiff_t count) {
     const F64 from = load_up_to<double>(t + i, count, 1.0);
     const I64 high = less<double>(from, none);
     const F64 size = absolute<double>(from);
-    // Where rounding takes the share before, the mass lies where that one ends.
-    const F64 share =
-        clamp(size * constant(kWarpShares), none, constant(kWarpShares - 0.25)) - half;
-    double masses[kStep];
-    std::int64_t at[kStep], upper[kStep];
-    store<double>(masses, half * size);
-    store<std::int64_t>(at, bits(share + rounder) - bits(rounder));
-    store<std::int64_t>(upper, high);
-    std::int64_t cell[kStep];
-    for (int j = 0; j < kStep; ++j) {
-      const std::int64_t other = upper[j] & (table.cells + 1);
-      cell[j] = other + cell_near(table.guide + (upper[j] & (kWarpShares + 1)) + at[j],
-                                  table.cubics + 4 * other, masses[j]);
-    }
-    const I64 found = load<std::int64_t>(cell);
+    const I64 found = load<std::int64_t>(cell + i);
     F64 row[8];  // of this cell and the next
     load_rows<8>(table.cubics, 4, found, row);
     const I64 here = less<double>(half * size, row[4]);
@@ -299,6 +312,18 @@ void warp_inverse(const WarpInverse& table, const double* t, double* y, ptrdiff_
                select<double>(high, constant(table.edge[1]) - way, constant(table.edge[0]) + way),
                count);
   });
+}
+
+// In two passes: that of the cells waits for memory, that of the places for the divider, and each
+// has more vectors under way than both together.
+void warp_inverse(const WarpInverse& table, const double* t, double* y, ptrdiff_t n) {
+  constexpr ptrdiff_t kPart = 128;
+  std::int64_t cell[kPart];
+  for (ptrdiff_t begin = 0; begin < n; begin += kPart) {
+    const ptrdiff_t part = n - begin < kPart ? n - begin : kPart;
+    find_cells(table, t + begin, part, cell);
+    solve_cells(table, t + begin, cell, y + begin, part);
+  }
 }
 
 }  // namespace

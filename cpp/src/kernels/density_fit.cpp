@@ -101,16 +101,6 @@ void spread(const double* b_re, const double* b_im, std::ptrdiff_t rows, std::pt
   }
 }
 
-// The lanes' sum, always in one order.
-KEXUE_INLINE double total(F64 x) {
-  double lane[kStep];
-  store<double>(lane, x);
-  for (std::ptrdiff_t width = kStep / 2; width > 0; width /= 2) {
-    for (std::ptrdiff_t j = 0; j < width; ++j) lane[j] += lane[j + width];
-  }
-  return lane[0];
-}
-
 void gather(const double* x_re, const double* x_im, std::ptrdiff_t rows, std::ptrdiff_t lanes,
             const double* w_re, const double* w_im, double* out_re, double* out_im) {
   for (std::ptrdiff_t k = 0; k < rows; ++k) {
@@ -121,8 +111,8 @@ void gather(const double* x_re, const double* x_im, std::ptrdiff_t rows, std::pt
       sum_re = multiply_add(a, x, multiply_add(b, y, sum_re));
       sum_im = multiply_add(b, x, multiply_add(zero<double>() - a, y, sum_im));
     }
-    out_re[k] = total(sum_re);
-    out_im[k] = total(sum_im);
+    out_re[k] = total<double>(sum_re);
+    out_im[k] = total<double>(sum_im);
   }
 }
 
@@ -164,8 +154,8 @@ void point_moments(const double* t, const double* u_re, const double* u_im, std:
   }
   for (; i < n; i += kStep) add_powers<1>(t + i, u_re + i, u_im + i, m, sum);
   for (std::ptrdiff_t k = 0; k < m; ++k) {
-    out_re[k] = total(load<double>(sum + 2 * k * kStep));
-    out_im[k] = total(load<double>(sum + (2 * k + 1) * kStep));
+    out_re[k] = total<double>(load<double>(sum + 2 * k * kStep));
+    out_im[k] = total<double>(load<double>(sum + (2 * k + 1) * kStep));
   }
 }
 
@@ -178,7 +168,7 @@ double log_likelihood(const double* h, const double* re, const double* im, std::
     const F64 power = select<double>(empty, ones, multiply_add(x, x, y * y));
     sum = multiply_add(weight, log(power), sum);
   }
-  return total(sum);
+  return total<double>(sum);
 }
 
 void newton_weights(const double* h, const double* re, const double* im, double* u_re, double* u_im,

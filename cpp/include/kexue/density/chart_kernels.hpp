@@ -44,7 +44,7 @@ struct ChartKernels {
   void (*inverse)(Tail base, const double* t, double loc, double scale, double* y,
                   std::ptrdiff_t n);
   void (*warp)(const WarpTable& table, const double* y, double* t, double* slope, std::ptrdiff_t n);
-  // y at t in [-1, 1], which it may replace.
+  // y at t in [-1, 1] or NaN, which it may replace.
   void (*warp_inverse)(const WarpInverse& table, const double* t, double* y, std::ptrdiff_t n);
 };
 const ChartKernels& chart_kernels();

@@ -20,6 +20,9 @@ struct SampleTable {
   const double* poly;
 };
 
+// `sum_of_logs` takes only what is larger.
+inline constexpr double kLeastLog = 1e-300;
+
 struct DensityKernels {
   // out = |sum_k b_k e^{i pi k t}|^2, k = 0..order: a sum of two squares, never negative.
   void (*square)(const double* re, const double* im, std::ptrdiff_t order, const double* t,
@@ -36,7 +39,7 @@ struct DensityKernels {
   // there; even samples to `even`, odd ones to `odd`. w null means 1. cells is a power of two.
   void (*bin)(const double* t, const double* w, std::ptrdiff_t n, std::ptrdiff_t cells,
               double* even, double* odd);
-  // sum log x, x > 0
+  // sum log x; NaN unless every x is finite and above kLeastLog.
   double (*sum_of_logs)(const double* x, std::ptrdiff_t n);
   // Positions from uniforms in [0, 1).
   void (*sample)(const SampleTable& table, const double* uniform, double* t, std::ptrdiff_t n);
