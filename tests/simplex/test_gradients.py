@@ -123,3 +123,19 @@ def test_special_values():
         assert (dx[1] == 0).all() and np.isnan(dx[2]).all()
     with pytest.raises(ValueError, match=r"softmax_vjp: 'g' must have shape \(3, 3\), got"):
         simplex.softmax_vjp(p, g[:2])
+
+
+@pytest.mark.parametrize("n", [17, 40, 100, 128])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_directions_outside_the_support_of_short_rows_do_not_matter(isa, n, dtype):
+    rng = np.random.default_rng(n)
+    p = simplex.sparsemax(rng.standard_normal((33, n)).astype(dtype))
+    p[5] = 0
+    g = rng.standard_normal(p.shape).astype(dtype)
+    strange = np.where(p > 0, g, rng.choice([np.inf, -np.inf, np.nan], p.shape)).astype(dtype)
+    expected = simplex.sparsemax_vjp(p, g)
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p, strange), expected)
+    assert not expected[p == 0].any()
+    p[7, -1] = np.nan
+    expected[7] = np.nan
+    np.testing.assert_array_equal(simplex.sparsemax_vjp(p, strange), expected)
