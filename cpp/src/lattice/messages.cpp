@@ -6,6 +6,7 @@
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "transposed.hpp"
 
 namespace kexue::lattice {
 
@@ -33,12 +34,20 @@ Range range_of(const double* x, ptrdiff_t n) {
   return {largest, least};
 }
 
-Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
-  const Range found = range_of(x, n);
+// Rows of n, those of `out` every ld entries with zeros beyond n.
+Exponentials exponentiate(const double* x, ptrdiff_t rows, ptrdiff_t n, double range, double* out,
+                          ptrdiff_t ld) {
+  const Range found = range_of(x, rows * n);
   const double shift = found.largest > -kInf ? found.largest : 0;
-  for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
-  elementary_kernels().f64.exp(out, out, n);
+  for (ptrdiff_t row = 0; row < rows; ++row, x += n, out += ld) {
+    for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
+    elementary_kernels().f64.exp(out, out, n);
+    std::fill(out + n, out + ld, 0.0);
+  }
   return {shift, found.largest - found.least <= range};
+}
+Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
+  return exponentiate(x, 1, n, range, out, n);
 }
 
 double log_sum(const std::vector<double>& terms) {
@@ -78,20 +87,14 @@ Factors::Factors(const Trellis<double>& trellis)
   const ptrdiff_t size = trellis.n_matrices * n * ld_;
   forward_ = AlignedBuffer<double>(size);
   backward_ = AlignedBuffer<double>(size);
-  std::fill(forward_.data(), forward_.data() + size, 0.0);
-  std::fill(backward_.data(), backward_.data() + size, 0.0);
-  std::vector<double> linear(static_cast<std::size_t>(n * n));
+  if (ld_ > n) std::fill(backward_.data(), backward_.data() + size, 0.0);
   for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
     poll_interrupt();
-    const auto all = exponentiate(trellis.dense + m * n * n, n * n, kMatrixRange, linear.data());
+    double* rows = forward_.data() + m * n * ld_;
+    const auto all = exponentiate(trellis.dense + m * n * n, n, n, kMatrixRange, rows, ld_);
     shift_.push_back(all.largest);
     narrow_ = narrow_ && all.narrow;
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      for (ptrdiff_t j = 0; j < n; ++j) {
-        forward_[(m * n + i) * ld_ + j] = linear[i * n + j];
-        backward_[(m * n + j) * ld_ + i] = linear[i * n + j];
-      }
-    }
+    transpose(n, rows, ld_, backward_.data() + m * n * ld_, ld_);
   }
 }
 

@@ -9,6 +9,7 @@
 #include "kexue/core/vectors.hpp"
 #include "kexue/lattice/trellis.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "transposed.hpp"
 
 namespace kexue::lattice {
 
@@ -53,7 +54,7 @@ struct Transitions {
     for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
       const T* a = trellis.dense + m * states * states;
       if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
-      if (backward.size() > 0) transpose(a, backward.data() + m * states * ld);
+      if (backward.size() > 0) transpose(states, a, states, backward.data() + m * states * ld, ld);
     }
   }
 
@@ -66,20 +67,6 @@ struct Transitions {
   void copy_rows(const T* a, T* out) const {
     for (ptrdiff_t i = 0; i < states; ++i)
       std::copy(a + i * states, a + (i + 1) * states, out + i * ld);
-  }
-
-  // In blocks whose lines all stay in the first-level cache.
-  void transpose(const T* a, T* out) const {
-    constexpr ptrdiff_t kBlock = 16;
-    poll_interrupt();
-    for (ptrdiff_t i0 = 0; i0 < states; i0 += kBlock) {
-      for (ptrdiff_t j0 = 0; j0 < states; j0 += kBlock) {
-        const ptrdiff_t i1 = std::min(states, i0 + kBlock), j1 = std::min(states, j0 + kBlock);
-        for (ptrdiff_t j = j0; j < j1; ++j) {
-          for (ptrdiff_t i = i0; i < i1; ++i) out[j * ld + i] = a[i * states + j];
-        }
-      }
-    }
   }
 
   void sort_by_target(const Trellis<T>& trellis) {
