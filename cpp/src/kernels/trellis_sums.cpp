@@ -61,11 +61,11 @@ KEXUE_INLINE void sum_tile_of(ptrdiff_t vectors, ptrdiff_t n, ptrdiff_t ld, cons
 }
 
 template <int rows>
-KEXUE_INLINE void sum_stream(ptrdiff_t ld, const double* a, const double* f, double* out,
-                             bool first) {
+KEXUE_INLINE void sum_stream(ptrdiff_t ld, ptrdiff_t width, const double* a, const double* f,
+                             double* out, bool first) {
   F64 factor[rows];
   for (int r = 0; r < rows; ++r) factor[r] = broadcast<double>(f[r]);
-  for (ptrdiff_t j = 0; j < ld; j += kLane) {
+  for (ptrdiff_t j = 0; j < width; j += kLane) {
     F64 total = first ? F64{} : load<double>(out + j);
     KEXUE_UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -76,24 +76,24 @@ KEXUE_INLINE void sum_stream(ptrdiff_t ld, const double* a, const double* f, dou
 }
 
 // A matrix that every step reads whole is read to and fro, as for maxima (trellis.cpp).
-void sum_rows(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, double* out,
-              bool upwards) {
+void sum_columns(ptrdiff_t n, ptrdiff_t ld, ptrdiff_t width, const double* a, const double* f,
+                 double* out, bool upwards) {
   if (ld * (ptrdiff_t)sizeof(double) > kLongRow) {
     const ptrdiff_t groups = n / kStreams, rest = groups * kStreams;
     bool first = true;
     for (ptrdiff_t i = rest; upwards && i < n; ++i, first = false) {
-      sum_stream<1>(ld, a + i * ld, f + i, out, first);
+      sum_stream<1>(ld, width, a + i * ld, f + i, out, first);
     }
     for (ptrdiff_t g = 0; g < groups; ++g, first = false) {
       const ptrdiff_t i = (upwards ? groups - 1 - g : g) * kStreams;
-      sum_stream<kStreams>(ld, a + i * ld, f + i, out, first);
+      sum_stream<kStreams>(ld, width, a + i * ld, f + i, out, first);
     }
     for (ptrdiff_t i = rest; !upwards && i < n; ++i, first = false) {
-      sum_stream<1>(ld, a + i * ld, f + i, out, first);
+      sum_stream<1>(ld, width, a + i * ld, f + i, out, first);
     }
     return;
   }
-  const ptrdiff_t vectors = ld / kLane, tiles = (vectors + kWidest - 1) / kWidest;
+  const ptrdiff_t vectors = width / kLane, tiles = (vectors + kWidest - 1) / kWidest;
   for (ptrdiff_t k = 0; k < tiles; ++k) {
     const ptrdiff_t tile = upwards ? tiles - 1 - k : k;
     const ptrdiff_t begin = vectors * tile / tiles, end = vectors * (tile + 1) / tiles;
@@ -107,7 +107,7 @@ void sum_rows(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, doubl
 }
 
 void sum_step(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, double* out) {
-  sum_rows(n, ld, a, f, out, false);
+  sum_columns(n, ld, ld, a, f, out, false);
 }
 
 // ---- messages -----------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, 
     }
   }
   for (ptrdiff_t t = 0; t < steps; ++t, a += stride, emissions += n, alpha += n) {
-    sum_rows(n, ld, a, alpha, alpha + n, stride == 0 && t % 2 != 0);
+    sum_columns(n, ld, ld, a, alpha, alpha + n, stride == 0 && t % 2 != 0);
     const lattice::Weighed weighed = weigh(n, ld, emissions, alpha + n);
     scale[t] = weighed.scale;
     if (!weighed.within) return false;
@@ -381,6 +381,7 @@ bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, 
 }  // namespace
 
 extern const TrellisSumKernels trellis_sum_kernels;
-const TrellisSumKernels trellis_sum_kernels = {sum_step, weigh, forward_steps, draw, draw_steps};
+const TrellisSumKernels trellis_sum_kernels = {sum_step,      sum_columns, weigh,
+                                               forward_steps, draw,        draw_steps};
 
 }  // namespace kexue::KEXUE_ISA

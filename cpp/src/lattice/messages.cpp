@@ -2,6 +2,7 @@
 
 #include <numbers>
 
+#include "columns.hpp"
 #include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/pool.hpp"
@@ -111,6 +112,13 @@ void Factors::push(ptrdiff_t t, const double* f, double* out) const {
   std::fill(out + trellis_.states, out + ld_, 0.0);
 }
 
+void Factors::push_on(int threads, ptrdiff_t t, const double* f, double* out, bool odd) const {
+  share_columns<double>(threads, ld_, [&](ptrdiff_t begin, ptrdiff_t width) {
+    trellis_sum_kernels().sum_columns(trellis_.states, ld_, width, matrix_rows(t) + begin, f,
+                                      out + begin, stride() == 0 && odd);
+  });
+}
+
 void Factors::pull(ptrdiff_t t, const double* g, double* out) const {
   if (dense()) {
     const double* a = backward_.data() + matrix(t) * trellis_.states * ld_;
@@ -197,14 +205,19 @@ bool Messages::try_forward() {
 bool Messages::advance(ptrdiff_t t, ptrdiff_t steps) {
   const ptrdiff_t n = trellis_.states, ld = factors_.ld();
   const auto& kernels = trellis_sum_kernels();
-  if (factors_.dense()) {
+  const int threads = step_threads(trellis_, ld);
+  if (factors_.dense() && threads == 1) {
     if (!kernels.forward_steps(steps, n, ld, factors_.matrix_rows(t - 1), factors_.stride(),
                                trellis_.emission(sequence_, t), alpha(t - 1), &alpha_scale_[t])) {
       return false;
     }
   } else {
     for (ptrdiff_t k = t; k < t + steps; ++k) {
-      factors_.push(k - 1, alpha(k - 1), alpha(k));
+      if (threads > 1) {
+        factors_.push_on(threads, k - 1, alpha(k - 1), alpha(k), (k - t) % 2 != 0);
+      } else {
+        factors_.push(k - 1, alpha(k - 1), alpha(k));
+      }
       const Weighed weighed = kernels.weigh(n, ld, trellis_.emission(sequence_, k), alpha(k));
       if (!weighed.within) return false;
       alpha_scale_[k] = weighed.scale;

@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "columns.hpp"
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
@@ -202,6 +203,8 @@ class Group {
     for (ptrdiff_t r = 0; r < count_; ++r) {
       if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
     }
+    const int threads = step_threads(trellis_, a_.ld);
+    if (threads > 1) return forward_on(threads);
     if (count_ == 1 && readable()) {
       for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
         poll_interrupt();
@@ -227,6 +230,16 @@ class Group {
       } else {
         kernel<T>().max_step(together, a_.states, a_.ld, a_.rows + (t - 1) * a_.step, from, to);
       }
+    }
+  }
+
+  void forward_on(int threads) const {
+    for (ptrdiff_t t = 1; t < longest_; ++t) {
+      reach(0, t - 1);
+      share_columns<T>(threads, a_.ld, [&](ptrdiff_t begin, ptrdiff_t width) {
+        kernel<T>().max_columns(a_.states, a_.ld, width, a_.rows + (t - 1) * a_.step + begin,
+                                reached(0), value(0, t) + begin, a_.step == 0 && t % 2 != 0);
+      });
     }
   }
 
