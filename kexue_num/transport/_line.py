@@ -98,7 +98,7 @@ def emd_1d(
 
     Notes
     -----
-    The plan that ships from left to right is optimal. O(n + m) after a radix sort, 16 to 48 bytes
+    The plan that ships from left to right is optimal. O(n + m) after a radix sort, 24 to 32 bytes
     for each point; sums are compensated. A problem is sorted on two threads, several on all.
 
     Examples

@@ -132,6 +132,22 @@ def test_results_do_not_depend_on_the_workers(workers):
         np.testing.assert_array_equal(function(workers), function(1))
 
 
+@pytest.mark.parametrize("states", [512, 530])
+def test_workers_that_share_a_step_do_not_change_the_result(states, isa):
+    rng = np.random.default_rng(states)
+    emissions = rng.normal(size=(40, states))
+    for matrix in (rng.normal(size=(states, states)), rng.normal(size=(4, states, states))):
+        given = emissions if matrix.ndim == 2 else emissions[:5]
+        for function in (
+            lambda e, w, m=matrix: trellis.viterbi(e, m, workers=w).states,
+            lambda e, w, m=matrix: trellis.marginals(e, m, workers=w).states,
+            lambda e, w, m=matrix: trellis.sample(e, m, rng=5, workers=w),
+        ):
+            np.testing.assert_array_equal(function(given, 2), function(given, 1))
+        pair = trellis.log_partition(np.stack((given, -given)), matrix, workers=2)
+        assert trellis.log_partition(given, matrix, workers=2) == pair[0]
+
+
 def test_sparse_transitions_equal_dense_ones():
     emissions, _, start, stop = chain(12, 20)
     band = scipy.sparse.diags([0.5, -0.25, 1.0], [-1, 0, 2], shape=(20, 20)).tocsr()
@@ -214,7 +230,7 @@ def test_long_sequences_neither_overflow_nor_underflow(n, isa):
         np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)
 
 
-@pytest.mark.parametrize("n", [*range(1, 18), 40, 300])
+@pytest.mark.parametrize("n", [*range(1, 18), 40, 300, 530])
 def test_sums_over_any_number_of_states(n, isa):
     rng = np.random.default_rng(n)
     matrix = np.log(rng.dirichlet(np.ones(n), n))

@@ -100,7 +100,7 @@ def test_overflow_is_an_error():
 
 
 @pytest.mark.parametrize("n", [10, 300, 20_000])
-@pytest.mark.parametrize("kind", ["normal", "integers", "float32", "equal", "negative"])
+@pytest.mark.parametrize("kind", ["normal", "integers", "float32", "equal", "negative", "runs"])
 def test_long_inputs_are_sorted(n, kind):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, n)) * 1e3
@@ -112,11 +112,28 @@ def test_long_inputs_are_sorted(n, kind):
         x, y = np.full(n, 2.0), np.full(n, -1.0)
     elif kind == "negative":
         x, y = -np.abs(x) - 1e6, -np.abs(y) * 1e-300
+    elif kind == "runs":
+        # Many numbers that differ in their last bits only, of which most are again the same.
+        last = rng.integers(0, 8, (2, n)) + (rng.integers(0, 16, (2, n)) << 31)
+        x, y = rng.choice([-3.0, 1.0], (2, n)) * (1 + last * 2.0**-52)
     expected = np.abs(np.sort(x).astype(float) - np.sort(y).astype(float))
     assert emd_1d(x, y) == pytest.approx(expected.mean(), rel=1e-14)
     assert emd_1d(x, y, p=np.inf) == expected.max()
     uniform = np.full(n, 1 / n)
     assert emd_1d(x, y, uniform, uniform) == pytest.approx(expected.mean(), rel=1e-11)
+    a, b = rng.dirichlet(np.ones(n), 2)
+    assert emd_1d(x, y, a, b) == pytest.approx(_cost_by_quantiles(x, y, a, b), rel=1e-9)
+
+
+def _cost_by_quantiles(x, y, a, b):
+    rows, cols = np.argsort(x, kind="stable"), np.argsort(y, kind="stable")
+    upto_x, upto_y = np.cumsum(a[rows]), np.cumsum(b[cols])
+    ends = np.sort(np.concatenate(([0.0], upto_x, upto_y)))
+    middle = (ends[1:] + ends[:-1]) / 2
+    i = np.minimum(np.searchsorted(upto_x, middle), len(x) - 1)
+    j = np.minimum(np.searchsorted(upto_y, middle), len(y) - 1)
+    gap = np.abs(x[rows][i].astype(float) - y[cols][j].astype(float))
+    return float(np.sum(np.diff(ends) * gap))
 
 
 def test_closed_forms():

@@ -111,10 +111,11 @@ constexpr ptrdiff_t kLongRow = 2048;
 constexpr int kStreams = 8;
 
 template <class T, int rows>
-KEXUE_INLINE void max_stream(ptrdiff_t ld, const T* a, const T* d, T* out, bool first) {
+KEXUE_INLINE void max_stream(ptrdiff_t ld, ptrdiff_t width, const T* a, const T* d, T* out,
+                             bool first) {
   Vec<T> from[rows];
   for (int r = 0; r < rows; ++r) from[r] = broadcast<T>(d[r]);
-  for (ptrdiff_t j = 0; j < ld; j += kLanes<T>) {
+  for (ptrdiff_t j = 0; j < width; j += kLanes<T>) {
     Vec<T> best = first ? broadcast<T>(-(T)__builtin_inf()) : load<T>(out + j);
     KEXUE_UNROLL
     for (int r = 0; r < rows; ++r) best = larger<T>(best, from[r] + load<T>(a + r * ld + j));
@@ -125,25 +126,26 @@ KEXUE_INLINE void max_stream(ptrdiff_t ld, const T* a, const T* d, T* out, bool 
 // A matrix that every step reads whole finds in a cache too small for it what was read last, if
 // each step goes the other way through it than the one before.
 template <class T>
-void max_row(ptrdiff_t n, ptrdiff_t ld, const T* a, const T* d, T* out, bool upwards) {
+void max_columns(ptrdiff_t n, ptrdiff_t ld, ptrdiff_t width, const T* a, const T* d, T* out,
+                 bool upwards) {
   if (ld * (ptrdiff_t)sizeof(T) > kLongRow) {
     const ptrdiff_t groups = n / kStreams, rest = groups * kStreams;
     bool first = true;
     for (ptrdiff_t i = rest; upwards && i < n; ++i, first = false) {
-      max_stream<T, 1>(ld, a + i * ld, d + i, out, first);
+      max_stream<T, 1>(ld, width, a + i * ld, d + i, out, first);
     }
     for (ptrdiff_t g = 0; g < groups; ++g, first = false) {
       const ptrdiff_t i = (upwards ? groups - 1 - g : g) * kStreams;
-      max_stream<T, kStreams>(ld, a + i * ld, d + i, out, first);
+      max_stream<T, kStreams>(ld, width, a + i * ld, d + i, out, first);
     }
     for (ptrdiff_t i = rest; !upwards && i < n; ++i, first = false) {
-      max_stream<T, 1>(ld, a + i * ld, d + i, out, first);
+      max_stream<T, 1>(ld, width, a + i * ld, d + i, out, first);
     }
     return;
   }
   const T* const from[] = {upwards ? d + n - 1 : d};
   T* const to[] = {out};
-  const ptrdiff_t vectors = ld / kLanes<T>, tiles = (vectors + kWidest - 1) / kWidest;
+  const ptrdiff_t vectors = width / kLanes<T>, tiles = (vectors + kWidest - 1) / kWidest;
   for (ptrdiff_t k = 0; k < tiles; ++k) {
     const ptrdiff_t tile = upwards ? tiles - 1 - k : k;
     const ptrdiff_t begin = vectors * tile / tiles, end = vectors * (tile + 1) / tiles;
@@ -166,7 +168,7 @@ void max_step(int together, ptrdiff_t n, ptrdiff_t ld, const T* a, const T* cons
     max_rows<T, 2>(n, ld, a, d, out);
     together -= 2, d += 2, out += 2;
   }
-  if (together == 1) max_row<T>(n, ld, a, d[0], out[0], false);
+  if (together == 1) max_columns<T>(n, ld, ld, a, d[0], out[0], false);
 }
 
 // Between the rows of one step and the next, so much else is read that no hardware prefetcher
@@ -191,7 +193,7 @@ void max_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t
       store<T>(d + j, load<T>(value + j) + load<T>(emissions + j));
     }
     prefetch_row(emissions + kAhead * n, n);
-    max_row<T>(n, ld, a, d, value + ld, stride == 0 && t % 2 != 0);
+    max_columns<T>(n, ld, ld, a, d, value + ld, stride == 0 && t % 2 != 0);
   }
   for (ptrdiff_t j = n; j < ld; ++j) d[j] = -(T)__builtin_inf();
 }
@@ -372,7 +374,7 @@ void trace(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const T* a, ptrdiff_t str
 
 extern const TrellisKernels trellis_kernels;
 const TrellisKernels trellis_kernels = {
-    {max_step<float>, max_steps<float>, few_steps<float>, trace<float>},
-    {max_step<double>, max_steps<double>, few_steps<double>, trace<double>}};
+    {max_step<float>, max_columns<float>, max_steps<float>, few_steps<float>, trace<float>},
+    {max_step<double>, max_columns<double>, max_steps<double>, few_steps<double>, trace<double>}};
 
 }  // namespace kexue::KEXUE_ISA

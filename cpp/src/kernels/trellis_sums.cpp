@@ -19,7 +19,9 @@ constexpr ptrdiff_t kLongRow = 2048;
 constexpr int kStreams = 8;
 constexpr double kInfinity = __builtin_inf();
 
-template <int width>
+// Row i begins at a + i * ld and has the factor f[i * along]: with both negative, rows are read
+// from the last on.
+template <int width, int along = 1>
 KEXUE_INLINE void sum_lanes(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f,
                             F64 (&sum)[width]) {
   constexpr int kChains = width <= 4 ? 2 : 1;
@@ -28,7 +30,7 @@ KEXUE_INLINE void sum_lanes(ptrdiff_t n, ptrdiff_t ld, const double* a, const do
   for (; i + kChains <= n; i += kChains) {
     KEXUE_UNROLL
     for (int c = 0; c < kChains; ++c) {
-      const F64 factor = broadcast<double>(f[i + c]);
+      const F64 factor = broadcast<double>(f[(i + c) * along]);
       KEXUE_UNROLL
       for (int w = 0; w < width; ++w) {
         total[c][w] = multiply_add(factor, load<double>(a + (i + c) * ld + w * kLane), total[c][w]);
@@ -36,7 +38,7 @@ KEXUE_INLINE void sum_lanes(ptrdiff_t n, ptrdiff_t ld, const double* a, const do
     }
   }
   for (; i < n; ++i) {
-    const F64 factor = broadcast<double>(f[i]);
+    const F64 factor = broadcast<double>(f[i * along]);
     for (int w = 0; w < width; ++w) {
       total[0][w] = multiply_add(factor, load<double>(a + i * ld + w * kLane), total[0][w]);
     }
@@ -46,27 +48,24 @@ KEXUE_INLINE void sum_lanes(ptrdiff_t n, ptrdiff_t ld, const double* a, const do
   }
 }
 
-template <int width>
-KEXUE_INLINE void sum_tile(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f,
-                           double* out) {
-  F64 sum[width];
-  sum_lanes<width>(n, ld, a, f, sum);
-  for (int w = 0; w < width; ++w) store<double>(out + w * kLane, sum[w]);
-}
-
-template <int width = kWidest>
+template <int along, int width = kWidest>
 KEXUE_INLINE void sum_tile_of(ptrdiff_t vectors, ptrdiff_t n, ptrdiff_t ld, const double* a,
                               const double* f, double* out) {
-  if (vectors == width) return sum_tile<width>(n, ld, a, f, out);
-  if constexpr (width > 1) sum_tile_of<width - 1>(vectors, n, ld, a, f, out);
+  if (vectors == width) {
+    F64 sum[width];
+    sum_lanes<width, along>(n, ld, a, f, sum);
+    for (int w = 0; w < width; ++w) store<double>(out + w * kLane, sum[w]);
+    return;
+  }
+  if constexpr (width > 1) sum_tile_of<along, width - 1>(vectors, n, ld, a, f, out);
 }
 
 template <int rows>
-KEXUE_INLINE void sum_stream(ptrdiff_t ld, const double* a, const double* f, double* out,
-                             bool first) {
+KEXUE_INLINE void sum_stream(ptrdiff_t ld, ptrdiff_t width, const double* a, const double* f,
+                             double* out, bool first) {
   F64 factor[rows];
   for (int r = 0; r < rows; ++r) factor[r] = broadcast<double>(f[r]);
-  for (ptrdiff_t j = 0; j < ld; j += kLane) {
+  for (ptrdiff_t j = 0; j < width; j += kLane) {
     F64 total = first ? F64{} : load<double>(out + j);
     KEXUE_UNROLL
     for (int r = 0; r < rows; ++r) {
@@ -76,20 +75,39 @@ KEXUE_INLINE void sum_stream(ptrdiff_t ld, const double* a, const double* f, dou
   }
 }
 
-void sum_step(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, double* out) {
+// A matrix that every step reads whole is read to and fro, as for maxima (trellis.cpp).
+void sum_columns(ptrdiff_t n, ptrdiff_t ld, ptrdiff_t width, const double* a, const double* f,
+                 double* out, bool upwards) {
   if (ld * (ptrdiff_t)sizeof(double) > kLongRow) {
-    ptrdiff_t i = 0;
-    for (; i + kStreams <= n; i += kStreams) {
-      sum_stream<kStreams>(ld, a + i * ld, f + i, out, i == 0);
+    const ptrdiff_t groups = n / kStreams, rest = groups * kStreams;
+    bool first = true;
+    for (ptrdiff_t i = rest; upwards && i < n; ++i, first = false) {
+      sum_stream<1>(ld, width, a + i * ld, f + i, out, first);
     }
-    for (; i < n; ++i) sum_stream<1>(ld, a + i * ld, f + i, out, i == 0);
+    for (ptrdiff_t g = 0; g < groups; ++g, first = false) {
+      const ptrdiff_t i = (upwards ? groups - 1 - g : g) * kStreams;
+      sum_stream<kStreams>(ld, width, a + i * ld, f + i, out, first);
+    }
+    for (ptrdiff_t i = rest; !upwards && i < n; ++i, first = false) {
+      sum_stream<1>(ld, width, a + i * ld, f + i, out, first);
+    }
     return;
   }
-  const ptrdiff_t vectors = ld / kLane, tiles = (vectors + kWidest - 1) / kWidest;
-  for (ptrdiff_t tile = 0; tile < tiles; ++tile) {
+  const ptrdiff_t vectors = width / kLane, tiles = (vectors + kWidest - 1) / kWidest;
+  for (ptrdiff_t k = 0; k < tiles; ++k) {
+    const ptrdiff_t tile = upwards ? tiles - 1 - k : k;
     const ptrdiff_t begin = vectors * tile / tiles, end = vectors * (tile + 1) / tiles;
-    sum_tile_of(end - begin, n, ld, a + begin * kLane, f, out + begin * kLane);
+    const double* column = a + begin * kLane;
+    if (upwards) {
+      sum_tile_of<-1>(end - begin, n, -ld, column + (n - 1) * ld, f + n - 1, out + begin * kLane);
+    } else {
+      sum_tile_of<1>(end - begin, n, ld, column, f, out + begin * kLane);
+    }
   }
+}
+
+void sum_step(ptrdiff_t n, ptrdiff_t ld, const double* a, const double* f, double* out) {
+  sum_columns(n, ld, ld, a, f, out, false);
 }
 
 // ---- messages -----------------------------------------------------------------------------------
@@ -352,7 +370,7 @@ bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, 
     }
   }
   for (ptrdiff_t t = 0; t < steps; ++t, a += stride, emissions += n, alpha += n) {
-    sum_step(n, ld, a, alpha, alpha + n);
+    sum_columns(n, ld, ld, a, alpha, alpha + n, stride == 0 && t % 2 != 0);
     const lattice::Weighed weighed = weigh(n, ld, emissions, alpha + n);
     scale[t] = weighed.scale;
     if (!weighed.within) return false;
@@ -363,6 +381,7 @@ bool forward_steps(ptrdiff_t steps, ptrdiff_t n, ptrdiff_t ld, const double* a, 
 }  // namespace
 
 extern const TrellisSumKernels trellis_sum_kernels;
-const TrellisSumKernels trellis_sum_kernels = {sum_step, weigh, forward_steps, draw, draw_steps};
+const TrellisSumKernels trellis_sum_kernels = {sum_step,      sum_columns, weigh,
+                                               forward_steps, draw,        draw_steps};
 
 }  // namespace kexue::KEXUE_ISA

@@ -2,10 +2,12 @@
 
 #include <numbers>
 
+#include "columns.hpp"
 #include "kexue/core/constants.hpp"
 #include "kexue/core/elementary.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "transposed.hpp"
 
 namespace kexue::lattice {
 
@@ -33,12 +35,20 @@ Range range_of(const double* x, ptrdiff_t n) {
   return {largest, least};
 }
 
-Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
-  const Range found = range_of(x, n);
+// Rows of n, those of `out` every ld entries with zeros beyond n.
+Exponentials exponentiate(const double* x, ptrdiff_t rows, ptrdiff_t n, double range, double* out,
+                          ptrdiff_t ld) {
+  const Range found = range_of(x, rows * n);
   const double shift = found.largest > -kInf ? found.largest : 0;
-  for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
-  elementary_kernels().f64.exp(out, out, n);
+  for (ptrdiff_t row = 0; row < rows; ++row, x += n, out += ld) {
+    for (ptrdiff_t i = 0; i < n; ++i) out[i] = x[i] - shift;
+    elementary_kernels().f64.exp(out, out, n);
+    std::fill(out + n, out + ld, 0.0);
+  }
   return {shift, found.largest - found.least <= range};
+}
+Exponentials exponentiate(const double* x, ptrdiff_t n, double range, double* out) {
+  return exponentiate(x, 1, n, range, out, n);
 }
 
 double log_sum(const std::vector<double>& terms) {
@@ -78,20 +88,14 @@ Factors::Factors(const Trellis<double>& trellis)
   const ptrdiff_t size = trellis.n_matrices * n * ld_;
   forward_ = AlignedBuffer<double>(size);
   backward_ = AlignedBuffer<double>(size);
-  std::fill(forward_.data(), forward_.data() + size, 0.0);
-  std::fill(backward_.data(), backward_.data() + size, 0.0);
-  std::vector<double> linear(static_cast<std::size_t>(n * n));
+  if (ld_ > n) std::fill(backward_.data(), backward_.data() + size, 0.0);
   for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
     poll_interrupt();
-    const auto all = exponentiate(trellis.dense + m * n * n, n * n, kMatrixRange, linear.data());
+    double* rows = forward_.data() + m * n * ld_;
+    const auto all = exponentiate(trellis.dense + m * n * n, n, n, kMatrixRange, rows, ld_);
     shift_.push_back(all.largest);
     narrow_ = narrow_ && all.narrow;
-    for (ptrdiff_t i = 0; i < n; ++i) {
-      for (ptrdiff_t j = 0; j < n; ++j) {
-        forward_[(m * n + i) * ld_ + j] = linear[i * n + j];
-        backward_[(m * n + j) * ld_ + i] = linear[i * n + j];
-      }
-    }
+    transpose(n, rows, ld_, backward_.data() + m * n * ld_, ld_);
   }
 }
 
@@ -106,6 +110,13 @@ void Factors::push(ptrdiff_t t, const double* f, double* out) const {
     for (Index k = first_[j]; k < first_[j + 1]; ++k) out[j] += f[source_[k]] * values_[entry_[k]];
   }
   std::fill(out + trellis_.states, out + ld_, 0.0);
+}
+
+void Factors::push_on(int threads, ptrdiff_t t, const double* f, double* out, bool odd) const {
+  share_columns<double>(threads, ld_, [&](ptrdiff_t begin, ptrdiff_t width) {
+    trellis_sum_kernels().sum_columns(trellis_.states, ld_, width, matrix_rows(t) + begin, f,
+                                      out + begin, stride() == 0 && odd);
+  });
 }
 
 void Factors::pull(ptrdiff_t t, const double* g, double* out) const {
@@ -194,14 +205,19 @@ bool Messages::try_forward() {
 bool Messages::advance(ptrdiff_t t, ptrdiff_t steps) {
   const ptrdiff_t n = trellis_.states, ld = factors_.ld();
   const auto& kernels = trellis_sum_kernels();
-  if (factors_.dense()) {
+  const int threads = step_threads(trellis_, ld);
+  if (factors_.dense() && threads == 1) {
     if (!kernels.forward_steps(steps, n, ld, factors_.matrix_rows(t - 1), factors_.stride(),
                                trellis_.emission(sequence_, t), alpha(t - 1), &alpha_scale_[t])) {
       return false;
     }
   } else {
     for (ptrdiff_t k = t; k < t + steps; ++k) {
-      factors_.push(k - 1, alpha(k - 1), alpha(k));
+      if (threads > 1) {
+        factors_.push_on(threads, k - 1, alpha(k - 1), alpha(k), (k - t) % 2 != 0);
+      } else {
+        factors_.push(k - 1, alpha(k - 1), alpha(k));
+      }
       const Weighed weighed = kernels.weigh(n, ld, trellis_.emission(sequence_, k), alpha(k));
       if (!weighed.within) return false;
       alpha_scale_[k] = weighed.scale;

@@ -31,6 +31,9 @@ class Factors {
   void push(std::ptrdiff_t t, const double* f, double* out) const;
   void pull(std::ptrdiff_t t, const double* g, double* out) const;
 
+  // The same push of a dense matrix, its columns shared among threads; an odd step reads upwards.
+  void push_on(int threads, std::ptrdiff_t t, const double* f, double* out, bool odd) const;
+
   // Visits (state, log a, entry): the sources of transitions into j, the targets of those from i.
   // `entry` counts within the matrix of step t.
   template <class Visit>

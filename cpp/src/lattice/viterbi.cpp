@@ -3,12 +3,14 @@
 #include <type_traits>
 #include <vector>
 
+#include "columns.hpp"
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/constants.hpp"
 #include "kexue/core/pool.hpp"
 #include "kexue/core/vectors.hpp"
 #include "kexue/lattice/trellis.hpp"
 #include "kexue/lattice/trellis_kernels.hpp"
+#include "transposed.hpp"
 
 namespace kexue::lattice {
 
@@ -53,7 +55,7 @@ struct Transitions {
     for (ptrdiff_t m = 0; m < trellis.n_matrices; ++m) {
       const T* a = trellis.dense + m * states * states;
       if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
-      if (backward.size() > 0) transpose(a, backward.data() + m * states * ld);
+      if (backward.size() > 0) transpose(states, a, states, backward.data() + m * states * ld, ld);
     }
   }
 
@@ -66,20 +68,6 @@ struct Transitions {
   void copy_rows(const T* a, T* out) const {
     for (ptrdiff_t i = 0; i < states; ++i)
       std::copy(a + i * states, a + (i + 1) * states, out + i * ld);
-  }
-
-  // In blocks whose lines all stay in the first-level cache.
-  void transpose(const T* a, T* out) const {
-    constexpr ptrdiff_t kBlock = 16;
-    poll_interrupt();
-    for (ptrdiff_t i0 = 0; i0 < states; i0 += kBlock) {
-      for (ptrdiff_t j0 = 0; j0 < states; j0 += kBlock) {
-        const ptrdiff_t i1 = std::min(states, i0 + kBlock), j1 = std::min(states, j0 + kBlock);
-        for (ptrdiff_t j = j0; j < j1; ++j) {
-          for (ptrdiff_t i = i0; i < i1; ++i) out[j * ld + i] = a[i * states + j];
-        }
-      }
-    }
   }
 
   void sort_by_target(const Trellis<T>& trellis) {
@@ -215,6 +203,8 @@ class Group {
     for (ptrdiff_t r = 0; r < count_; ++r) {
       if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
     }
+    const int threads = step_threads(trellis_, a_.ld);
+    if (threads > 1) return forward_on(threads);
     if (count_ == 1 && readable()) {
       for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
         poll_interrupt();
@@ -240,6 +230,16 @@ class Group {
       } else {
         kernel<T>().max_step(together, a_.states, a_.ld, a_.rows + (t - 1) * a_.step, from, to);
       }
+    }
+  }
+
+  void forward_on(int threads) const {
+    for (ptrdiff_t t = 1; t < longest_; ++t) {
+      reach(0, t - 1);
+      share_columns<T>(threads, a_.ld, [&](ptrdiff_t begin, ptrdiff_t width) {
+        kernel<T>().max_columns(a_.states, a_.ld, width, a_.rows + (t - 1) * a_.step + begin,
+                                reached(0), value(0, t) + begin, a_.step == 0 && t % 2 != 0);
+      });
     }
   }
 

@@ -1,7 +1,6 @@
 #include "kexue/transport/line.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -37,29 +36,36 @@ struct Total {
   double value() const { return std::isfinite(sum) ? sum + low : sum; }
 };
 
-// One side in order, with its masses (empty if uniform).
+// One side in order: points of the same mass each, or points with their masses.
 struct Sorted {
   AlignedBuffer<double> points;
-  AlignedBuffer<uint64_t> companions;
-
-  double mass(ptrdiff_t i) const { return std::bit_cast<double>(companions[i]); }
+  AlignedBuffer<Pair> scratch;
+  const Pair* pairs = nullptr;
+};
+struct Uniform {
+  const double* points;
+  double each;
+  double point(ptrdiff_t i) const { return points[i]; }
+  double mass(ptrdiff_t) const { return each; }
+};
+struct Weighted {
+  const Pair* pairs;
+  double point(ptrdiff_t i) const { return pairs[i].value(); }
+  double mass(ptrdiff_t i) const { return pairs[i].companion(); }
 };
 
 Sorted sort_side(const LineSide& side, ptrdiff_t row, Watch& watch) {
   const ptrdiff_t n = side.points.cols;
   const double* x = side.points.row(row);
-  Sorted sorted{AlignedBuffer<double>(n), {}};
+  Sorted sorted;
   if (side.masses.data == nullptr) {
+    sorted.points = AlignedBuffer<double>(n);
     AlignedBuffer<uint64_t> scratch(2 * n);
     sort_values(x, n, scratch.data(), sorted.points.data(), watch);
-    return sorted;
+  } else {
+    sorted.scratch = AlignedBuffer<Pair>(2 * n);
+    sorted.pairs = sort_pairs(x, side.masses.row(row), n, sorted.scratch.data(), watch);
   }
-  AlignedBuffer<uint64_t> scratch(4 * n), mass(n);
-  const double* a = side.masses.row(row);
-  for (ptrdiff_t i = 0; i < n; ++i) mass[i] = std::bit_cast<uint64_t>(a[i]);
-  sorted.companions = AlignedBuffer<uint64_t>(n);
-  sort_pairs(x, mass.data(), n, scratch.data(), sorted.points.data(), sorted.companions.data(),
-             watch);
   return sorted;
 }
 
@@ -104,46 +110,48 @@ void walk(ptrdiff_t n, ptrdiff_t m, Watch& watch, MassX&& mass_x, MassY&& mass_y
   }
 }
 
-template <class MassX, class MassY>
-double walked_cost(const double* x, ptrdiff_t n, const double* y, ptrdiff_t m, double p,
-                   Watch& watch, MassX&& mass_x, MassY&& mass_y) {
+template <class X, class Y>
+double walked_cost(const X& x, ptrdiff_t n, const Y& y, ptrdiff_t m, double p, Watch& watch) {
+  const auto mass_x = [&](ptrdiff_t i) { return x.mass(i); };
+  const auto mass_y = [&](ptrdiff_t j) { return y.mass(j); };
+  const auto distance = [&](ptrdiff_t i, ptrdiff_t j) { return std::abs(x.point(i) - y.point(j)); };
   if (std::isinf(p)) {
     double most = 0;
     walk(n, m, watch, mass_x, mass_y, [&](ptrdiff_t i, ptrdiff_t j, double mass) {
-      if (mass > 0) most = std::max(most, std::abs(x[i] - y[j]));
+      if (mass > 0) most = std::max(most, distance(i, j));
     });
     return most;
   }
   Total total;
   walk(n, m, watch, mass_x, mass_y, [&](ptrdiff_t i, ptrdiff_t j, double mass) {
-    if (mass > 0) total.add(mass * power(std::abs(x[i] - y[j]), p));
+    if (mass > 0) total.add(mass * power(distance(i, j), p));
   });
   return total.value();
 }
 
-double cost_of(const Sorted& x, const Sorted& y, double p, Watch& watch) {
-  const ptrdiff_t n = x.points.size(), m = y.points.size();
+double cost_of(const Sorted& x, ptrdiff_t n, const Sorted& y, ptrdiff_t m, double p, Watch& watch) {
   const double *left = x.points.data(), *right = y.points.data();
-  const bool uniform_x = x.companions.size() == 0, uniform_y = y.companions.size() == 0;
-  if (uniform_x && uniform_y && n == m) return paired_cost(left, right, n, p, watch);
-  if (uniform_x && uniform_y) {
-    // In units of 1 / (n m), which are exact.
-    const double each_x = static_cast<double>(m), each_y = static_cast<double>(n);
-    const double sum = walked_cost(
-        left, n, right, m, p, watch, [=](ptrdiff_t) { return each_x; },
-        [=](ptrdiff_t) { return each_y; });
-    return std::isinf(p) ? sum : sum / each_x / each_y;
-  }
   const double each_x = 1 / static_cast<double>(n), each_y = 1 / static_cast<double>(m);
-  return walked_cost(
-      left, n, right, m, p, watch, [&](ptrdiff_t i) { return uniform_x ? each_x : x.mass(i); },
-      [&](ptrdiff_t j) { return uniform_y ? each_y : y.mass(j); });
+  if (x.pairs != nullptr && y.pairs != nullptr) {
+    return walked_cost(Weighted{x.pairs}, n, Weighted{y.pairs}, m, p, watch);
+  }
+  if (x.pairs != nullptr) {
+    return walked_cost(Weighted{x.pairs}, n, Uniform{right, each_y}, m, p, watch);
+  }
+  if (y.pairs != nullptr) {
+    return walked_cost(Uniform{left, each_x}, n, Weighted{y.pairs}, m, p, watch);
+  }
+  if (n == m) return paired_cost(left, right, n, p, watch);
+  // In units of 1 / (n m), which are exact.
+  const double units_x = static_cast<double>(m), units_y = static_cast<double>(n);
+  const double sum = walked_cost(Uniform{left, units_x}, n, Uniform{right, units_y}, m, p, watch);
+  return std::isinf(p) ? sum : sum / units_x / units_y;
 }
 
 }  // namespace
 
 void line_costs(const LineSide& x, const LineSide& y, double p, double* cost, int workers) {
-  const ptrdiff_t problems = x.points.rows;
+  const ptrdiff_t problems = x.points.rows, n = x.points.cols, m = y.points.cols;
   Watch watch;
   if (problems == 1) {
     // The thread that polls begins, with the longer side: it must not end long before the other.
@@ -156,13 +164,13 @@ void line_costs(const LineSide& x, const LineSide& y, double p, double* cost, in
           sides[side] = sort_side(side == 0 ? x : y, 0, watch);
         },
         workers);
-    cost[0] = cost_of(sides[0], sides[1], p, watch);
+    cost[0] = cost_of(sides[0], n, sides[1], m, p, watch);
     return;
   }
   parallel_for(
       problems,
       [&](ptrdiff_t k, int) {
-        cost[k] = cost_of(sort_side(x, k, watch), sort_side(y, k, watch), p, watch);
+        cost[k] = cost_of(sort_side(x, k, watch), n, sort_side(y, k, watch), m, p, watch);
       },
       workers);
 }
@@ -170,18 +178,18 @@ void line_costs(const LineSide& x, const LineSide& y, double p, double* cost, in
 LinePlan line_plan(const LineSide& x, const LineSide& y, double p) {
   const ptrdiff_t n = x.points.cols, m = y.points.cols;
   Watch watch;
-  auto order_of = [&](const LineSide& side, AlignedBuffer<double>& points) {
+  // Points with their places, which a double holds exactly.
+  auto order_of = [&](const LineSide& side, AlignedBuffer<Pair>& scratch) {
     const ptrdiff_t size = side.points.cols;
-    AlignedBuffer<uint64_t> scratch(4 * size), index(size), order(size);
-    for (ptrdiff_t i = 0; i < size; ++i) index[i] = static_cast<uint64_t>(i);
-    sort_pairs(side.points.data, index.data(), size, scratch.data(), points.data(), order.data(),
-               watch);
-    return order;
+    AlignedBuffer<double> index(size);
+    for (ptrdiff_t i = 0; i < size; ++i) index[i] = static_cast<double>(i);
+    scratch = AlignedBuffer<Pair>(2 * size);
+    return sort_pairs(side.points.data, index.data(), size, scratch.data(), watch);
   };
-  AlignedBuffer<double> left(n), right(m);
-  const auto rows = order_of(x, left), cols = order_of(y, right);
-  auto row_of = [&](ptrdiff_t i) { return static_cast<ptrdiff_t>(rows[i]); };
-  auto col_of = [&](ptrdiff_t j) { return static_cast<ptrdiff_t>(cols[j]); };
+  AlignedBuffer<Pair> left, right;
+  const Pair *rows = order_of(x, left), *cols = order_of(y, right);
+  auto row_of = [&](ptrdiff_t i) { return static_cast<ptrdiff_t>(rows[i].companion()); };
+  auto col_of = [&](ptrdiff_t j) { return static_cast<ptrdiff_t>(cols[j].companion()); };
   LinePlan plan;
   plan.f.assign(at(n), 0);
   plan.g.assign(at(m), 0);
@@ -204,7 +212,7 @@ LinePlan line_plan(const LineSide& x, const LineSide& y, double p) {
       [&](ptrdiff_t j) { return y.masses.data[col_of(j)]; },
       [&](ptrdiff_t i, ptrdiff_t j, double mass) {
         const ptrdiff_t row = row_of(i), col = col_of(j);
-        const double c = power(std::abs(left[i] - right[j]), p);
+        const double c = power(std::abs(rows[i].value() - cols[j].value()), p);
         // Each cell of the staircase brings one new node.
         if (j != last_j) {
           plan.g[at(col)] = c - plan.f[at(row)];

@@ -14,8 +14,9 @@
 //              whose numbers leave the range in which products cannot underflow is done again in
 //              the log domain, so that no score is too large or too small.
 //
-// Dense steps cost S^2 multiply-adds (or add-max) each; sequences go to the workers in parallel and
-// results do not depend on how. References: Rabiner, Proc. IEEE 77 (1989); Scott, JASA 97 (2002).
+// Dense steps cost S^2 multiply-adds (or add-max) each; sequences go to the workers in parallel, of
+// a single one the columns of each step if they are long, and results do not depend on how.
+// References: Rabiner, Proc. IEEE 77 (1989); Scott, JASA 97 (2002).
 #pragma once
 
 #include <cstddef>

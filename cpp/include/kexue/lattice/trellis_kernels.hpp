@@ -17,6 +17,9 @@ struct TrellisKernel {
   // with -inf; r < together.
   void (*max_step)(int together, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a, const T* const* d,
                    T* const* out);
+  // One sequence, the columns j < width, a multiple of 64 bytes; `upwards` from the last row on.
+  void (*max_columns)(std::ptrdiff_t n, std::ptrdiff_t ld, std::ptrdiff_t width, const T* a,
+                      const T* d, T* out, bool upwards);
   // One sequence: value[t + 1] from value[t] (rows of ld) and the emissions at t (rows of n, one
   // more row than steps, ld <= 2 n), a matrix every `stride` entries; d holds ld entries.
   void (*max_steps)(std::ptrdiff_t steps, std::ptrdiff_t n, std::ptrdiff_t ld, const T* a,
@@ -52,6 +55,9 @@ struct TrellisSumKernels {
   // out[j] = sum_i f[i] a[i * ld + j] for j < ld.
   void (*sum_step)(std::ptrdiff_t n, std::ptrdiff_t ld, const double* a, const double* f,
                    double* out);
+  // The same for j < width, a multiple of 8; `upwards` from the last row on.
+  void (*sum_columns)(std::ptrdiff_t n, std::ptrdiff_t ld, std::ptrdiff_t width, const double* a,
+                      const double* f, double* out, bool upwards);
   // message *= exp(emission), scaled; ld entries, those beyond n become 0.
   Weighed (*weigh)(std::ptrdiff_t n, std::ptrdiff_t ld, const double* emissions, double* message);
   // alpha[t + 1] = (alpha[t] a_t) exp(emission[t]), scaled, with a matrix every `stride` entries;
