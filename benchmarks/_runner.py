@@ -4,8 +4,10 @@ Speed on a shared machine drifts by tens of percent within seconds, so only rati
 runs mean something. Each round runs every contender once, a fast one several times (a slow peer
 would otherwise leave it with two or three timings), in an order that is reversed every other
 round. Before a contender's turn the process sleeps for a moment: the worker threads of a BLAS spin
-for up to 0.1 s after a call and would slow down whoever runs next. A contender whose first run
-takes three times the budget of a case is timed by that run.
+for up to 0.1 s after a call and would slow down whoever runs next. After it a contender of a few
+milliseconds runs twice untimed: what left the caches while the process slept makes the first two
+calls of anything, a plain copy too, up to twice as slow, and for some they would be all there is. A
+contender whose first run takes three times the budget of a case is timed by that run.
 
 A peer that fails is named with its error and the others go on; a case that fails leaves a result
 that says so. What this process cannot survive loses nothing that the JSON file already holds.
@@ -39,6 +41,9 @@ class Budget:
     runs_per_round: int
     settle: float
 
+
+_SHORT = 0.01  # seconds: who takes less runs _UNTIMED times after each pause before it is timed
+_UNTIMED = 2
 
 FULL = Budget(seconds=2.0, min_rounds=3, max_rounds=8, runs_per_round=7, settle=0.1)
 QUICK = Budget(seconds=0.6, min_rounds=2, max_rounds=6, runs_per_round=3, settle=0.01)
@@ -222,15 +227,18 @@ def _alternate(
             continue
         # A slow peer is not measured finer than its own share of the time allows.
         runs = int(np.clip(slowest / max(seconds, 1e-9) / 4, 1, budget.runs_per_round))
-        turns.append((contender, measurement, runs))
+        turns.append((contender, measurement, seconds, runs))
     gc_was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
         start = time.perf_counter()
         for number in range(budget.max_rounds):
-            for contender, measurement, n_runs in turns if number % 2 == 0 else turns[::-1]:
+            for contender, measurement, first, n_runs in turns if number % 2 == 0 else turns[::-1]:
                 time.sleep(budget.settle)
+                if min([first, *measurement.seconds]) < _SHORT:
+                    for _ in range(_UNTIMED):
+                        contender.run()
                 for _ in range(n_runs):
                     measurement.seconds.append(_timed(contender)[0])
             elapsed = time.perf_counter() - start

@@ -235,6 +235,7 @@ class Group {
 
   void forward_on(int threads) const {
     for (ptrdiff_t t = 1; t < longest_; ++t) {
+      poll_interrupt();
       reach(0, t - 1);
       share_columns<T>(threads, a_.ld, [&](ptrdiff_t begin, ptrdiff_t width) {
         kernel<T>().max_columns(a_.states, a_.ld, width, a_.rows + (t - 1) * a_.step + begin,

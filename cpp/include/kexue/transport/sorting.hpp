@@ -8,6 +8,7 @@
 // AVX-512).
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cstddef>
@@ -55,7 +56,11 @@ class Pair {
   double companion() const { return std::bit_cast<double>(words_[1]); }
 
  private:
-  typedef std::uint64_t Words __attribute__((vector_size(16)));
+#if defined(__GNUC__)
+  typedef std::uint64_t Words __attribute__((vector_size(16)));  // loaded and stored as one
+#else
+  using Words = std::array<std::uint64_t, 2>;
+#endif
   Words words_;
 };
 
