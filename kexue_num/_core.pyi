@@ -383,9 +383,6 @@ class lattice:
             alpha: typing.SupportsFloat | typing.SupportsIndex = 1.0,
             workers: typing.SupportsInt | typing.SupportsIndex = 0,
         ) -> tuple[typing.Any, ...]: ...
-        def set_scores(
-            self, scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]
-        ) -> None: ...
         @property
         def byte_fallback(self) -> bool: ...
         @property

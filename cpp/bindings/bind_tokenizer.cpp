@@ -192,10 +192,6 @@ void bind_tokenizer(py::module_& parent) {
       .def(py::init(&make_unigram), py::arg("pieces"), py::arg("scores"), py::arg("types"),
            py::arg("space_mark") = false, py::arg("unicode") = false,
            py::arg("unknown_score") = std::numeric_limits<double>::quiet_NaN())
-      .def(
-          "set_scores",
-          [](Unigram& model, const Array<double>& scores) { model.set_scores(span_of(scores)); },
-          py::arg("scores"))
       .def_property_readonly("n_pieces", &Unigram::n_pieces)
       .def_property_readonly("longest", &Unigram::longest)
       .def_property_readonly("unknown_piece", &Unigram::unknown_piece)

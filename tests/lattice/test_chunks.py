@@ -147,6 +147,17 @@ def test_ngrams(strings, order, min_count):
         table[b"\xfe"], rel=1e-6))  # fmt: skip
 
 
+def test_ngrams_of_a_corpus_that_is_counted_in_parts():
+    letters = np.random.default_rng(1).integers(97, 102, (100_000, 12), dtype=np.uint8)
+    strings = [row.tobytes() for row in np.unique(letters, axis=0)]
+    assert sum(map(len, strings)) > 1 << 20
+    ngrams = core.byte_ngrams(chunks_of(strings), 2, 1)
+    table = oracle.ngram_log_probabilities(Counter(strings), 2, 1)
+    assert len(ngrams) == len(table)
+    for ngram, value in table.items():
+        assert ngrams.log_probability(ngram) == pytest.approx(value, rel=1e-6)
+
+
 @given(st.lists(st.binary(min_size=1, max_size=7).map(lambda b: bytes(97 + c % 3 for c in b)),
                 min_size=1, max_size=6), st.integers(1, 4))  # fmt: skip
 @settings(max_examples=60, deadline=None)

@@ -78,6 +78,14 @@ def test_nbest_is_exact(model, k):
         assert sum(scores[i] for i in row.ids) == pytest.approx(row.score, abs=1e-12)
 
 
+def test_many_best_of_a_long_segment():
+    """Paths with 32, 31 and 30 pairs: 1, C(33, 2) and the first of C(34, 4)."""
+    tokenizer = UnigramTokenizer.from_pieces(["a", "aa"], [-1.0, -0.5])
+    found = tokenizer.nbest("a" * 64, 33_000)
+    assert [row.score for row in found] == [-16.0] + 528 * [-17.5] + 32_471 * [-19.0]
+    assert len({row.ids.tobytes() for row in found}) == 33_000
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(MODELS, min_size=1, max_size=1), st.data(), st.sampled_from(ALPHAS))
 def test_counts_for_training(model, data, alpha):

@@ -192,22 +192,6 @@ void Unigram::join(std::string_view piece) {
   }
 }
 
-void Unigram::set_scores(std::span<const double> scores) {
-  require(std::ssize(scores) == n_pieces(), "one score per piece");
-  const std::vector<double> before = score_;
-  const double unknown = unknown_score_, largest = largest_score_;
-  score_pieces(scores);
-  bool same = true;
-  for (size_t i = 0; i < before.size(); ++i) same &= (before[i] == -kInf) == (score_[i] == -kInf);
-  if (!same) {
-    score_ = before;
-    unknown_score_ = unknown;
-    largest_score_ = largest;
-  }
-  require(same, "scores must be finite where they were");
-  alphabet_.set_scores(score_);
-}
-
 // Unknown characters lie 10 below every piece, user-defined pieces above all others of as many
 // characters: sentencepiece's rules.
 void Unigram::score_pieces(std::span<const double> scores) {

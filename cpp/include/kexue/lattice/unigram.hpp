@@ -161,9 +161,6 @@ class Unigram {
   Unigram(std::string_view text, std::span<const Index> begin, std::span<const double> scores,
           const UnigramOptions& options);
 
-  // New scores for the same pieces; -inf only where it was.
-  void set_scores(std::span<const double> scores);
-
   std::ptrdiff_t n_pieces() const { return static_cast<std::ptrdiff_t>(types_.size()); }
   std::ptrdiff_t longest() const { return trie_.longest(); }  // piece, in bytes
   std::string_view text(std::int32_t piece) const {
