@@ -64,8 +64,9 @@ def dense_svd(name: str, operand: Operand, goal: Goal) -> SVD:
         limit = (goal.tol or 0.0) * largest * (1 - 1e-12)
         k = int(np.argmax(errors <= limit)) if largest > 0 and errors[-1] <= limit else len(s)
         k = 0 if largest == 0 else k
-    values = np.ldexp(s[:k], exponent).astype(real)
-    bound = math.ldexp(float(errors[k]), exponent) if largest > 0 else 0.0
+    with np.errstate(over="ignore"):  # the norm of entries at the end of the range lies beyond it
+        values = np.ldexp(s[:k], exponent).astype(real)
+        bound = float(np.ldexp(errors[k], exponent)) if largest > 0 else 0.0
     converged = goal.tol is None or errors[k] <= goal.tol * largest
     if not converged:
         _warn(name, f"tol={goal.tol:g}", bound)

@@ -225,3 +225,13 @@ def test_too_few_steps_are_told():
 def test_messages(arguments, options, error, text):
     with pytest.raises(error, match="truncated_svd: .*" + text):
         truncated_svd(*arguments, **options)
+
+
+def test_values_beyond_the_range_are_infinite():
+    most = np.finfo(np.float64).max
+    found = truncated_svd(np.full((8, 4), most), rank=1)
+    assert found.s[0] == np.inf
+    np.testing.assert_allclose(np.abs(found.U), 8**-0.5)
+    np.testing.assert_allclose(np.abs(found.Vh), 0.5)
+    assert truncated_svd(np.diag([most, most, most / 2]), rank=2).error_bound >= most / 2
+    assert truncated_svd(np.full((8, 4), most), rank=0).error_bound == np.inf
