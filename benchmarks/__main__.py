@@ -34,9 +34,10 @@ AREAS = {
     "density": ("density", "marron_wand"),
     "lattice": ("lattice", "tokenizer", "training"),
     "transport": ("exact", "sinkhorn", "emo"),
+    "core": ("elementary",),
 }
 # The areas whose floors are stated for one thread; the others take all.
-ONE_THREAD = ("simplex", "density", "lattice")
+ONE_THREAD = ("simplex", "density", "lattice", "core")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,17 +6,30 @@
 namespace kexue::KEXUE_ISA {
 namespace {
 
-// The last, incomplete vector is padded with zeros.
-#define KEXUE_ARRAY_FUNCTION(function, T)                                         \
-  void function##_array(const T* x, T* y, std::ptrdiff_t n) {                     \
-    constexpr std::ptrdiff_t kStep = kLanes<T>;                                   \
-    std::ptrdiff_t i = 0;                                                         \
-    for (; i + kStep <= n; i += kStep) store<T>(y + i, function(load<T>(x + i))); \
-    if (i == n) return;                                                           \
-    T lane[kStep] = {};                                                           \
-    for (std::ptrdiff_t j = i; j < n; ++j) lane[j - i] = x[j];                    \
-    store<T>(lane, function(load<T>(lane)));                                      \
-    for (std::ptrdiff_t j = i; j < n; ++j) y[j] = lane[j - i];                    \
+// Four vectors a turn keep the multipliers busier than one: the chain of a function is long. The
+// last, incomplete vector is padded with zeros.
+template <class T, class F>
+KEXUE_INLINE void over_array(const T* x, T* y, std::ptrdiff_t n, F function) {
+  constexpr std::ptrdiff_t kStep = kLanes<T>, kTurn = 4 * kStep;
+  std::ptrdiff_t i = 0;
+  for (; i + kTurn <= n; i += kTurn) {
+    Vec<T> v[4];
+    KEXUE_UNROLL
+    for (int u = 0; u < 4; ++u) v[u] = load<T>(x + i + u * kStep);
+    KEXUE_UNROLL
+    for (int u = 0; u < 4; ++u) store<T>(y + i + u * kStep, function(v[u]));
+  }
+  for (; i + kStep <= n; i += kStep) store<T>(y + i, function(load<T>(x + i)));
+  if (i == n) return;
+  T lane[kStep] = {};
+  for (std::ptrdiff_t j = i; j < n; ++j) lane[j - i] = x[j];
+  store<T>(lane, function(load<T>(lane)));
+  for (std::ptrdiff_t j = i; j < n; ++j) y[j] = lane[j - i];
+}
+
+#define KEXUE_ARRAY_FUNCTION(function, T)                         \
+  void function##_array(const T* x, T* y, std::ptrdiff_t n) {     \
+    over_array<T>(x, y, n, [](Vec<T> v) { return function(v); }); \
   }
 #define KEXUE_ARRAY_FUNCTIONS(function)  \
   KEXUE_ARRAY_FUNCTION(function, double) \

@@ -49,8 +49,7 @@ template <bool kHasLow>
 KEXUE_INLINE F64 exp_lifted(F64 high, F64 low, F64 power, F64 from, F64 lowest) {
   const Sixteenths x = to_sixteenths<kHasLow>(high, low);
   const F64 root = sixteenths(bits(x.shifted));
-  return scale_where(not_less(from, lowest), multiply_add(root, rest_of(x.r), root),
-                     multiply_add(x.n, broadcast<double>(0.0625), zero<double>() - power));
+  return scale_where(not_less(from, lowest), multiply_add(root, rest_of(x.r), root), x.n - power);
 }
 #else
 // x = k log 2 + r: the power enters the number that rounds to k, so that its bits are k - power.

@@ -117,38 +117,44 @@ KEXUE_INLINE F64 sixteenths(I64 j) {
 #endif
 }
 
-// x = n log(2)/16 + r and n = 16 k + j: e^x = 2^k 2^(j/16) (1 + r + r^2 q(r)), |r| <= log(2)/32.
+// x = n log(2) + r and n = k + j/16: e^x = 2^k 2^(j/16) (1 + r + r^2 q(r)), |r| <= log(2)/32.
 struct SixteenthConstants {
-  static constexpr double kPerUnit = 0x1.71547652b82fep4;
-  static constexpr double kHigh = 0x1.62e42fefa0000p-5, kLow = 0x1.cf79abc9e3b3ap-44;
+  static constexpr double kRounder = Format<double>::kRounder / 16;  // rounds to sixteenths
+  static constexpr double kHigh = 0x1.62e42fefa0000p-1, kLow = 0x1.cf79abc9e3b3ap-40;
   static constexpr double kSeries[] = {0x1.0000000000005p-1, 0x1.555555548f728p-3,
                                        0x1.555555545e93dp-5, 0x1.11123abf04506p-7,
                                        0x1.6c185e05b7a2bp-10};
 };
-// x = high + low as above; `shifted` is n + kRounder, low a part of high's rounding.
+// x = high + low as above; `shifted` is n + kRounder, low a part of high's rounding. Its bits end
+// in 16 k + j.
 struct Sixteenths {
   F64 shifted, n, r;
 };
 template <bool kHasLow>
 KEXUE_INLINE Sixteenths to_sixteenths(F64 high, F64 low) {
   using C = SixteenthConstants;
-  const F64 rounder = broadcast<double>(Format<double>::kRounder);
-  const F64 shifted = multiply_add(high, broadcast<double>(C::kPerUnit), rounder);
+  const F64 rounder = broadcast<double>(C::kRounder);
+  const F64 shifted =
+      multiply_add(high, broadcast<double>(ExpConstants<double>::kInverseLn2), rounder);
   const F64 n = shifted - rounder;
   F64 r = multiply_add(n, broadcast<double>(-C::kHigh), high);
   if constexpr (kHasLow) r += low;
   return {shifted, n, multiply_add(n, broadcast<double>(-C::kLow), r)};
 }
-// e^r - 1
+// e^r - 1, with a shorter chain of products than Horner's.
 KEXUE_INLINE F64 rest_of(F64 r) {
-  return multiply_add(r * r, polynomial<double>(r, SixteenthConstants::kSeries), r);
+  constexpr auto& c = SixteenthConstants::kSeries;
+  const F64 square = r * r;
+  const F64 low = multiply_add(broadcast<double>(c[1]), r, broadcast<double>(c[0]));
+  const F64 high = multiply_add(broadcast<double>(c[3]), r, broadcast<double>(c[2]));
+  const F64 series = multiply_add(multiply_add(broadcast<double>(c[4]), square, high), square, low);
+  return multiply_add(square, series, r);
 }
 // e^x 2^-lowered, lowered integral: the exponent of the result lies in [-2000, 1024].
 KEXUE_INLINE F64 exp_from_sixteenths(const Sixteenths& x, F64 lowered) {
   const F64 rest = rest_of(x.r), root = sixteenths(bits(x.shifted));
 #if KEXUE_X86_BYTES == 64
-  return scale_by_power(multiply_add(root, rest, root),
-                        multiply_add(x.n, broadcast<double>(0.0625), zero<double>() - lowered));
+  return scale_by_power(multiply_add(root, rest, root), x.n - lowered);  // floor(n - lowered)
 #else
   // k in two halves, modulo 2^12 in the exponent's field: the first into the root's exponent.
   const I64 down = bits(broadcast<double>(Format<double>::kRounder) - lowered);
