@@ -4,13 +4,15 @@
 // Of internal linkage, because kernels include this.
 #pragma once
 
+#include <cmath>
+
 namespace kexue::transport {
 
 [[maybe_unused]] static double best_relaxation(double rate) {
   constexpr double kFastest = 1e-6, kSlowest = 0.9999;
   rate = rate > kFastest ? rate : kFastest;
   rate = rate < kSlowest ? rate : kSlowest;
-  return 2 / (1 + __builtin_sqrt(1 - rate));
+  return 2 / (1 + std::sqrt(1 - rate));
 }
 
 // The omega to go on with where relaxed passes shrink the error by `rate`: if that is above
