@@ -119,6 +119,42 @@ def test_best_paths_are_the_first_of_equals(states, dtype, isa):
         assert alone.tolist() == due
 
 
+def large_matrices(states, rng):
+    """Matrices where few, many or all rows can win, and where some states are out of reach."""
+    yield "exponential", np.log(rng.exponential(size=(states, states)))
+    yield "ties", rng.integers(-3, 4, (states, states)).astype(float)
+    yield "equal", np.zeros((states, states))
+    holes = rng.normal(size=(states, states))
+    holes[rng.random(holes.shape) < 0.9] = -np.inf
+    holes[:, states // 3] = -np.inf
+    yield "holes", holes
+    yield "a row wins", rng.normal(size=(states, states)) + 9.0 * (np.arange(states) == 5)[:, None]
+    yield "diagonal", np.where(np.eye(states) > 0, 0.0, -30 + rng.normal(size=(states, states)))
+    yield "huge", 1e30 * rng.normal(size=(states, states))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("states", [192, 385, 449, 901])
+def test_rows_that_cannot_win_are_left_out_without_a_trace(states, dtype, isa):
+    rng = np.random.default_rng(states)
+    steps = 40
+    emissions = rng.normal(size=(steps, states)).astype(dtype)
+    emissions[20, 1:] = -np.inf  # all but one state are impossible
+    emissions[25:30] = 0  # all are equal
+    start, stop = rng.normal(size=(2, states)).astype(dtype)
+    for name, matrix in large_matrices(states, rng):
+        if name == "diagonal":
+            emissions[20] = 0
+        given = matrix.astype(dtype)
+        due = oracle.first_best_sequence(emissions, given, start, stop)
+        found = trellis.viterbi(emissions, given, start=start, stop=stop)
+        assert found.states.tolist() == due, name
+        # Nor do the sequences beside it or a second thread leave one.
+        batch = np.stack((emissions, emissions[::-1], emissions))
+        both = trellis.viterbi(batch, given, start=start, stop=stop, workers=2)
+        np.testing.assert_array_equal(both.states[[0, 2]], np.stack([found.states] * 2), name)
+
+
 @pytest.mark.parametrize("workers", [1, 2, 7])
 def test_results_do_not_depend_on_the_workers(workers):
     rng = np.random.default_rng(2)

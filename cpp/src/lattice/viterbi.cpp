@@ -3,6 +3,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "bounded_steps.hpp"
 #include "columns.hpp"
 #include "kexue/core/buffer.hpp"
 #include "kexue/core/constants.hpp"
@@ -57,6 +58,7 @@ struct Transitions {
       if (forward.size() > 0) copy_rows(a, forward.data() + m * states * ld);
       if (backward.size() > 0) transpose(states, a, states, backward.data() + m * states * ld, ld);
     }
+    tops = block_tops(trellis, rows, ld);
   }
 
   AlignedBuffer<T> padded(ptrdiff_t n_matrices) const {
@@ -102,7 +104,7 @@ struct Transitions {
 
   ptrdiff_t states, ld, step;
   const T* rows = nullptr;
-  AlignedBuffer<T> forward, backward;
+  AlignedBuffer<T> forward, backward, tops;
   std::vector<Index> first, source;
   std::vector<T> entry;
 };
@@ -185,7 +187,7 @@ class Group {
     return state;
   }
 
-  static constexpr ptrdiff_t kStretch = 64;  // steps between polls
+  static constexpr ptrdiff_t kStretch = 64, kPolled = 1 << 20;  // steps, entries between polls
 
   T* value(ptrdiff_t r, ptrdiff_t t) const { return value_.data() + (r * longest_ + t) * a_.ld; }
   T* reached(ptrdiff_t r) const { return reached_.data() + r * a_.ld; }
@@ -204,42 +206,53 @@ class Group {
       if (length(r) > 0) std::copy(trellis_.start, trellis_.start + a_.states, value(r, 0));
     }
     const int threads = step_threads(trellis_, a_.ld);
-    if (threads > 1) return forward_on(threads);
-    if (count_ == 1 && readable()) {
-      for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
-        poll_interrupt();
-        kernel<T>().max_steps(std::min(kStretch, longest_ - t), a_.states, a_.ld,
-                              a_.rows + (t - 1) * a_.step, a_.step,
-                              trellis_.emission(first_, t - 1), reached(0), value(0, t - 1));
-      }
-      return;
+    if (threads == 1 && count_ == 1 && readable() && a_.tops.size() == 0) return stretches();
+    std::vector<BoundedSteps<T>> bounded;
+    for (ptrdiff_t r = 0; r < count_ && a_.tops.size() > 0; ++r) {
+      bounded.emplace_back(a_.states, a_.ld, threads);
     }
+    const ptrdiff_t unpolled = std::max<ptrdiff_t>(1, kPolled / (a_.states * a_.ld));
     for (ptrdiff_t t = 1; t < longest_; ++t) {
-      if ((t & 255) == 0) poll_interrupt();
+      if (t % unpolled == 0) poll_interrupt();
       const T* from[kMaxTogether];
       T* to[kMaxTogether];
       int together = 0;
       for (ptrdiff_t r = 0; r < count_; ++r) {
         if (length(r) <= t) continue;
         reach(r, t - 1);
+        const auto sequence = static_cast<std::size_t>(r);
+        if (!bounded.empty() && bounded[sequence].due()) {
+          bounded[sequence].step(a_.rows, a_.tops.data(), reached(r), value(r, t));
+          continue;
+        }
         from[together] = reached(r);
         to[together++] = value(r, t);
       }
-      if (a_.sparse()) {
-        for (int r = 0; r < together; ++r) sparse_step(from[r], to[r]);
-      } else {
-        kernel<T>().max_step(together, a_.states, a_.ld, a_.rows + (t - 1) * a_.step, from, to);
-      }
+      if (together > 0) whole_step(threads, t, together, from, to);
     }
   }
 
-  void forward_on(int threads) const {
-    for (ptrdiff_t t = 1; t < longest_; ++t) {
+  // A single sequence of few states or with matrices for each step.
+  void stretches() const {
+    for (ptrdiff_t t = 1; t < longest_; t += kStretch) {
       poll_interrupt();
-      reach(0, t - 1);
+      kernel<T>().max_steps(std::min(kStretch, longest_ - t), a_.states, a_.ld,
+                            a_.rows + (t - 1) * a_.step, a_.step, trellis_.emission(first_, t - 1),
+                            reached(0), value(0, t - 1));
+    }
+  }
+
+  void whole_step(int threads, ptrdiff_t t, int together, const T* const* from,
+                  T* const* to) const {
+    const T* rows = a_.rows + (t - 1) * a_.step;
+    if (a_.sparse()) {
+      for (int r = 0; r < together; ++r) sparse_step(from[r], to[r]);
+    } else if (together > 1) {
+      kernel<T>().max_step(together, a_.states, a_.ld, rows, from, to);
+    } else {
       share_columns<T>(threads, a_.ld, [&](ptrdiff_t begin, ptrdiff_t width) {
-        kernel<T>().max_columns(a_.states, a_.ld, width, a_.rows + (t - 1) * a_.step + begin,
-                                reached(0), value(0, t) + begin, a_.step == 0 && t % 2 != 0);
+        kernel<T>().max_columns(a_.states, a_.ld, width, rows + begin, from[0], to[0] + begin,
+                                a_.step == 0 && t % 2 != 0);
       });
     }
   }
@@ -341,58 +354,5 @@ void viterbi(const Trellis<T>& trellis, Index* states, double* scores) {
 
 template void viterbi(const Trellis<float>&, Index*, double*);
 template void viterbi(const Trellis<double>&, Index*, double*);
-
-ptrdiff_t viterbi_semi_markov(ptrdiff_t steps, ptrdiff_t longest, ptrdiff_t states,
-                              const double* scores, const double* transitions, Index* starts,
-                              Index* labels, double* score) {
-  // ends[t]: the best score of segments that cover steps before t, by the state of the last one;
-  // begins[t]: the same plus the transition into a segment of each state that begins at t.
-  const auto size = static_cast<std::size_t>((steps + 1) * states);
-  std::vector<double> ends(size, -kInf), begins(size, -kInf);
-  std::vector<Index> length(size, 0), before(size, -1);
-  std::fill(begins.begin(), begins.begin() + states, 0.0);
-  for (ptrdiff_t t = 1; t <= steps; ++t) {
-    if ((t & 63) == 0) poll_interrupt();
-    double* end = ends.data() + t * states;
-    for (ptrdiff_t d = 1; d <= std::min(t, longest); ++d) {
-      const double* segment = scores + ((t - 1) * longest + d - 1) * states;
-      for (ptrdiff_t s = 0; s < states; ++s) {
-        const double sum = begins[(t - d) * states + s] + segment[s];
-        if (sum > end[s]) {
-          end[s] = sum;
-          length[t * states + s] = d;
-        }
-      }
-    }
-    for (ptrdiff_t i = 0; i < states; ++i) {
-      for (ptrdiff_t j = 0; j < states; ++j) {
-        const double sum = end[i] + transitions[i * states + j];
-        if (sum > begins[t * states + j]) {
-          begins[t * states + j] = sum;
-          before[t * states + j] = i;
-        }
-      }
-    }
-  }
-  if (steps == 0) {
-    *score = 0;
-    return 0;
-  }
-  const double* last = ends.data() + steps * states;
-  Index state = std::max_element(last, last + states) - last;
-  *score = last[state];
-  if (*score == -kInf) return -1;
-  ptrdiff_t n = 0;
-  for (Index t = steps; t > 0;) {
-    const Index begin = t - length[t * states + state];
-    starts[n] = begin;
-    labels[n++] = state;
-    if (begin > 0) state = before[begin * states + state];
-    t = begin;
-  }
-  std::reverse(starts, starts + n);
-  std::reverse(labels, labels + n);
-  return n;
-}
 
 }  // namespace kexue::lattice

@@ -9,7 +9,8 @@
 //
 //   viterbi    max-plus steps keep values only; the argument of the maximum is found again along
 //              the best path, O(L S) more instead of an index for every cell. Ties go to the
-//              smaller state, from the last step on.
+//              smaller state, from the last step on. Of a large matrix a step reads, for each
+//              block of columns, only the rows whose bound reaches what others gave already.
 //   sums       forward and backward messages as probabilities, rescaled at every step. A sequence
 //              whose numbers leave the range in which products cannot underflow is done again in
 //              the log domain, so that no score is too large or too small.

@@ -40,6 +40,32 @@ struct TrellisKernels {
   TrellisKernel<double> f64;
 };
 
+// Columns whose sums have a common bound: the narrower, the fewer rows reach it.
+inline constexpr std::ptrdiff_t kBlockColumns = 64;
+
+// Steps of one sequence that read what can win alone. Row i gives nothing to a block of columns
+// whose least maximum so far reaches d[i] plus the row's largest entry there, tops[block * ld + i];
+// rounding is monotonic, so that the maxima are those of all rows to the last bit. d, tops, `a` and
+// out have rows of ld entries, -inf beyond n.
+template <class T>
+struct TrellisBoundKernel {
+  std::ptrdiff_t shortest_row;  // bytes; whole steps are faster through shorter ones
+  // Rows begin <= i < end of tops.
+  void (*block_tops)(std::ptrdiff_t ld, std::ptrdiff_t begin, std::ptrdiff_t end, const T* a,
+                     T* tops);
+  // out[j] = max_i (d[i] + a[i * ld + j]) in the blocks first <= block < last; returns how many
+  // rows were read, summed over these. gap[block] is how far the least maximum lay below the
+  // largest bound in the step before: where to look first. `places` holds ld + 32 numbers,
+  // `bounds` ld.
+  std::ptrdiff_t (*max_blocks)(std::ptrdiff_t n, std::ptrdiff_t ld, std::ptrdiff_t first,
+                               std::ptrdiff_t last, const T* a, const T* d, const T* tops, T* gap,
+                               std::int32_t* places, T* bounds, T* out);
+};
+struct TrellisBoundKernels {
+  TrellisBoundKernel<float> f32;
+  TrellisBoundKernel<double> f64;
+};
+
 // In the linear domain a message is at most 2^40 and a nonzero entry at least kLeastMessage;
 // factors of emissions lie in exp(-kEmissionRange)..1.
 inline constexpr double kLeastMessage = 1e-150, kEmissionRange = 115;
@@ -77,5 +103,6 @@ struct TrellisSumKernels {
 
 namespace kexue {
 const lattice::TrellisKernels& trellis_kernels();
+const lattice::TrellisBoundKernels& trellis_bound_kernels();
 const lattice::TrellisSumKernels& trellis_sum_kernels();
 }  // namespace kexue
