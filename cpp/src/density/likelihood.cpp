@@ -76,13 +76,17 @@ void Likelihood::newton_moments(SplitVector& gradient, SplitVector& hankel) {
   moments(second_, hankel);
 }
 
-void Likelihood::toeplitz_moments(SplitVector& out) {
+double Likelihood::toeplitz_moments(double margin, SplitVector& out) {
+  double inverse = 0;
   for (ptrdiff_t j = 0; j < nodes_; ++j) {
     const double w = points_.w[static_cast<std::size_t>(j)];
-    first_.re[j] = w == 0 ? 0 : w / power(values_, j);
+    const double square = power(values_, j);
+    first_.re[j] = w == 0 ? 0 : w / (square + margin);
+    inverse += w == 0 ? 0 : w / square;
   }
   std::fill_n(first_.im.data(), nodes_, 0.0);
   moments(first_, out);
+  return margin * inverse;
 }
 
 void Likelihood::plain_moments(SplitVector& out) {

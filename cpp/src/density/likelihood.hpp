@@ -21,8 +21,9 @@ class Likelihood {
   double evaluate(const SplitVector& b);
   // Moments of h / conj(B), n of them, and of h / conj(B)^2, 2 n - 1 of them.
   void newton_moments(SplitVector& gradient, SplitVector& hankel);
-  // Moments of h / |B|^2, and of h alone.
-  void toeplitz_moments(SplitVector& out);
+  // Moments of h / r for r = |B|^2 + margin; returns a bound on sum h log(r / |B|^2).
+  double toeplitz_moments(double margin, SplitVector& out);
+  // Moments of h alone.
   void plain_moments(SplitVector& out);
   // The best share in 0..1/2 of |top|^2 in a mixture with |B|^2; 0 if none gains.
   double best_share(const SplitVector& top);

@@ -159,16 +159,19 @@ void point_moments(const double* t, const double* u_re, const double* u_im, std:
   }
 }
 
+// With what the additions lose: steps near the optimum are told apart by the last digits.
 double log_likelihood(const double* h, const double* re, const double* im, std::ptrdiff_t n) {
-  F64 sum = zero<double>();
+  F64 sum = zero<double>(), lost = zero<double>();
   const F64 zeros = zero<double>(), ones = broadcast<double>(1);
   for (std::ptrdiff_t i = 0; i < n; i += kStep) {
     const F64 x = load<double>(re + i), y = load<double>(im + i), weight = load<double>(h + i);
     const I64 empty = (I64)(weight == zeros);
     const F64 power = select<double>(empty, ones, multiply_add(x, x, y * y));
-    sum = multiply_add(weight, log(power), sum);
+    const F64 term = weight * log(power), next = sum + term;
+    lost += (sum - next) + term;
+    sum = next;
   }
-  return total<double>(sum);
+  return total<double>(sum) + total<double>(lost);
 }
 
 void newton_weights(const double* h, const double* re, const double* im, double* u_re, double* u_im,
