@@ -141,7 +141,8 @@ class Fit {
 
   // The residual r = g - b (without a penalty) and the Hankel moments; returns ||r||.
   double derivatives() {
-    likelihood_.newton_moments(gradient_, hankel_);
+    likelihood_.hankel_moments(hankel_);
+    hankel_product(hankel_, b_, gradient_);
     complex_residual_.resize(b_.size());
     for (ptrdiff_t k = 0; k < n_; ++k) {
       const auto at = static_cast<std::size_t>(k);

@@ -19,8 +19,8 @@ class Likelihood {
 
   // sum h log |B|^2 for norm(b) = 1; the sums below are for this b.
   double evaluate(const SplitVector& b);
-  // Moments of h / conj(B), n of them, and of h / conj(B)^2, 2 n - 1 of them.
-  void newton_moments(SplitVector& gradient, SplitVector& hankel);
+  // Moments of h / conj(B)^2, 2 n - 1 of them.
+  void hankel_moments(SplitVector& out);
   // Moments of h / r for r = |B|^2 + margin; returns a bound on sum h log(r / |B|^2).
   double toeplitz_moments(double margin, SplitVector& out);
   // Moments of h alone.
@@ -35,7 +35,7 @@ class Likelihood {
   Points points_;
   std::ptrdiff_t nodes_;
   AlignedBuffer<double> sums_;
-  SplitArray values_, first_, second_;
+  SplitArray values_, weights_;
 };
 
 }  // namespace kexue::density

@@ -174,8 +174,8 @@ double log_likelihood(const double* h, const double* re, const double* im, std::
   return total<double>(sum) + total<double>(lost);
 }
 
-void newton_weights(const double* h, const double* re, const double* im, double* u_re, double* u_im,
-                    double* v_re, double* v_im, std::ptrdiff_t n) {
+void newton_weights(const double* h, const double* re, const double* im, double* v_re, double* v_im,
+                    std::ptrdiff_t n) {
   const F64 zeros = zero<double>(), ones = broadcast<double>(1);
   for (std::ptrdiff_t i = 0; i < n; i += kStep) {
     const F64 x = load<double>(re + i), y = load<double>(im + i), weight = load<double>(h + i);
@@ -183,8 +183,6 @@ void newton_weights(const double* h, const double* re, const double* im, double*
     const F64 power = select<double>(empty, ones, multiply_add(x, x, y * y));
     const F64 inverse = ones / power;
     const F64 a = x * inverse, b = y * inverse;  // 1 / conj(B)
-    store<double>(u_re + i, weight * a);
-    store<double>(u_im + i, weight * b);
     store<double>(v_re + i, weight * (a * a - b * b));
     store<double>(v_im + i, weight * ((a + a) * b));
   }

@@ -63,9 +63,9 @@ struct FitKernels {
                         std::ptrdiff_t m, double* sum, double* out_re, double* out_im);
   // sum h log |B|^2 over h != 0
   double (*log_likelihood)(const double* h, const double* re, const double* im, std::ptrdiff_t n);
-  // u = h / conj(B), v = h / conj(B)^2, zero where h is
-  void (*newton_weights)(const double* h, const double* re, const double* im, double* u_re,
-                         double* u_im, double* v_re, double* v_im, std::ptrdiff_t n);
+  // v = h / conj(B)^2, zero where h is
+  void (*newton_weights)(const double* h, const double* re, const double* im, double* v_re,
+                         double* v_im, std::ptrdiff_t n);
   // The upper triangle of the row-major a = U^T U, in place; false if a pivot is not positive.
   bool (*cholesky)(double* a, std::ptrdiff_t n, std::ptrdiff_t stride);
 };
