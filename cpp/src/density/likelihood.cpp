@@ -46,7 +46,7 @@ Points load(const Measure& measure, ptrdiff_t cells) {
 Likelihood::Likelihood(const Measure& measure, ptrdiff_t n, ptrdiff_t cells)
     : points_(load(measure, cells)),
       nodes_(static_cast<ptrdiff_t>(points_.t.size())),
-      sums_(16 * (2 * n - 1)),
+      sums_(16 * (2 * n)),
       values_(nodes_),
       weights_(nodes_) {}
 

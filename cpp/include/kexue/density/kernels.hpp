@@ -58,7 +58,8 @@ struct FitKernels {
   // out_k = sum_r x_k[r] conj(w_k[r])
   void (*gather)(const double* x_re, const double* x_im, std::ptrdiff_t rows, std::ptrdiff_t lanes,
                  const double* w_re, const double* w_im, double* out_re, double* out_im);
-  // out_k = sum_j u_j e^{-i pi k t_j}, k < m; n is a multiple of eight, `sum` scratch of 16 m.
+  // out_k = sum_j u_j e^{-i pi k t_j}, k < m; n is a multiple of eight, `sum` scratch of
+  // 16 (m + 1).
   void (*point_moments)(const double* t, const double* u_re, const double* u_im, std::ptrdiff_t n,
                         std::ptrdiff_t m, double* sum, double* out_re, double* out_im);
   // sum h log |B|^2 over h != 0
