@@ -291,7 +291,8 @@ class FourierDensity(Conversions):
         base = check_choice(function, "base", self.base, ("auto", *BASES))
         smoothness = check_real(function, "smoothness", self.smoothness, minimum=0)
         tol = check_positive(function, "tol", self.tol)
-        as_generator(function, self.rng)
+        if self.rng is not None:
+            as_generator(function, self.rng)
         return Settings(smoothness, tol, check_workers(function, self.workers)), support, base
 
     def _frames(

@@ -50,8 +50,8 @@ def test_population_optima(key):
         divergence = float(h[live] @ np.log(h[live] / p))
         if published > 1e-7:
             assert divergence == pytest.approx(published, rel=5e-3)
-            # Where p vanishes at the ends, 1 / |A|^2 there is only right to 1e-9 or so.
-            assert d.gap_ <= 1e-8
+            # p vanishes at the ends, where rounding leaves it undetermined.
+            assert d.gap_ <= 1e-9
         else:
             assert abs(divergence) < 2 * published + 2e-12
             assert d.gap_ <= 1e-6

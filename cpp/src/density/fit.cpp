@@ -141,7 +141,8 @@ class Fit {
 
   // The residual r = g - b (without a penalty) and the Hankel moments; returns ||r||.
   double derivatives() {
-    likelihood_.newton_moments(gradient_, hankel_);
+    likelihood_.hankel_moments(hankel_);
+    hankel_product(hankel_, b_, gradient_);
     complex_residual_.resize(b_.size());
     for (ptrdiff_t k = 0; k < n_; ++k) {
       const auto at = static_cast<std::size_t>(k);
@@ -258,15 +259,18 @@ class Fit {
 
   // ---- certificate ------------------------------------------------------------------------------
 
-  void toeplitz_moments() {
-    likelihood_.toeplitz_moments(toeplitz_);
-    if (!roughness_.active()) return;
+  // Returns what the margin costs the gap.
+  double toeplitz_moments() {
+    const double margin = kEpsilon * static_cast<double>(n_);
+    const double cost = likelihood_.toeplitz_moments(margin, toeplitz_);
+    if (!roughness_.active()) return cost;
     roughness_.set(b_);
     for (ptrdiff_t k = 0; k < n_; ++k) {
       const std::complex<double> s = roughness_.entry(k);
       toeplitz_.re[static_cast<std::size_t>(k)] -= s.real();
       toeplitz_.im[static_cast<std::size_t>(k)] -= s.imag();
     }
+    return cost;
   }
 
   // T(i, j) = t_{i - j}
@@ -291,7 +295,7 @@ class Fit {
   }
 
   double certificate() {
-    toeplitz_moments();
+    const double cost = toeplitz_moments();
     const double floor = 4 * kEpsilon * static_cast<double>(m_);
     // <gradient of the penalty, p> is 2 roughness: the concave bound starts from there.
     const double base = 1 - 2 * roughness_.penalty();
@@ -305,7 +309,7 @@ class Fit {
         break;
       }
     }
-    return roughness_.active() ? d + floor : std::log1p(d + floor);
+    return cost + (roughness_.active() ? d + floor : std::log1p(d + floor));
   }
 
   // p <- (1 - s) p + s |top|^2 with the best s of a few; false if none gains.

@@ -26,6 +26,19 @@ double inner(std::span<const double> a, std::span<const double> b) {
 
 }  // namespace
 
+void hankel_product(const SplitVector& h, std::span<const std::complex<double>> b,
+                    SplitVector& out) {
+  std::fill(out.re.begin(), out.re.end(), 0.0);
+  std::fill(out.im.begin(), out.im.end(), 0.0);
+  for (std::size_t l = 0; l < b.size(); ++l) {
+    const double re = b[l].real(), im = b[l].imag();
+    for (std::size_t k = 0; k < b.size(); ++k) {
+      out.re[k] += h.re[k + l] * re + h.im[k + l] * im;
+      out.im[k] += h.im[k + l] * re - h.re[k + l] * im;
+    }
+  }
+}
+
 HankelSystem::HankelSystem(ptrdiff_t n)
     : n_(n),
       transform_(Transform::get(rows_for(n), kLanes)),

@@ -15,8 +15,13 @@
 #include <vector>
 
 #include "kexue/density/transform.hpp"
+#include "split.hpp"
 
 namespace kexue::density {
+
+// out_k = sum_l h_{k+l} conj(b_l): the moments of w / conj(B) from those of w / conj(B)^2.
+void hankel_product(const SplitVector& h, std::span<const std::complex<double>> b,
+                    SplitVector& out);
 
 class HankelSystem {
  public:

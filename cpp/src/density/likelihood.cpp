@@ -46,10 +46,9 @@ Points load(const Measure& measure, ptrdiff_t cells) {
 Likelihood::Likelihood(const Measure& measure, ptrdiff_t n, ptrdiff_t cells)
     : points_(load(measure, cells)),
       nodes_(static_cast<ptrdiff_t>(points_.t.size())),
-      sums_(16 * (2 * n - 1)),
+      sums_(16 * (2 * n)),
       values_(nodes_),
-      first_(nodes_),
-      second_(nodes_) {}
+      weights_(nodes_) {}
 
 void Likelihood::amplitude(const SplitVector& b, SplitArray& out) const {
   density_kernels().amplitude(b.re.data(), b.im.data(), b.size() - 1, points_.t.data(),
@@ -68,38 +67,40 @@ double Likelihood::evaluate(const SplitVector& b) {
                                       nodes_);
 }
 
-void Likelihood::newton_moments(SplitVector& gradient, SplitVector& hankel) {
+void Likelihood::hankel_moments(SplitVector& out) {
   fit_kernels().newton_weights(points_.w.data(), values_.re.data(), values_.im.data(),
-                               first_.re.data(), first_.im.data(), second_.re.data(),
-                               second_.im.data(), nodes_);
-  moments(first_, gradient);
-  moments(second_, hankel);
+                               weights_.re.data(), weights_.im.data(), nodes_);
+  moments(weights_, out);
 }
 
-void Likelihood::toeplitz_moments(SplitVector& out) {
+double Likelihood::toeplitz_moments(double margin, SplitVector& out) {
+  double inverse = 0;
   for (ptrdiff_t j = 0; j < nodes_; ++j) {
     const double w = points_.w[static_cast<std::size_t>(j)];
-    first_.re[j] = w == 0 ? 0 : w / power(values_, j);
+    const double square = power(values_, j);
+    weights_.re[j] = w == 0 ? 0 : w / (square + margin);
+    inverse += w == 0 ? 0 : w / square;
   }
-  std::fill_n(first_.im.data(), nodes_, 0.0);
-  moments(first_, out);
+  std::fill_n(weights_.im.data(), nodes_, 0.0);
+  moments(weights_, out);
+  return margin * inverse;
 }
 
 void Likelihood::plain_moments(SplitVector& out) {
-  std::copy_n(points_.w.data(), nodes_, first_.re.data());
-  std::fill_n(first_.im.data(), nodes_, 0.0);
-  moments(first_, out);
+  std::copy_n(points_.w.data(), nodes_, weights_.re.data());
+  std::fill_n(weights_.im.data(), nodes_, 0.0);
+  moments(weights_, out);
 }
 
 double Likelihood::best_share(const SplitVector& top) {
-  amplitude(top, first_);
+  amplitude(top, weights_);
   double best_value = 0, best = 0, share = 0.5;
   for (int trial = 0; trial < 15; ++trial, share *= 0.4) {
     double value = 0;
     for (ptrdiff_t j = 0; j < nodes_; ++j) {
       const double w = points_.w[static_cast<std::size_t>(j)];
       if (w == 0) continue;
-      value += w * std::log1p(share * (power(first_, j) / power(values_, j) - 1));
+      value += w * std::log1p(share * (power(weights_, j) / power(values_, j) - 1));
     }
     if (value > best_value) {
       best_value = value;

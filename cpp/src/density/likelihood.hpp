@@ -19,10 +19,11 @@ class Likelihood {
 
   // sum h log |B|^2 for norm(b) = 1; the sums below are for this b.
   double evaluate(const SplitVector& b);
-  // Moments of h / conj(B), n of them, and of h / conj(B)^2, 2 n - 1 of them.
-  void newton_moments(SplitVector& gradient, SplitVector& hankel);
-  // Moments of h / |B|^2, and of h alone.
-  void toeplitz_moments(SplitVector& out);
+  // Moments of h / conj(B)^2, 2 n - 1 of them.
+  void hankel_moments(SplitVector& out);
+  // Moments of h / r for r = |B|^2 + margin; returns a bound on sum h log(r / |B|^2).
+  double toeplitz_moments(double margin, SplitVector& out);
+  // Moments of h alone.
   void plain_moments(SplitVector& out);
   // The best share in 0..1/2 of |top|^2 in a mixture with |B|^2; 0 if none gains.
   double best_share(const SplitVector& top);
@@ -34,7 +35,7 @@ class Likelihood {
   Points points_;
   std::ptrdiff_t nodes_;
   AlignedBuffer<double> sums_;
-  SplitArray values_, first_, second_;
+  SplitArray values_, weights_;
 };
 
 }  // namespace kexue::density

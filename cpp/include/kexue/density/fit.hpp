@@ -8,10 +8,13 @@
 // positive definite and halved until the objective does not fall. From order 400 on they come from
 // conjugate gradients with products by the transform, stopped where the curvature is not positive.
 //
-// Certificate: with the Toeplitz matrix T of the moments of h / |B|^2, every density p' of the
-// order satisfies sum h log(p'/p) <= log lambda_max(T), and T b = b at the optimum. `gap` is
-// log(1 + d) for the smallest d tried for which (1 + d) I - T has a Cholesky factor, with room for
-// its rounding. With a penalty T loses smoothness times the Toeplitz matrix of its gradient.
+// Certificate: with the Toeplitz matrix T of the moments of h / r, every density p' of the order
+// satisfies sum h log(p'/p) <= log lambda_max(T) + sum h log(r / |B|^2), for any r > 0; for r =
+// |B|^2, T b = b at the optimum. r is larger by n epsilon, the weight of n epsilon of the uniform
+// density: that costs no more than n epsilon and holds what the rounding of b leaves undetermined
+// where p vanishes. `gap` is this bound with log(1 + d), for the smallest d tried for which
+// (1 + d) I - T has a Cholesky factor, with room for its rounding. With a penalty T loses
+// smoothness times the Toeplitz matrix of its gradient.
 //
 // If the gap stays open, a Frank-Wolfe step mixes the top eigenvector's density in, a spectral
 // factor is taken by the cepstrum and Newton goes on. 8 to 25 steps of O(n N + N^3) for n points; a

@@ -58,14 +58,15 @@ struct FitKernels {
   // out_k = sum_r x_k[r] conj(w_k[r])
   void (*gather)(const double* x_re, const double* x_im, std::ptrdiff_t rows, std::ptrdiff_t lanes,
                  const double* w_re, const double* w_im, double* out_re, double* out_im);
-  // out_k = sum_j u_j e^{-i pi k t_j}, k < m; n is a multiple of eight, `sum` scratch of 16 m.
+  // out_k = sum_j u_j e^{-i pi k t_j}, k < m; n is a multiple of eight, `sum` scratch of
+  // 16 (m + 1).
   void (*point_moments)(const double* t, const double* u_re, const double* u_im, std::ptrdiff_t n,
                         std::ptrdiff_t m, double* sum, double* out_re, double* out_im);
   // sum h log |B|^2 over h != 0
   double (*log_likelihood)(const double* h, const double* re, const double* im, std::ptrdiff_t n);
-  // u = h / conj(B), v = h / conj(B)^2, zero where h is
-  void (*newton_weights)(const double* h, const double* re, const double* im, double* u_re,
-                         double* u_im, double* v_re, double* v_im, std::ptrdiff_t n);
+  // v = h / conj(B)^2, zero where h is
+  void (*newton_weights)(const double* h, const double* re, const double* im, double* v_re,
+                         double* v_im, std::ptrdiff_t n);
   // The upper triangle of the row-major a = U^T U, in place; false if a pivot is not positive.
   bool (*cholesky)(double* a, std::ptrdiff_t n, std::ptrdiff_t stride);
 };
