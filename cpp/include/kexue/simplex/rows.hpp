@@ -65,8 +65,11 @@ bool write_past(const Batch<T>& batch) {
   return batch.n_rows * batch.n * static_cast<std::ptrdiff_t>(sizeof(T)) > kPastBytes;
 }
 
+// Of short rows whole groups: as many as there are lanes, part of a group takes as long as one.
 inline std::ptrdiff_t rows_per_chunk(std::ptrdiff_t n) {
-  return std::max<std::ptrdiff_t>(1, kChunk / n);
+  constexpr std::ptrdiff_t kGroup = 16;
+  const std::ptrdiff_t rows = std::max<std::ptrdiff_t>(1, kChunk / n);
+  return n <= kShortRow ? rows / kGroup * kGroup : rows;
 }
 
 // f(first row, number of rows, slot) on chunks of rows, on the pool: of `together` rows at least,
