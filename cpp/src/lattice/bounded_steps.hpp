@@ -91,7 +91,7 @@ class BoundedSteps {
     std::ptrdiff_t looked = 0;
     for (const Scratch& scratch : scratch_) looked += scratch.looked;
     const bool most = 4 * looked > 3 * states_ * blocks;
-    pause_ = most ? std::min<std::ptrdiff_t>(2 * pause_ + 1, 63) : 0;
+    pause_ = most ? std::min<std::ptrdiff_t>(4 * pause_ + 3, 63) : 0;
     wait_ = pause_;
   }
 
