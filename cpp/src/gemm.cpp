@@ -82,7 +82,6 @@ void multiply(const PackedRows<T>& a, const ColumnStrips<T>& b, bool accumulate,
           return;
         }
         for (ptrdiff_t k0 = 0; k0 < depth; k0 += step) {
-          // Strips of A that stay in the second-level cache for all strips of B.
           for (ptrdiff_t r0 = 0; r0 < a.n_strips(); r0 += kRowStrips) {
             const ptrdiff_t r1 = std::min(a.n_strips(), r0 + kRowStrips);
             for (ptrdiff_t s = first; s < last; ++s) {
@@ -139,8 +138,8 @@ class Group {
   using R = real_t<T>;
 
  public:
-  // Strips of B that share a part of A while it is in the second-level cache: half a megabyte.
-  static constexpr ptrdiff_t kMost = 16 / ColumnStrips<T>::kPlanes;
+  // Strips of B that stay in the second-level cache for all of A: half a megabyte.
+  static constexpr ptrdiff_t kMost = 10 / ColumnStrips<T>::kPlanes;
   // Strips a power of two apart would compete for the same places of the first-level cache.
   static ptrdiff_t block_size() {
     return kBlockDepth * gemm_kernels<R>().nr * ColumnStrips<T>::kPlanes +
@@ -155,20 +154,16 @@ class Group {
   void multiply(ptrdiff_t k0, ptrdiff_t kc, ptrdiff_t next_kc, bool clears) const {
     const ptrdiff_t n = a_.n_strips(), width = last_ - first_;
     const ptrdiff_t cols = std::min(b_.cols, last_ * kernels_.nr) - first_ * kernels_.nr;
-    Ahead rows(bytes_of(next_kc > 0 ? &b_(k0 + kc, first_ * kernels_.nr) : b_.data),
-               b_.col_stride == 1 ? next_kc : 0, b_.row_stride * kSize<T>, cols * kSize<T>,
-               width * n);
+    constexpr auto kSize = static_cast<ptrdiff_t>(sizeof(T));
+    Ahead rows(
+        reinterpret_cast<const char*>(next_kc > 0 ? &b_(k0 + kc, first_ * kernels_.nr) : b_.data),
+        b_.col_stride == 1 ? next_kc : 0, b_.row_stride * kSize, cols * kSize, width * n);
     for (ptrdiff_t r0 = 0; r0 < n; r0 += kRowStrips) {
-      const ptrdiff_t r1 = std::min(n, r0 + kRowStrips), size = kc * kernels_.mr * kSize<R>;
-      // Strips of A that stay in the second-level cache for all strips of B; then the next.
-      Ahead strips(bytes_of(a_.strip(r1 < n ? r1 : 0) + k0 * kernels_.mr),
-                   r1 < n ? std::min(kRowStrips, n - r1) : 0, a_.depth() * kernels_.mr * kSize<R>,
-                   size, width * (r1 - r0));
+      const ptrdiff_t r1 = std::min(n, r0 + kRowStrips);
       for (ptrdiff_t s = first_; s < last_; ++s) {
         if (r0 == 0 && !packs_by_itself(s)) pack(s, k0, kc);
         for (ptrdiff_t r = r0; r < r1; ++r) {
           rows.fetch();
-          strips.fetch();
           tile(r, s, k0, kc, clears);
         }
       }
@@ -176,14 +171,7 @@ class Group {
   }
 
  private:
-  template <class U>
-  static constexpr ptrdiff_t kSize = static_cast<ptrdiff_t>(sizeof(U));
-  template <class U>
-  static const char* bytes_of(const U* p) {
-    return reinterpret_cast<const char*>(p);
-  }
-
-  R* block(ptrdiff_t s) const { return packed_ + (s - first_) * block_size(); }
+  R* block(ptrdiff_t s) const { return packed_ + (s - first_) * size_; }
   ptrdiff_t columns(ptrdiff_t s) const { return std::min(kernels_.nr, c_.cols - s * kernels_.nr); }
   // The first tile of the strip packs it on the way.
   bool packs_by_itself(ptrdiff_t s) const {
@@ -216,6 +204,7 @@ class Group {
   MatrixView<T> c_;
   ptrdiff_t first_, last_;
   R* packed_;
+  ptrdiff_t size_ = block_size();
 };
 
 }  // namespace
@@ -258,10 +247,13 @@ void gemm(real_t<T> alpha, MatrixView<const T> a, bool conjugate_a, MatrixView<c
       return gemm_small_a<R>(packed_a, b, accumulate, c, workers_for(flops, workers));
     }
   }
-  // Where A has to be read again with every group, groups are wide (2000 x 800 x 2000: 1.15x).
-  const ptrdiff_t most = packed_a.n_strips() > 2 * kRowStrips ? Group<T>::kMost : 4;
+  // An A too large for the second-level cache is read again with every group: wide ones then
+  // (2000 x 800 x 2000: 1.15x).
+  const ptrdiff_t most = packed_a.n_strips() > 24 ? Group<T>::kMost : 4;
   const int shares = std::max(1, planned_workers(n_strips, workers_for(flops, workers)));
-  const ptrdiff_t wide = std::clamp<ptrdiff_t>(ceil_div(n_strips, shares), 1, most);
+  // As many groups for each worker, all alike.
+  const ptrdiff_t rounds = std::max<ptrdiff_t>(1, ceil_div(n_strips, shares * most));
+  const ptrdiff_t wide = std::max<ptrdiff_t>(1, ceil_div(n_strips, shares * rounds));
   const ptrdiff_t groups = ceil_div(n_strips, wide);
   const int used = planned_workers(groups, shares);
   AlignedBuffer<R> scratch(used * wide * Group<T>::block_size());

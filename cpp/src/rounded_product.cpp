@@ -12,12 +12,15 @@ namespace {
 
 using std::ptrdiff_t;
 
+// Products of one sum in single precision: part of what gemm.hpp says of the error.
+constexpr ptrdiff_t kDepth = 320;
+
 // What a worker does with a group of strips of B.
 class RoundedGroup {
  public:
   static constexpr ptrdiff_t kStrips = 4;  // one kilobyte of every row of B
   // Strips a power of two apart would compete for the same places of the first-level cache.
-  static ptrdiff_t block_size() { return kBlockDepth * gemm_kernels<float>().nr + 80; }
+  static ptrdiff_t block_size() { return kDepth * gemm_kernels<float>().nr + 80; }
 
   RoundedGroup(const PackedRows<float>& a, MatrixView<const double> b, MatrixView<double> c,
                ptrdiff_t group, float* packed)
@@ -29,7 +32,7 @@ class RoundedGroup {
         packed_(packed) {}
 
   void multiply() const {
-    const ptrdiff_t nr = kernels_.nr, depth = b_.rows, step = depth_step(depth);
+    const ptrdiff_t nr = kernels_.nr, depth = b_.rows, step = depth_step(depth, kDepth);
     const ptrdiff_t cols = std::min(c_.cols, last_ * nr) - first_ * nr, n = a_.n_strips();
     constexpr ptrdiff_t kSize = sizeof(double);
     clear_block(c_, first_ * nr, cols);

@@ -58,8 +58,8 @@ def test_products_do_not_depend_on_the_workers(isa, dtype):
     # 300 rows are read again with every group of columns, of which one worker takes wide ones.
     rng = np.random.default_rng(2)
     wide = np.result_type(dtype, np.float64)
-    limit = 8 * 400 * np.finfo(dtype).eps
-    a, b = _entries(rng, (300, 400), dtype), _entries(rng, (400, 270), dtype)
+    limit = 8 * 500 * np.finfo(dtype).eps
+    a, b = _entries(rng, (300, 500), dtype), _entries(rng, (500, 270), dtype)
     for left, right in [(a, b), (a[:12], b), (a, b[:, :12].copy())]:
         one, two = (_core.lowrank.matmul(left, right, False, 1.0, None, w) for w in (1, 2))
         np.testing.assert_array_equal(one, two)
