@@ -12,8 +12,11 @@ using lattice::TrellisBoundKernels;
 using std::int32_t;
 using std::ptrdiff_t;
 
-constexpr int kWidest = 8;  // vectors of accumulators
-constexpr int kAhead = 4;   // rows fetched before their turn: they lie scattered
+// Vectors of accumulators, of a whole block at most; and of a cache line, which rows consist of.
+template <class T>
+constexpr int kWidest = kBlockColumns / kLanes<T> < 8 ? (int)(kBlockColumns / kLanes<T>) : 8;
+constexpr int kLineVectors = 64 / KEXUE_VECTOR_BYTES;
+constexpr int kAhead = 4;  // rows fetched before their turn: they lie scattered
 
 ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 
@@ -55,7 +58,7 @@ void max_places(ptrdiff_t count, const int32_t* places, ptrdiff_t ld, const T* a
   for (int w = 0; w < width; ++w) store<T>(out + w * kLanes<T>, best[w]);
 }
 
-template <class T, int width = kWidest>
+template <class T, int width = kWidest<T>>
 void max_of_places(ptrdiff_t vectors, ptrdiff_t count, const int32_t* places, ptrdiff_t ld,
                    const T* a, const T* d, bool fresh, T* out) {
   if (vectors >= width) {
@@ -64,8 +67,8 @@ void max_of_places(ptrdiff_t vectors, ptrdiff_t count, const int32_t* places, pt
     if (vectors == 0) return;
     return max_of_places<T, width>(vectors, count, places, ld, a, d, fresh, out);
   }
-  if constexpr (width > 1) {
-    max_of_places<T, width - 1>(vectors, count, places, ld, a, d, fresh, out);
+  if constexpr (width > kLineVectors) {
+    max_of_places<T, width / 2>(vectors, count, places, ld, a, d, fresh, out);
   }
 }
 
