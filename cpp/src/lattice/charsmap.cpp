@@ -4,6 +4,7 @@
 #include <unordered_map>
 
 #include "kexue/core/error.hpp"
+#include "kexue/core/pool.hpp"
 
 namespace kexue::lattice {
 namespace {
@@ -66,6 +67,7 @@ class Builder {
   // The children of `node`, which the keys begin..end share up to `depth`. A key that ends at the
   // node comes first and is child 0.
   void arrange(std::size_t node, std::size_t begin, std::size_t end, std::size_t depth) {
+    poll_interrupt();  // a map of all rules takes a third of a second
     std::vector<unsigned char> labels;
     std::vector<std::size_t> first;
     for (std::size_t i = begin; i < end; ++i) {
