@@ -51,10 +51,11 @@ bool spin_until(Predicate done) {
   return done();
 }
 
-thread_local bool inside_region = false;
-
 std::atomic<void (*)()> interrupt_hook{nullptr};
 thread_local Clock::time_point last_poll{};
+
+// What poll_interrupt() throws in the chunks of a region that has failed; it ends with the region.
+struct Cancelled : std::exception {};
 
 struct Region {
   std::ptrdiff_t n_chunks = 0;
@@ -65,21 +66,26 @@ struct Region {
   std::exception_ptr error;
 
   // Takes chunks until none is left or one has failed.
-  void work(int slot, bool polls) {
-    inside_region = true;
-    while (!failed.load(std::memory_order_relaxed)) {
-      const std::ptrdiff_t chunk = next.fetch_add(1, std::memory_order_relaxed);
-      if (chunk >= n_chunks) break;
-      try {
-        if (polls) poll_interrupt();
-        function(context, chunk, slot);
-      } catch (...) {
-        if (!failed.exchange(true)) error = std::current_exception();
-      }
-    }
-    inside_region = false;
-  }
+  void work(int slot, bool polls);
 };
+
+// The region that the thread works for.
+thread_local const Region* current_region = nullptr;
+
+void Region::work(int slot, bool polls) {
+  current_region = this;
+  while (!failed.load(std::memory_order_relaxed)) {
+    const std::ptrdiff_t chunk = next.fetch_add(1, std::memory_order_relaxed);
+    if (chunk >= n_chunks) break;
+    try {
+      if (polls) poll_interrupt();
+      function(context, chunk, slot);
+    } catch (...) {
+      if (!failed.exchange(true)) error = std::current_exception();
+    }
+  }
+  current_region = nullptr;
+}
 
 #if !defined(_WIN32)
 // Signals go to the threads of the embedding program while this lives: a new thread inherits the
@@ -273,9 +279,9 @@ Pool* pool = [] {
 #if !defined(_WIN32)
   // Threads do not survive fork(): the child gets a pool that has none yet.
   pthread_atfork(nullptr, nullptr, [] {
-    if (inside_region) pool->abandon();
+    if (current_region != nullptr) pool->abandon();
     pool = new Pool;
-    inside_region = false;
+    current_region = nullptr;
   });
 #endif
   return new Pool;
@@ -290,7 +296,7 @@ std::atomic<int> worker_setting{0};
 
 void run_serial(std::ptrdiff_t n_chunks, detail::ChunkFunction function, void* context) {
   for (std::ptrdiff_t chunk = 0; chunk < n_chunks; ++chunk) {
-    if (!inside_region) poll_interrupt();
+    if (current_region == nullptr) poll_interrupt();
     function(context, chunk, 0);
   }
 }
@@ -310,7 +316,7 @@ void set_workers(int workers) {
 }
 
 int planned_workers(std::ptrdiff_t n_chunks, int workers) {
-  if (inside_region) return 1;
+  if (current_region != nullptr) return 1;
   if (workers <= 0) workers = get_workers();
   if (workers > kMaxWorkers) workers = kMaxWorkers;
   return static_cast<int>(n_chunks < workers ? (n_chunks < 1 ? 1 : n_chunks) : workers);
@@ -319,6 +325,9 @@ int planned_workers(std::ptrdiff_t n_chunks, int workers) {
 void set_interrupt_hook(void (*hook)()) { interrupt_hook.store(hook); }
 
 void poll_interrupt() {
+  if (current_region != nullptr && current_region->failed.load(std::memory_order_relaxed)) {
+    throw Cancelled{};
+  }
   const auto hook = interrupt_hook.load(std::memory_order_relaxed);
   if (hook == nullptr) return;
   const auto now = Clock::now();

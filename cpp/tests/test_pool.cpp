@@ -194,6 +194,26 @@ void exceptions_cancel_and_arrive_once() {
   }
 }
 
+// Chunks end early where they poll: one fails once all are under way, the others wait for it.
+void chunks_under_way_hear_of_a_failure() {
+  std::atomic<int> under_way{0};
+  std::atomic<bool> deaf{false};
+  const auto deadline = Clock::now() + std::chrono::seconds(30);
+  const auto chunk = [&](std::ptrdiff_t index, int) {
+    ++under_way;
+    while (under_way < 3 && Clock::now() < deadline) sleep_briefly();
+    if (index == 1) throw std::runtime_error("failed");
+    while (Clock::now() < deadline) {
+      kexue::poll_interrupt();
+      sleep_briefly();
+    }
+    deaf = true;
+  };
+  CHECK_THROWS(std::runtime_error, parallel_for(3, chunk, 3));
+  CHECK(under_way == 3);
+  CHECK(!deaf);
+}
+
 void an_exception_inside_a_nested_region_passes_through() {
   CHECK_THROWS(std::out_of_range, parallel_for(
                                       8,
@@ -256,6 +276,7 @@ int main() {
                     {"many callers", many_callers},
                     {"nested regions are serial", nested_regions_are_serial},
                     {"exceptions cancel and arrive once", exceptions_cancel_and_arrive_once},
+                    {"chunks under way hear of a failure", chunks_under_way_hear_of_a_failure},
                     {"an exception inside a nested region passes through",
                      an_exception_inside_a_nested_region_passes_through},
                     {"interrupts end a region", interrupts_end_a_region}});

@@ -10,9 +10,9 @@
 // park; they are woken off the caller's processor. A worker that wakes late finds the region closed
 // and is not waited for. A region opened inside a region, or while another thread runs one, runs
 // serially on its own thread. The first exception cancels the remaining chunks and is rethrown
-// once. A child after fork() starts with a fresh pool; a chunk of the calling thread that forks
-// gets std::runtime_error out of the region in the child. The calling thread polls for interrupts
-// (Ctrl-C) between chunks.
+// once; chunks that other threads are in end at their next poll_interrupt(). A child after fork()
+// starts with a fresh pool; a chunk of the calling thread that forks gets std::runtime_error out of
+// the region in the child. The calling thread polls for interrupts (Ctrl-C) between chunks.
 //
 // Scratch for n slots: take n = planned_workers(n_chunks, workers) and pass n on as `workers`; the
 // library's setting may change between the two calls.
@@ -34,7 +34,8 @@ void set_workers(int workers);
 int planned_workers(std::ptrdiff_t n_chunks, int workers = 0);
 
 // Called about every 50 ms on the thread that opened a region or called poll_interrupt(); may
-// throw to abandon the work. Installed by the bindings.
+// throw to abandon the work. Installed by the bindings. poll_interrupt() also throws, on any
+// thread, in a chunk whose region has failed.
 void set_interrupt_hook(void (*hook)());
 void poll_interrupt();
 
